@@ -1,0 +1,178 @@
+"""One call of an app in a task of its own: what every protocol's client is made of."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from ..types import ASGIApp, Message, Scope
+from ._lint import ASGIViolation, check_unedited, frozen
+from .recording import Witness, witness
+
+
+class Lint(Protocol):
+    def sent(self, message: Message) -> None: ...
+    def ended(self) -> None: ...
+
+
+class Call:
+    """Feeds an app its messages, keeps what it sends, and breaks in where told to.
+
+    ``end`` is the message that the app receives for good once there is nothing else;
+    until it is set, ``receive()`` waits. ``awaits`` counts the calls of ``receive``
+    and ``send``, and ``at`` maps such a number to what is to happen there.
+    """
+
+    def __init__(self, app: ASGIApp, scope: Scope, *, timeout: float) -> None:
+        self.sent: list[Message] = []
+        self.end: Message | None = None
+        self.awaits = 0
+        self.receives = 0
+        self.receives_after_end = 0
+        self.at: dict[int, Callable[[], object]] = {}
+        self.on_received: Callable[[Message], object] = lambda _: None
+        self.on_sent: Callable[[], object] = lambda: None
+        self.witness = Witness()
+        self._app = app
+        self._scope = scope
+        self._scope_before = frozen(scope)
+        self._timeout = timeout
+        self._inbox: deque[Message] = deque()
+        self._given: list[tuple[Message, object]] = []
+        self._changed = asyncio.Event()
+        self._violation: ASGIViolation | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._lint: Lint | None = None
+        self._cancelled = False
+
+    def start(self, lint: Lint) -> None:
+        self._lint = lint
+        self._task = asyncio.create_task(self._run(), name="asgi app under test")
+        self._task.add_done_callback(self._ended)
+
+    def put(self, message: Message) -> None:
+        self._inbox.append(message)
+        self._changed.set()
+
+    def finish_with(self, message: Message, *, discard: bool) -> None:
+        """Let the app receive *message* for good, before (*discard*) or after what waits."""
+        if self.end is None:
+            self.end = message
+        if discard:
+            self._inbox.clear()
+        self._changed.set()
+
+    def cancel(self) -> None:
+        """Cancel the app, as a server does that is out of patience."""
+        if self._task is not None:
+            self._cancelled = True
+            self._task.cancel()
+
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for *condition*; raise what the app raised if it ends before."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                while not condition():
+                    if self.ended:
+                        self.raise_failure()
+                        assert self._lint is not None  # noqa: S101 -- for the type checker
+                        self._lint.ended()
+                        raise ASGIViolation(
+                            f"the app returned, and there will be no {what}",
+                            "https://asgi.readthedocs.io/en/latest/specs/main.html#applications",
+                        )
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise TimeoutError(f"no {what} within {self._timeout} s") from None
+
+    @property
+    def ended(self) -> bool:
+        return self._task is not None and self._task.done()
+
+    @property
+    def exception(self) -> BaseException | None:
+        """What the app raised, None if it returned or runs."""
+        if self._task is None or not self._task.done():
+            return None
+        if self._task.cancelled():
+            return asyncio.CancelledError()
+        return self._task.exception()
+
+    async def join(self) -> None:
+        """Wait for the end of the app, whatever it is."""
+        assert self._task is not None  # noqa: S101 -- for the type checker
+        await asyncio.wait({self._task}, timeout=self._timeout)
+        if not self._task.done():
+            await self.stop()
+            last = self.sent[-1]["type"] if self.sent else "nothing"
+            raise TimeoutError(
+                f"the app did not end within {self._timeout} s; it last sent {last},"
+                f" and called receive() {self.receives} times"
+            )
+
+    async def stop(self) -> None:
+        """End the app by force, so that no task outlives a failing test."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=self._timeout)
+
+    def raise_failure(self) -> None:
+        """Raise the violation, or what the app raised; not the end that was asked for."""
+        if self._violation is not None:
+            raise self._violation
+        exception = self.exception
+        if exception is None or (self._cancelled and isinstance(exception, asyncio.CancelledError)):
+            return
+        raise exception
+
+    def verify(self) -> None:
+        """Raise the first violation, during the call or after it."""
+        if self._violation is not None:
+            raise self._violation
+        check_unedited("the scope that the server gave", self._scope, self._scope_before)
+        for message, before in self._given:
+            check_unedited(f"the {message['type']} that the server gave", message, before)
+        self.witness.check()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # Looked at, or asyncio complains when a violation is raised in its place.
+        _ = task.cancelled() or task.exception()
+        self._changed.set()
+
+    async def _run(self) -> None:
+        witness.set(self.witness)  # in this task's context alone
+        await self._app(self._scope, self._receive, self._send)
+
+    async def _receive(self) -> Message:
+        self.receives += 1
+        if self._given and self._given[-1][0] is self.end:
+            self.receives_after_end += 1
+        await self._pause()
+        while not self._inbox and self.end is None:
+            self._changed.clear()
+            await self._changed.wait()
+        message = self._inbox.popleft() if self._inbox else self.end
+        assert message is not None  # noqa: S101 -- for the type checker
+        self._given.append((message, frozen(message)))
+        self.on_received(message)
+        return message
+
+    async def _send(self, message: Message) -> None:
+        await self._pause()
+        assert self._lint is not None  # noqa: S101 -- for the type checker
+        try:
+            self._lint.sent(message)
+        except ASGIViolation as violation:
+            # Kept as well: the app may swallow it.
+            self._violation = self._violation or violation
+            raise
+        self.sent.append(message)
+        self.on_sent()
+        self._changed.set()
+
+    async def _pause(self) -> None:
+        self.awaits += 1
+        if self.awaits in self.at:
+            self.at[self.awaits]()
+        await asyncio.sleep(0)  # a cancellation arrives here

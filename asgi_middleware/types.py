@@ -1,0 +1,28 @@
+"""Aliases for the parts of an ASGI call, as strict as other people's code allows.
+
+What a middleware is *given* is read-only here: a scope or a message belongs to
+somebody else, who may use it again, so ``scope["path"] = "/"`` is a type error
+and ``{**scope, "path": "/"}`` is the way. What a middleware *calls* is taken
+loosely, because Django, Starlette, httpx and uvicorn each type it differently
+(``dict``, ``MutableMapping``, one ``TypedDict`` for each message) and each must
+fit without a cast.
+
+https://asgi.readthedocs.io/en/latest/specs/main.html#middleware
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+Scope = Mapping[str, Any]
+Message = Mapping[str, Any]
+
+Receive = Callable[[], Awaitable[Message]]
+# A server's `send` takes the kinds of message it knows, ours takes all of them:
+# only `Any` is accepted by both.
+Send = Callable[[Any], Awaitable[None]]
+
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+Middleware = Callable[[ASGIApp], ASGIApp]
+
+Header = tuple[bytes, bytes]
+Headers = Iterable[Header]

@@ -1,0 +1,69 @@
+"""Small applications, and what they send."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgi_middleware.types import ASGIApp, Receive, Scope, Send
+
+START: dict[str, Any] = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"text/plain")],
+}
+BODY: dict[str, Any] = {"type": "http.response.body", "body": b"hello"}
+
+
+async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer every protocol: a page, an echo, a start and a stop."""
+    match scope["type"]:
+        case "http":
+            await send(START)
+            await send(BODY)
+        case "websocket":
+            await echo(scope, receive, send)
+        case _:
+            await lives(scope, receive, send)
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept a WebSocket and send back what comes, until it is closed."""
+    await receive()
+    await send({"type": "websocket.accept", "headers": [(b"x-app", b"echo")]})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+
+
+async def lives(scope: Scope, receive: Receive, send: Send) -> None:
+    """Start and stop without a word."""
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def sending(*messages: Any) -> ASGIApp:
+    """Return an app that sends *messages*, whatever it is asked."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    return app
+
+
+def answering(*headers: tuple[bytes, bytes], status: int = 200) -> ASGIApp:
+    """Return an app that answers with these headers and no body."""
+    start = {"type": "http.response.start", "status": status, "headers": list(headers)}
+    return sending(start, {"type": "http.response.body"})
+
+
+def doing(function: Callable[[Scope], Awaitable[None] | None]) -> ASGIApp:
+    """Return an app that calls *function* with the scope, then answers like :func:`hello`."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        awaitable = function(scope)
+        if awaitable is not None:
+            await awaitable
+        await hello(scope, receive, send)
+
+    return app

@@ -1,0 +1,64 @@
+import pytest
+
+from asgi_middleware._headers import elements, is_token, replaced, values, vary_on
+from asgi_middleware.types import Header
+
+
+def test_finds_every_value_whatever_its_spelling() -> None:
+    headers = [(b"Vary", b"a"), (b"x", b"y"), (b"vary", b"b")]
+
+    assert values(headers, b"vary") == [b"a", b"b"]
+
+
+def test_replaces_every_line_of_a_name_with_one() -> None:
+    headers = [(b"X-Id", b"1"), (b"other", b"2"), (b"x-id", b"3")]
+
+    assert replaced(headers, b"x-id", b"4") == [(b"other", b"2"), (b"x-id", b"4")]
+
+
+def test_reads_headers_that_can_be_read_only_once() -> None:
+    assert vary_on(iter([(b"a", b"b")]), b"Origin") == [(b"a", b"b"), (b"vary", b"Origin")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        pytest.param([], [(b"vary", b"Origin")], id="none yet"),
+        pytest.param(
+            [(b"Vary", b"Cookie")], [(b"vary", b"Cookie, Origin")], id="added to the app's"
+        ),
+        pytest.param([(b"Vary", b"origin")], [(b"Vary", b"origin")], id="listed already"),
+        pytest.param([(b"vary", b"*")], [(b"vary", b"*")], id="a star says all"),
+        pytest.param([(b"vary", b"a, *")], [(b"vary", b"a, *")], id="a star among others"),
+        pytest.param(
+            [(b"vary", b"a"), (b"x", b"y"), (b"Vary", b" b ,, c")],
+            [(b"vary", b"a, b, c, Origin"), (b"x", b"y")],
+            id="several lines become one",
+        ),
+        pytest.param([(b"vary", b"")], [(b"vary", b"Origin")], id="an empty one"),
+    ],
+)
+def test_vary_keeps_what_is_there(headers: list[Header], expected: list[Header]) -> None:
+    before = list(headers)
+
+    assert vary_on(headers, b"Origin") == expected
+    assert headers == before
+
+
+def test_elements_of_a_list_over_several_lines() -> None:
+    assert elements([b"a, b", b" ,\tc ,"]) == [b"a", b"b", b"c"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"x-request-id", True),
+        (b"!#$%&'*+-.^_`|~", True),
+        (b"", False),
+        (b"a b", False),
+        (b"a:", False),
+        (b"\xe9", False),
+    ],
+)
+def test_knows_a_token(value: bytes, expected: bool) -> None:
+    assert is_token(value) is expected

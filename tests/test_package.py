@@ -1,0 +1,31 @@
+"""What importing the package does, and does not do."""
+
+import subprocess
+import sys
+
+import asgi_middleware
+from asgi_middleware import testing
+
+
+def test_importing_it_loads_neither_django_nor_starlette() -> None:
+    code = (
+        "import sys, asgi_middleware, asgi_middleware.testing;"
+        "print(sorted({'django', 'starlette', 'channels', 'httpx'} & sys.modules.keys()))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert done.stdout == "[]\n"
+
+
+def test_every_public_name_exists_and_explains_itself() -> None:
+    for module in (asgi_middleware, testing):
+        for name in module.__all__:
+            assert getattr(module, name).__doc__, name
+
+
+def test_public_names_are_listed_in_order() -> None:
+    for module in (asgi_middleware, testing):
+        assert module.__all__ == sorted(module.__all__)

@@ -1,0 +1,130 @@
+from typing import Any
+
+import httpx
+import pytest
+
+from asgi_middleware.testing import ASGIViolation, LifespanFailed, lifespan, recording, request
+from asgi_middleware.types import ASGIApp, Receive, Scope, Send
+from tests.apps import hello, lives, sending
+
+STARTED = {"type": "lifespan.startup.complete"}
+START_FAILED = {"type": "lifespan.startup.failed", "message": "no database"}
+
+
+async def stateful(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        scope["state"]["client"] = "open"
+        await lives(scope, receive, send)
+    else:
+        await hello(scope, receive, send)
+
+
+async def test_starts_and_stops() -> None:
+    app = recording(lives)
+
+    async with lifespan(app):
+        assert app.sent == [STARTED]
+
+    assert app.sent == [STARTED, {"type": "lifespan.shutdown.complete"}]
+
+
+async def test_each_request_gets_a_copy_of_the_state() -> None:
+    app = recording(stateful)
+
+    async with lifespan(app) as running:
+        await request(running)
+        await request(running)
+
+    states = [call.scope["state"] for call in app.calls[1:]]
+    assert states == [{"client": "open"}, {"client": "open"}]
+    assert states[0] is not states[1]
+
+
+async def test_serves_httpx() -> None:
+    async with (
+        lifespan(stateful) as running,
+        httpx.AsyncClient(transport=httpx.ASGITransport(running), base_url="http://a") as client,
+    ):
+        assert (await client.get("/")).text == "hello"
+
+
+async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send(START_FAILED)
+    raise OSError("no database")
+
+
+async def failing_to_stop(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send(STARTED)
+    await receive()
+    await send({"type": "lifespan.shutdown.failed", "message": "stuck"})
+
+
+async def test_a_failed_start_up_is_reported_at_once_with_its_message() -> None:
+    with pytest.raises(LifespanFailed, match=r"^no database$") as failed:
+        async with lifespan(failing):
+            pytest.fail("it did not start")
+
+    assert isinstance(failed.value.__cause__, OSError)
+
+
+async def test_a_failed_shutdown_is_reported() -> None:
+    with pytest.raises(LifespanFailed, match=r"^stuck$"):
+        async with lifespan(failing_to_stop):
+            pass
+
+
+async def test_an_app_that_does_not_know_lifespan_raises() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("only HTTP")
+
+    with pytest.raises(ValueError, match="only HTTP"):
+        async with lifespan(app):
+            pass
+
+
+async def test_the_block_that_raises_ends_the_app() -> None:
+    app = recording(lives)
+
+    with pytest.raises(KeyError):
+        async with lifespan(app):
+            raise KeyError
+
+    assert len(app.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("app", "rule"),
+    [
+        pytest.param(sending(STARTED), "nothing had asked for it", id="before it received"),
+        pytest.param(sending({"type": "lifespan.started"}), "no message", id="unknown"),
+        pytest.param(sending(), "there will be no answer", id="returns at once"),
+    ],
+)
+async def test_names_the_rule_that_is_broken(app: ASGIApp, rule: str) -> None:
+    with pytest.raises(ASGIViolation, match=rule):
+        async with lifespan(app):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("messages", "rule"),
+    [
+        pytest.param([STARTED, STARTED], "nothing had asked for it", id="twice"),
+        pytest.param([{**START_FAILED, "message": 1}], "must be of type str", id="message"),
+        pytest.param(
+            [{"type": "lifespan.shutdown.complete"}], "nothing had asked for it", id="too early"
+        ),
+    ],
+)
+async def test_names_the_rule_that_is_broken_later(messages: list[Any], rule: str) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        for message in messages:
+            await send(message)
+        await receive()
+
+    with pytest.raises(ASGIViolation, match=rule):
+        async with lifespan(app):
+            pass

@@ -1,0 +1,116 @@
+import asyncio
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from asgi_middleware import RequestTiming, TimingMiddleware, current_timing, measure
+from asgi_middleware.testing import request
+from asgi_middleware.types import Receive, Scope, Send
+from tests.apps import hello
+
+
+async def timed(view: Callable[[], Any]) -> RequestTiming:
+    """Run *view* within a request, on a clock that goes on by a second at each look."""
+    records: list[RequestTiming] = []
+    ticks: Iterator[int] = count()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        result = view()
+        if asyncio.iscoroutine(result):
+            await result
+        await hello(scope, receive, send)
+
+    await request(TimingMiddleware(app, observers=[records.append], clock=lambda: next(ticks)))
+    [record] = records
+    return record
+
+
+def shape(record: RequestTiming) -> list[tuple[str, float, str | None]]:
+    return [(phase.name, phase.duration, phase.description) for phase in record.phases]
+
+
+async def test_a_block_becomes_a_phase() -> None:
+    def view() -> None:
+        with measure("render", "the page"):
+            pass
+
+    assert shape(await timed(view)) == [("render", 1, "the page")]
+
+
+async def test_a_function_becomes_a_phase() -> None:
+    @measure("sum")
+    def add(a: int, *, b: int) -> int:
+        return a + b
+
+    results: list[int] = []
+    record = await timed(lambda: results.append(add(1, b=2)))
+
+    assert shape(record) == [("sum", 1, None)]
+    assert results == [3]
+    assert add.__name__ == "add"
+
+
+async def test_a_coroutine_function_becomes_a_phase() -> None:
+    @measure("stock")
+    async def stock() -> str:
+        await asyncio.sleep(0)
+        return "plenty"
+
+    results: list[str] = []
+
+    async def view() -> None:
+        results.append(await stock())
+
+    assert shape(await timed(view)) == [("stock", 1, None)]
+    assert results == ["plenty"]
+
+
+async def test_calls_that_overlap_are_measured_apart() -> None:
+    inside = asyncio.Event()
+
+    @measure("each")
+    async def each(number: int) -> None:
+        if number == 0:
+            await inside.wait()
+        inside.set()
+
+    async def view() -> None:
+        await asyncio.gather(each(0), each(1))
+
+    # Looks at the clock: 0 starts, 1 starts, 1 ends, 0 ends.
+    assert shape(await timed(view)) == [("each", 1, None), ("each", 3, None)]
+
+
+async def test_a_block_that_raises_is_measured() -> None:
+    def view() -> None:
+        with pytest.raises(KeyError), measure("broken"):
+            raise KeyError
+
+    assert shape(await timed(view)) == [("broken", 1, None)]
+
+
+async def test_threads_and_child_tasks_add_to_the_same_record() -> None:
+    def work(name: str) -> None:
+        with measure(name):
+            pass
+
+    async def task() -> None:
+        work("task")
+
+    async def view() -> None:
+        await asyncio.to_thread(work, "thread")
+        await asyncio.create_task(task())
+
+    assert [name for name, _, _ in shape(await timed(view))] == ["thread", "task"]
+
+
+def test_outside_a_request_it_does_nothing() -> None:
+    with measure("nothing"):
+        assert current_timing() is None
+
+
+def test_a_phase_needs_a_name() -> None:
+    with pytest.raises(ValueError, match="needs a name"):
+        measure("")

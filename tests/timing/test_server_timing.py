@@ -1,0 +1,43 @@
+import math
+
+import pytest
+
+from asgi_middleware.timing.server_timing import MAX_LENGTH, entry, joined
+
+
+@pytest.mark.parametrize(
+    ("name", "duration", "description", "expected"),
+    [
+        pytest.param("app", 0.0123, None, b"app;dur=12.3", id="milliseconds"),
+        pytest.param("app", 0.00004, None, b"app;dur=0.0", id="fixed decimals"),
+        pytest.param("app", 1e-12, None, b"app;dur=0.0", id="no exponent"),
+        pytest.param("app", -0.5, None, b"app;dur=0.0", id="never negative"),
+        pytest.param("app", math.nan, None, b"app", id="not a number"),
+        pytest.param("app", math.inf, None, b"app", id="infinite"),
+        pytest.param("a b,c", 0, None, b"a_b_c;dur=0.0", id="name made a token"),
+        pytest.param("naïve", 0, None, b"na_ve;dur=0.0", id="name not ASCII"),
+        pytest.param("db", 0, "sqlite", b"db;dur=0.0;desc=sqlite", id="token unquoted"),
+        pytest.param("db", 0, "3 queries", b'db;dur=0.0;desc="3 queries"', id="quoted"),
+        pytest.param("db", 0, 'a"b\\c', b'db;dur=0.0;desc="a\\"b\\\\c"', id="quotes escaped"),
+        pytest.param("db", 0, "a\r\nb é", b'db;dur=0.0;desc="a??b ?"', id="line break"),
+        pytest.param("db", 0, "", b'db;dur=0.0;desc=""', id="empty description"),
+    ],
+)
+def test_one_entry(name: str, duration: float, description: str | None, expected: bytes) -> None:
+    assert entry(name, duration, description, precision=1) == expected
+
+
+def test_precision_is_in_decimals_of_milliseconds() -> None:
+    assert entry("app", 0.0123456, None, precision=3) == b"app;dur=12.346"
+    assert entry("app", 0.0123456, None, precision=0) == b"app;dur=12"
+
+
+def test_entries_are_joined_in_order() -> None:
+    assert joined([b"a", b"b"]) == b"a, b"
+
+
+def test_the_field_ends_before_it_is_too_long() -> None:
+    field = joined([b"x" * 100] * 1000)
+
+    assert len(field) <= MAX_LENGTH
+    assert set(field.split(b", ")) == {b"x" * 100}
