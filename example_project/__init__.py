@@ -1,0 +1,1 @@
+"""A Django project in miniature, served through the middleware: start with ``asgi.py``."""

@@ -1,0 +1,64 @@
+"""Where every connection enters: HTTP, WebSocket, and the server's start and stop.
+
+    uvicorn example_project.asgi:application
+
+DJANGO_ENV chooses the settings (``environment.py``). A request meets the layers of
+``middleware`` from the top down, then Django (``urls.py``) or a consumer of Channels
+(``showcase/routing.py``).
+"""
+# ruff: noqa: E402 -- what uses models can be imported only once Django is set up.
+
+from functools import partial
+
+from django.core.asgi import get_asgi_application
+
+from .environment import choose_settings
+
+choose_settings()
+django_application = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+
+from asgi_middleware import (
+    CORSMiddleware,
+    LifespanMiddleware,
+    RequestIDMiddleware,
+    TimingMiddleware,
+    compose,
+)
+
+from .lifespan import uptime
+from .showcase.routing import websocket_urlpatterns
+
+if settings.DEBUG:
+    # In production a web server or a CDN has these files.
+    django_application = ASGIStaticFilesHandler(django_application)
+
+middleware = compose(
+    # Outermost, so that all that is logged or answered further in carries the ID.
+    RequestIDMiddleware,
+    # Outside whatever answers in Django's place, so that it measures what the client gets.
+    partial(TimingMiddleware, server_timing=settings.SERVER_TIMING),
+    # Outside whatever may refuse a request, so that a page of another origin can read why.
+    partial(
+        CORSMiddleware,
+        allow_origins=settings.CORS_ALLOWED_ORIGINS,
+        allow_methods=["GET", "POST"],
+        allow_headers=["content-type", "x-csrftoken", "x-request-id"],
+        expose_headers=["x-request-id"],
+    ),
+    # Next to the app: what is opened here, at start-up, is there for views and consumers.
+    partial(LifespanMiddleware, lifespan=[uptime]),
+)
+
+application = middleware(
+    ProtocolTypeRouter(
+        {
+            "http": django_application,
+            "websocket": AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
+        }
+    )
+)

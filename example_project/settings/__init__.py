@@ -1,0 +1,1 @@
+"""Settings: what is common in ``base``, and a module for each value of DJANGO_ENV."""

@@ -1,0 +1,32 @@
+"""What is said over a WebSocket."""
+
+import json
+from typing import Any
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from asgi_middleware import get_request_id
+
+# "Data of a type that I cannot accept": https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+UNSUPPORTED = 1003
+
+
+class EchoConsumer(AsyncWebsocketConsumer):
+    """Tell visitors who they are, then send back the JSON that they send."""
+
+    async def connect(self) -> None:
+        await self.accept()
+        # AuthMiddlewareStack knows the user by the session's cookie in the handshake.
+        user = self.scope["user"].get_username() or "anonymous"
+        await self.send_json({"type": "welcome", "user": user, "request_id": get_request_id()})
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        try:
+            content = json.loads(text_data or bytes_data or "")
+        except ValueError:
+            await self.close(UNSUPPORTED)
+        else:
+            await self.send_json({"type": "echo", "content": content})
+
+    async def send_json(self, content: dict[str, Any]) -> None:
+        await self.send(text_data=json.dumps(content))

@@ -1,0 +1,12 @@
+from django.urls import path
+
+from . import views
+
+app_name = "showcase"
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("notes/", views.notes, name="notes"),
+    path("status/", views.status, name="status"),
+    path("fail/", views.fail, name="fail"),
+]

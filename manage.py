@@ -1,0 +1,22 @@
+#!/usr/bin/env python
+"""Django's command line, with the settings that DJANGO_ENV chooses."""
+
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import execute_from_command_line
+
+from example_project.environment import choose_settings
+
+
+def main() -> None:
+    try:
+        choose_settings()
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        # The sentence says what to do; a traceback would bury it.
+        sys.exit(f"manage.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

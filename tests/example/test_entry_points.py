@@ -1,0 +1,35 @@
+"""The modules that servers import."""
+
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.management import call_command
+from django.utils.module_loading import import_string
+
+from asgi_middleware.types import ASGIApp
+
+
+def test_asgi_has_the_layers_in_their_order(application: ASGIApp) -> None:
+    layers: list[str] = []
+    layer: object = application
+    while layer is not None:
+        layers.append(type(layer).__name__)
+        layer = getattr(layer, "app", None)
+
+    assert layers == [
+        "RequestIDMiddleware",
+        "TimingMiddleware",
+        "CORSMiddleware",
+        "LifespanMiddleware",
+        "ProtocolTypeRouter",
+    ]
+
+
+def test_wsgi_is_django_alone() -> None:
+    assert isinstance(import_string("example_project.wsgi.application"), WSGIHandler)
+
+
+def test_the_project_passes_djangos_checks() -> None:
+    call_command("check", fail_level="WARNING")
+
+
+def test_the_migrations_are_complete(database: None) -> None:
+    call_command("makemigrations", check_changes=True, dry_run=True, verbosity=0)

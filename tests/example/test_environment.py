@@ -1,0 +1,155 @@
+"""Which settings are chosen, and what they want from the environment."""
+
+import os
+import runpy
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+import manage
+from example_project.environment import choose_settings, listed, required, settings_module
+
+PRODUCTION = {
+    "DJANGO_SECRET_KEY": "a secret",
+    "DJANGO_ALLOWED_HOSTS": "example.org, www.example.org",
+    "DJANGO_CORS_ORIGINS": "https://app.example",
+}
+
+
+@pytest.mark.parametrize(
+    ("environment", "chosen"),
+    [
+        pytest.param({}, "example_project.settings.development", id="nothing set"),
+        pytest.param(
+            {"DJANGO_ENV": "development"}, "example_project.settings.development", id="development"
+        ),
+        pytest.param(
+            {"DJANGO_ENV": "production"}, "example_project.settings.production", id="production"
+        ),
+        pytest.param(
+            {"DJANGO_ENV": "production", "DJANGO_SETTINGS_MODULE": "mine"},
+            "mine",
+            id="a module named outright",
+        ),
+        pytest.param(
+            {"DJANGO_ENV": "staging", "DJANGO_SETTINGS_MODULE": "mine"},
+            "mine",
+            id="a module named beside an unknown environment",
+        ),
+        pytest.param(
+            {"DJANGO_ENV": "production", "DJANGO_SETTINGS_MODULE": ""},
+            "example_project.settings.production",
+            id="an empty module name, which Django takes for none",
+        ),
+    ],
+)
+def test_the_environment_chooses_the_settings(environment: dict[str, str], chosen: str) -> None:
+    assert settings_module(environment) == chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        pytest.param(
+            "staging",
+            "DJANGO_ENV is 'staging', which is none of: development, production",
+            id="unknown",
+        ),
+        pytest.param(
+            "Production",
+            "DJANGO_ENV is 'Production', which is none of: development, production",
+            id="another case",
+        ),
+        pytest.param("", "DJANGO_ENV is '', which is none of: development, production", id="empty"),
+    ],
+)
+def test_an_unknown_environment_is_refused_with_the_known_ones(name: str, sentence: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        settings_module({"DJANGO_ENV": name})
+
+    assert str(refusal.value) == sentence
+
+
+def test_the_choice_is_left_where_django_looks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Set first, so that it is restored whatever was there.
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "")
+    monkeypatch.setenv("DJANGO_ENV", "production")
+
+    choose_settings()
+
+    assert os.environ["DJANGO_SETTINGS_MODULE"] == "example_project.settings.production"
+
+
+def test_the_command_line_ends_with_the_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "")
+    monkeypatch.setenv("DJANGO_ENV", "staging")
+
+    with pytest.raises(SystemExit) as end:
+        manage.main()
+
+    assert end.value.code == (
+        "manage.py: DJANGO_ENV is 'staging', which is none of: development, production"
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "missing"),
+    [
+        pytest.param({}, "SECRET, HOSTS, ORIGINS", id="all"),
+        pytest.param({"SECRET": "x", "ORIGINS": "x"}, "HOSTS", id="one"),
+        pytest.param({"SECRET": " ", "HOSTS": "x", "ORIGINS": ""}, "SECRET", id="blank"),
+    ],
+)
+def test_all_that_is_missing_is_named_at_once(environment: dict[str, str], missing: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        required(environment, "SECRET", "HOSTS", "ORIGINS", may_be_empty=["ORIGINS"])
+
+    assert str(refusal.value) == f"set in the environment: {missing}"
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        pytest.param("a.example", ["a.example"], id="one"),
+        pytest.param(" a.example, b.example ,", ["a.example", "b.example"], id="several"),
+        pytest.param("", [], id="none"),
+    ],
+)
+def test_lists_are_written_with_commas(value: str, parts: list[str]) -> None:
+    assert listed(value) == parts
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        pytest.param("DEBUG", False, id="debugging is off"),
+        pytest.param("SECRET_KEY", "a secret", id="the secret"),
+        pytest.param("ALLOWED_HOSTS", ["example.org", "www.example.org"], id="the hosts"),
+        pytest.param("CORS_ALLOWED_ORIGINS", ["https://app.example"], id="the origins"),
+        pytest.param("SERVER_TIMING", False, id="timings are not for everybody"),
+    ],
+)
+def test_production_is_set_by_the_environment(
+    setting: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _production(monkeypatch, PRODUCTION)[setting] == value
+
+
+@pytest.mark.parametrize("name", PRODUCTION)
+def test_production_names_what_it_misses(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {key: value for key, value in PRODUCTION.items() if key != name}
+
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        _production(monkeypatch, environment)
+
+    assert str(refusal.value) == f"set in the environment: {name}"
+
+
+def _production(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> dict[str, Any]:
+    """Return the settings as a fresh process would read them."""
+    for name in PRODUCTION:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return runpy.run_module("example_project.settings.production")

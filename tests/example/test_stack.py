@@ -1,0 +1,95 @@
+"""The whole of asgi.py in this process: layers, Django, Channels; no server."""
+
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from asgi_middleware.testing import SocketClosed, websocket
+from asgi_middleware.types import ASGIApp
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture
+async def client(running: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(running), base_url="http://testserver"
+    ) as client:
+        yield client
+
+
+async def test_the_page_shows_the_id_of_its_own_request(client: httpx.AsyncClient) -> None:
+    response = await client.get("/", headers={"x-request-id": "shown-on-the-page"})
+
+    assert "<code>shown-on-the-page</code>" in response.text
+
+
+async def test_an_async_view_reads_what_start_up_left(client: httpx.AsyncClient) -> None:
+    response = await client.get("/status/")
+
+    assert response.json()["seconds"] >= 0
+
+
+async def test_the_page_tells_its_phases(client: httpx.AsyncClient) -> None:
+    response = await client.get("/")
+
+    entries = response.headers["server-timing"].split(", ")
+    assert [entry.partition(";")[0] for entry in entries] == ["app", "database", "render"]
+
+
+async def test_a_visitor_without_a_session_is_anonymous(running: ASGIApp) -> None:
+    headers = {"x-request-id": "of-the-handshake"}
+    async with websocket(running, "/ws/echo/", headers=headers) as socket:
+        assert json.loads(await socket.receive()) == {
+            "type": "welcome",
+            "user": "anonymous",
+            "request_id": "of-the-handshake",
+        }
+
+
+async def test_a_consumer_knows_the_user_of_the_session(running: ASGIApp) -> None:
+    headers = {"cookie": await sync_to_async(_session_cookie)("ada")}
+    async with websocket(running, "/ws/echo/", headers=headers) as socket:
+        assert json.loads(await socket.receive())["user"] == "ada"
+
+
+async def test_a_consumer_sends_back_what_it_is_sent(running: ASGIApp) -> None:
+    async with websocket(running, "/ws/echo/") as socket:
+        await socket.receive()  # the welcome
+        await socket.send(json.dumps({"any": ["value"]}))
+
+        assert json.loads(await socket.receive()) == {
+            "type": "echo",
+            "content": {"any": ["value"]},
+        }
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param("no JSON", id="text"),
+        pytest.param("", id="nothing"),
+        pytest.param(b"\xff\xfe\xfd", id="bytes"),
+    ],
+)
+async def test_what_is_no_json_closes_the_socket(sent: str | bytes, running: ASGIApp) -> None:
+    async with websocket(running, "/ws/echo/") as socket:
+        await socket.receive()  # the welcome
+        await socket.send(sent)
+
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+
+    assert closed.value.code == 1003
+
+
+def _session_cookie(name: str) -> str:
+    client = Client()
+    client.force_login(User.objects.create_user(name))
+    return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"

@@ -1,0 +1,73 @@
+"""The pages, by Django's own test clients: no server, and none of the layers."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from django.test import AsyncClient, AsyncRequestFactory, Client
+from django.urls import resolve
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_the_page_says_that_there_are_no_notes_yet() -> None:
+    assert "<li>None yet.</li>" in Client().get("/").text
+
+
+def test_the_page_does_without_the_layers() -> None:
+    assert "none: the layers are not in use" in Client().get("/").text
+
+
+def test_a_note_appears_on_the_page() -> None:
+    response = Client().post("/notes/", {"text": "Hello <b>there</b>"}, follow=True)
+
+    assert "<li>Hello &lt;b&gt;there&lt;/b&gt; <time" in response.text
+
+
+def test_the_latest_note_comes_first() -> None:
+    client = Client()
+    client.post("/notes/", {"text": "first"})
+    client.post("/notes/", {"text": "second"})
+
+    notes = client.get("/notes/").json()["notes"]
+
+    assert [note["text"] for note in notes] == ["second", "first"]
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param("", id="empty"), pytest.param("x" * 201, id="too long")]
+)
+def test_a_note_that_is_no_line_is_refused(text: str) -> None:
+    assert Client().post("/notes/", {"text": text}).status_code == 400
+
+
+def test_a_form_of_another_site_is_refused() -> None:
+    client = Client(enforce_csrf_checks=True)
+
+    assert client.post("/notes/", {"text": "forged"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/status/", "/fail/"])
+def test_what_is_only_read_takes_no_post(path: str) -> None:
+    assert Client().post(path).status_code == 405
+
+
+async def test_the_status_is_read_from_the_state() -> None:
+    request = AsyncRequestFactory().get("/status/")
+    state = {"started_at": datetime(2026, 1, 2, tzinfo=UTC)}
+    request.scope = {**request.scope, "state": state}
+
+    response = await resolve("/status/").func(request)
+
+    assert json.loads(response.content)["started_at"] == "2026-01-02T00:00:00Z"
+
+
+async def test_the_status_does_without_a_state() -> None:
+    response = await AsyncClient().get("/status/")
+
+    assert response.json()["started_at"] is None
+
+
+def test_one_view_raises() -> None:
+    with pytest.raises(RuntimeError, match="raised on purpose"):
+        Client().get("/fail/")

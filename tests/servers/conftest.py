@@ -1,0 +1,24 @@
+"""What every server is given."""
+
+import subprocess
+import sys
+
+import pytest
+
+from .server import ROOT, clean_environment
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Development's settings, and a migrated database of the tests' own."""
+    database = tmp_path_factory.mktemp("database") / "db.sqlite3"
+    changes = {"DJANGO_ENV": "development", "SQLITE_PATH": str(database)}
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        cwd=ROOT,
+        env=clean_environment(changes),
+        stdin=subprocess.DEVNULL,
+        check=True,
+        timeout=120,
+    )
+    return changes

@@ -1,0 +1,220 @@
+"""Real traffic: the example behind uvicorn, with httpx and websockets as clients."""
+
+import json
+import re
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from .server import Server, serve
+
+pytestmark = pytest.mark.process
+
+UVICORN = (
+    *(sys.executable, "-m", "uvicorn", "example_project.asgi:application"),
+    *("--host", "127.0.0.1", "--port", "{port}", "--lifespan", "on"),
+)
+ORIGIN = "http://localhost:3000"
+PREFLIGHT = {
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "content-type",
+}
+
+every_answer = pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        pytest.param("GET", "/", {}, 200, id="page"),
+        pytest.param("GET", "/status/", {}, 200, id="async view"),
+        pytest.param("GET", "/notes/", {}, 200, id="sync view"),
+        pytest.param("GET", "/static/showcase/showcase.css", {}, 200, id="static file"),
+        pytest.param("GET", "/missing/", {}, 404, id="404"),
+        pytest.param("GET", "/fail/", {}, 500, id="500"),
+        pytest.param("OPTIONS", "/notes/", PREFLIGHT, 204, id="preflight"),
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def server(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    log = tmp_path_factory.mktemp("uvicorn") / "log"
+    with serve(UVICORN, log=log, environment=environment) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, headers={"origin": ORIGIN}, timeout=30) as client:
+        yield client
+
+
+@every_answer
+def test_every_answer_has_the_callers_request_id(
+    method: str, path: str, headers: Mapping[str, str], status: int, client: httpx.Client
+) -> None:
+    response = client.request(method, path, headers={**headers, "x-request-id": "from-the-caller"})
+
+    assert (response.status_code, response.headers.get_list("x-request-id")) == (
+        status,
+        ["from-the-caller"],
+    )
+
+
+@every_answer
+def test_every_answer_tells_its_timing(
+    method: str, path: str, headers: Mapping[str, str], status: int, client: httpx.Client
+) -> None:
+    response = client.request(method, path, headers=headers)
+
+    assert re.match(r"app;dur=\d+\.\d(,|$)", response.headers["server-timing"])
+
+
+@every_answer
+def test_every_answer_may_be_read_by_an_allowed_origin(
+    method: str, path: str, headers: Mapping[str, str], status: int, client: httpx.Client
+) -> None:
+    response = client.request(method, path, headers=headers)
+
+    assert response.headers.get_list("access-control-allow-origin") == [ORIGIN]
+
+
+def test_no_answer_may_be_read_by_another_origin(client: httpx.Client) -> None:
+    response = client.get("/", headers={"origin": "https://other.example"})
+
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_a_preflight_is_told_the_methods_and_headers(client: httpx.Client) -> None:
+    response = client.options("/notes/", headers=PREFLIGHT)
+
+    assert (
+        response.headers["access-control-allow-methods"],
+        response.headers["access-control-allow-headers"],
+    ) == ("GET, POST", "content-type, x-csrftoken, x-request-id")
+
+
+def test_a_request_without_an_id_gets_one(client: httpx.Client) -> None:
+    assert re.fullmatch(r"[0-9a-f]{32}", client.get("/").headers["x-request-id"])
+
+
+def test_a_form_is_saved_and_shown(client: httpx.Client) -> None:
+    page = client.get("/").text
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+    assert token
+
+    # As the page's own form: with the page's origin, not another's.
+    response = client.post(
+        "/notes/",
+        data={"text": "over the wire", "csrfmiddlewaretoken": token[1]},
+        headers={"origin": str(client.base_url).rstrip("/")},
+        follow_redirects=True,
+    )
+
+    assert "<li>over the wire <time" in response.text
+
+
+def test_a_handshake_is_answered_with_the_request_id(server: Server) -> None:
+    with connect(
+        f"{server.websocket_url}/ws/echo/", additional_headers={"x-request-id": "of-the-handshake"}
+    ) as socket:
+        assert socket.response is not None
+        assert socket.response.status_code == 101
+        assert socket.response.headers.get_all("x-request-id") == ["of-the-handshake"]
+
+
+def test_a_consumer_has_the_id_of_its_handshake(server: Server) -> None:
+    with connect(
+        f"{server.websocket_url}/ws/echo/", additional_headers={"x-request-id": "of-the-handshake"}
+    ) as socket:
+        assert json.loads(socket.recv(30)) == {
+            "type": "welcome",
+            "user": "anonymous",
+            "request_id": "of-the-handshake",
+        }
+
+
+def test_a_consumer_answers(server: Server) -> None:
+    with connect(f"{server.websocket_url}/ws/echo/") as socket:
+        socket.recv(30)  # the welcome
+        socket.send('["hello"]')
+
+        assert json.loads(socket.recv(30)) == {"type": "echo", "content": ["hello"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "logger", "message"),
+    [
+        pytest.param("/", "uvicorn.access", '"GET / HTTP/1.1" 200', id="access log"),
+        pytest.param("/missing/", "django.request", "Not Found: /missing/", id="404"),
+        pytest.param("/fail/", "django.request", "Internal Server Error: /fail/", id="500"),
+    ],
+)
+def test_a_log_line_has_the_request_id_and_is_written_once(
+    path: str, logger: str, message: str, server: Server, client: httpx.Client
+) -> None:
+    request_id = f"{logger}-of-{path.strip('/') or 'the-page'}"
+    client.get(path, headers={"x-request-id": request_id})
+    # Once a later request is in the log, so is all that belongs to this one.
+    client.get("/status/", headers={"x-request-id": f"after-{request_id}"})
+    server.log_lines(rf"uvicorn\.access \[after-{request_id}\]")
+
+    lines = [line for line in server.log().splitlines() if f" {logger} [{request_id}] " in line]
+
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def test_the_line_of_a_handshake_has_the_request_id(server: Server) -> None:
+    with connect(
+        f"{server.websocket_url}/ws/echo/", additional_headers={"x-request-id": "in-the-log"}
+    ):
+        lines = server.log_lines(r'uvicorn\.error \[in-the-log\] .*"WebSocket /ws/echo/"')
+
+    assert lines[0].endswith("[accepted]")
+
+
+def test_a_view_reads_what_the_lifespan_context_wrote(server: Server, client: httpx.Client) -> None:
+    (line,) = server.log_lines("example_project.lifespan .* open: serving since")
+    written = datetime.fromisoformat(line.rpartition(" ")[2])
+
+    read = datetime.fromisoformat(client.get("/status/").json()["started_at"])
+
+    # JSON has milliseconds, the log has microseconds.
+    assert read == written.replace(microsecond=written.microsecond // 1000 * 1000)
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "status"),
+    [
+        pytest.param(signal.SIGINT, 0, id="SIGINT"),
+        # uvicorn raises the signal again once it is done: whoever sent it sees why it ended.
+        pytest.param(signal.SIGTERM, -signal.SIGTERM, id="SIGTERM"),
+    ],
+)
+def test_a_signal_closes_what_start_up_opened(
+    signal_number: int, status: int, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with serve(UVICORN, log=tmp_path / "log", environment=environment) as server:
+        assert server.stop(signal_number) == status
+
+    steps = re.findall(r" example_project\.lifespan \[-\] (\w+):", server.log())
+    assert steps == ["open", "closed"]
+
+
+def test_nothing_is_logged_as_an_error_from_start_to_end(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with serve(UVICORN, log=tmp_path / "log", environment=environment) as server:
+        httpx.get(server.url, timeout=30)
+        with connect(f"{server.websocket_url}/ws/echo/") as socket:
+            socket.recv(30)
+        server.stop(signal.SIGINT)
+
+    assert re.findall("WARNING|ERROR|Traceback|Warning", server.log()) == []
