@@ -1,8 +1,8 @@
 """The layer between an ASGI server and Django: see the README, and each module's docstring."""
 
 from .composition import compose
-from .cors import CORSMiddleware, CORSPolicy
-from .errors import ConfigurationError
+from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
+from .errors import ConfigurationError, ConfigurationWarning
 from .lifespan import LifespanMiddleware
 from .request_id import (
     RequestIDFilter,
@@ -17,12 +17,14 @@ __all__ = [
     "CORSMiddleware",
     "CORSPolicy",
     "ConfigurationError",
+    "ConfigurationWarning",
     "LifespanMiddleware",
     "Phase",
     "RequestIDFilter",
     "RequestIDMiddleware",
     "RequestTiming",
     "TimingMiddleware",
+    "WebSocketOriginMiddleware",
     "compose",
     "current_timing",
     "generate_request_id",

@@ -6,7 +6,10 @@ Django sends ``Content-Type`` and ``Vary``. Names given to these functions are
 lower case already.
 """
 
-from .types import Header, Headers
+from collections.abc import Sequence
+from typing import cast
+
+from .types import Header, Headers, Scope
 
 # RFC 9110, section 5.6.2
 TOKEN_BYTES = frozenset(
@@ -21,6 +24,15 @@ def is_token(value: bytes) -> bool:
     return bool(value) and TOKEN_BYTES.issuperset(value)
 
 
+def rereadable(scope: Scope) -> tuple[Scope, Headers]:
+    """Return *scope* and its headers, as a list if they could be read only once."""
+    headers = scope.get("headers", ())
+    if isinstance(headers, (list, tuple)):  # a union type would be made anew each time
+        return scope, cast("Headers", headers)
+    headers = list(headers)
+    return {**scope, "headers": headers}, headers
+
+
 def values(headers: Headers, name: bytes) -> list[bytes]:
     """Return every value of *name*, in order."""
     return [value for key, value in headers if key.lower() == name]
@@ -33,9 +45,10 @@ def replaced(headers: Headers, name: bytes, value: bytes) -> list[Header]:
     return kept
 
 
-def elements(lines: list[bytes]) -> list[bytes]:
+def elements(lines: Sequence[bytes]) -> list[bytes]:
     """Return the members of a comma-separated list that may span several lines."""
-    return [element for line in lines for part in line.split(b",") if (element := part.strip(OWS))]
+    parts = b",".join(lines).split(b",")
+    return [element for part in parts if (element := part.strip(OWS))]
 
 
 def vary_on(headers: Headers, *names: bytes) -> list[Header]:
@@ -45,14 +58,16 @@ def vary_on(headers: Headers, *names: bytes) -> list[Header]:
     any name could, and stays. https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
     """
     headers = list(headers)
-    listed = elements(values(headers, b"vary"))
+    lines = values(headers, b"vary")
+    if not lines:
+        headers.append((b"vary", b", ".join(names)))
+        return headers
+    listed = elements(lines)
     known = {element.lower() for element in listed}
     missing = [name for name in names if name.lower() not in known]
     if b"*" in known or not missing:
         return headers
     folded = (b"vary", b", ".join([*listed, *missing]))
+    position = next(i for i, (key, _) in enumerate(headers) if key.lower() == b"vary")
     others = [header for header in headers if header[0].lower() != b"vary"]
-    position = next(
-        (i for i, (key, _) in enumerate(headers) if key.lower() == b"vary"), len(headers)
-    )
     return [*others[:position], folded, *others[position:]]

@@ -21,3 +21,7 @@ class ConfigurationError(ValueError):
 
     def __str__(self) -> str:
         return "\n".join(f"{self.subject}: {problem}" for problem in self.problems)
+
+
+class ConfigurationWarning(UserWarning):
+    """An option has no effect, or one that its author may not expect."""

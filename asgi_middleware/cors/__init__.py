@@ -17,6 +17,13 @@ and inside timing, so that preflights are measured.
 """
 
 from .middleware import CORSMiddleware
-from .policy import CORSPolicy, Preflight
+from .policy import CORSPolicy, OriginFunction, Preflight
+from .websocket import WebSocketOriginMiddleware
 
-__all__ = ["CORSMiddleware", "CORSPolicy", "Preflight"]
+__all__ = [
+    "CORSMiddleware",
+    "CORSPolicy",
+    "OriginFunction",
+    "Preflight",
+    "WebSocketOriginMiddleware",
+]

@@ -1,85 +1,246 @@
 """The ASGI side of CORS: find the request's kind, ask the policy, answer or delegate."""
 
+import inspect
 import logging
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
-from .._headers import values
-from .._send import editing_headers, send_response
-from ..errors import ConfigurationError
-from ..types import ASGIApp, Headers, Receive, Scope, Send
-from .policy import CORSPolicy
+from .._headers import rereadable
+from .._send import send_response, send_text
+from ..errors import ConfigurationError, ConfigurationWarning
+from ..types import ASGIApp, Header, Headers, Message, Receive, Scope, Send
+from .policy import CORSPolicy, Grant, OriginFunction
 
-logger = logging.getLogger(__name__)
-
-# Bytes; the longest origin that a browser sends has a host name of 253.
-_ORIGIN_LIMIT = 326
+logger = logging.getLogger("asgi_middleware.cors")
 
 
 class CORSMiddleware:
     """Answer preflights, and tell browsers which origins may read a response.
 
-    The options are those of :class:`CORSPolicy`; so are the errors.
+    The first options are those of :class:`CORSPolicy`, in Starlette's order, and make
+    the policy of all paths but those in ``policies``. Beyond them, keyword-only:
+
+    * ``policies``: ``{"/api/": CORSPolicy(...), "/admin/": None}``; the longest prefix
+      of the path, after ``root_path`` and at the end of a segment, decides. None is no
+      CORS at all there: such requests pass as they are.
+    * ``debug``: answer a preflight that fails for its method or headers in such a way
+      that a browser's console names the one at fault. The request stays forbidden.
+    * ``error_responses``: when the app raises before it has answered an allowed origin,
+      send a plain 500 that its page can see, and raise on.
+
+    Raises :class:`ConfigurationError` with every problem at once.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        *,
         allow_origins: Sequence[str] = (),
         allow_methods: Sequence[str] = ("GET",),
         allow_headers: Sequence[str] = (),
         allow_credentials: bool = False,
+        allow_origin_regex: str | re.Pattern[str] | None = None,
+        allow_private_network: bool = False,
         expose_headers: Sequence[str] = (),
         max_age: int | None = 600,
+        *,
+        allow_origin_func: OriginFunction | None = None,
+        policies: Mapping[str, CORSPolicy | None] | None = None,
+        debug: bool = False,
+        error_responses: bool = True,
     ) -> None:
         self.app = app
+        self._debug = debug
+        self._error_responses = error_responses
+        problems, self._policies = _by_prefix(policies or {})
         try:
             self._policy = CORSPolicy(
                 allow_origins=allow_origins,
                 allow_methods=allow_methods,
                 allow_headers=allow_headers,
                 allow_credentials=allow_credentials,
+                allow_origin_regex=allow_origin_regex,
+                allow_private_network=allow_private_network,
                 expose_headers=expose_headers,
                 max_age=max_age,
+                allow_origin_func=allow_origin_func,
             )
         except ConfigurationError as error:
-            raise ConfigurationError("CORSMiddleware", error.problems) from None
+            problems += error.problems
+        if problems:
+            raise ConfigurationError("CORSMiddleware", problems)
+        if not policies and not self._policy.allows_any_origin:
+            warnings.warn(
+                "CORSMiddleware: no origin is allowed, so nothing will be; list allow_origins",
+                ConfigurationWarning,
+                stacklevel=2,
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        policy = self._policy_for(scope) if self._policies else self._policy
+        if policy is None:
+            return await self.app(scope, receive, send)
 
-        headers: Headers = list(scope.get("headers", ()))
-        origins = values(headers, b"origin")
-        if scope["method"] == "OPTIONS" and origins:
-            methods = values(headers, b"access-control-request-method")
-            if methods:
-                return await self._answer_preflight(_only(origins), methods[0], headers, send)
+        if scope["method"] == "OPTIONS":
+            scope, headers = rereadable(scope)
+            if (asked := _preflight(headers)) is not None:
+                return await self._answer(asked, policy, scope, send)
 
-        edit = partial(self._policy.response_headers, _only(origins))
-        if not isinstance(scope.get("headers", ()), list | tuple):
-            scope = {**scope, "headers": headers}  # it could be read only once, and was
-        await self.app(scope, receive, editing_headers(send, edit))
+        if policy.is_static:
+            grant = policy.grant(b"*")
+        else:
+            scope, headers = rereadable(scope)
+            origin = _only([value for name, value in headers if name == b"origin"])
+            grant = policy.grant(origin)
+            if grant is None and policy.allow_origin_func is not None:
+                grant = await self._ask_function(policy.allow_origin_func, origin, policy, scope)
+        edit = policy.without_grant if grant is None else partial(policy.with_grant, grant)
+        await self._delegate(scope, receive, send, edit, is_granted=grant is not None)
 
-    async def _answer_preflight(
-        self, origin: bytes | None, method: bytes, headers: Headers, send: Send
+    def _policy_for(self, scope: Scope) -> CORSPolicy | None:
+        # A mounted app's path begins with where it is mounted.
+        # https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        for prefix, policy in self._policies:
+            if path.startswith(prefix) and path[len(prefix) :][:1] in ("", "/"):
+                return policy
+        return self._policy
+
+    async def _ask_function(
+        self, function: OriginFunction, origin: bytes, policy: CORSPolicy, scope: Scope
+    ) -> Grant | None:
+        """Return what ``allow_origin_func`` grants an origin that nothing else did."""
+        if not policy.may_ask_function(origin):
+            return None
+        try:
+            verdict = function(origin.decode("ascii"), scope)
+            if inspect.isawaitable(verdict):
+                verdict = await verdict
+        except Exception:
+            logger.exception("allow_origin_func failed; the origin is refused")
+            return None
+        # Nothing that is merely true, a coroutine that was forgotten for one.
+        return policy.grant_to(origin) if verdict is True else None
+
+    async def _answer(
+        self, asked: "_Preflight", policy: CORSPolicy, scope: Scope, send: Send
     ) -> None:
-        names = values(headers, b"access-control-request-headers")
-        answer = self._policy.preflight(origin, method, names)
-        if answer.refusal is None:
-            return await send_response(send, answer.status, answer.headers)
-        logger.info("preflight refused: %s", answer.refusal)
-        body = answer.refusal.encode()
-        about_body = (
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", str(len(body)).encode()),
+        """Answer a preflight; the app never hears of it."""
+        grant = policy.grant(asked.origin)
+        if grant is None and policy.allow_origin_func is not None:
+            grant = await self._ask_function(policy.allow_origin_func, asked.origin, policy, scope)
+        answer = policy.preflight(
+            grant,
+            asked.method,
+            asked.header_lines,
+            private_network=asked.private_network,
+            debug=self._debug,
         )
-        await send_response(send, answer.status, (*about_body, *answer.headers), body)
+        if answer.refusal is not None:
+            logger.info("preflight refused: %s", answer.refusal)
+        if answer.status == 204:
+            return await send_response(send, 204, answer.headers)
+        await send_text(send, answer.status, answer.headers, f"CORS: {answer.refusal}")
+
+    async def _delegate(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        edit: Callable[[Headers], list[Header]],
+        *,
+        is_granted: bool,
+    ) -> None:
+        """Call the app, with the headers of its response, or of its failure, edited."""
+        started = False
+
+        def cors_send(message: Message) -> Awaitable[None]:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message = {**message, "headers": edit(message.get("headers", ()))}
+            return send(message)
+
+        try:
+            await self.app(scope, receive, cors_send)
+        except Exception:
+            # The server's own 500 has no headers of ours, and a browser would hide it
+            # from the page behind a CORS error.
+            if self._error_responses and is_granted and not started and _has_origin(scope):
+                with suppress(OSError):  # the client is gone
+                    await send_text(cors_send, 500, (), "Internal Server Error")
+            raise
 
 
-def _only(origins: list[bytes]) -> bytes | None:
-    """Return the one origin that a browser sends; several, or a monstrous one, are none."""
-    if len(origins) != 1 or len(origins[0]) > _ORIGIN_LIMIT:
+class _Preflight(NamedTuple):
+    """What a preflight asks: https://fetch.spec.whatwg.org/#http-requests"""
+
+    origin: bytes
+    method: bytes
+    header_lines: list[bytes]
+    private_network: bool
+
+
+_PREFLIGHT_NAMES = frozenset(
+    {
+        b"origin",
+        b"access-control-request-method",
+        b"access-control-request-headers",
+        # https://wicg.github.io/private-network-access/
+        b"access-control-request-private-network",
+    }
+)
+
+
+def _preflight(headers: Headers) -> _Preflight | None:
+    """Return what an OPTIONS request asks, None if it is no preflight."""
+    lines: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if name in _PREFLIGHT_NAMES:
+            lines.setdefault(name, []).append(value)
+    origins = lines.get(b"origin")
+    methods = lines.get(b"access-control-request-method")
+    if not origins or not methods:
         return None
-    return origins[0]
+    return _Preflight(
+        _only(origins),
+        _only(methods),
+        lines.get(b"access-control-request-headers", []),
+        lines.get(b"access-control-request-private-network") == [b"true"],
+    )
+
+
+def _only(lines: list[bytes]) -> bytes:
+    """Return what may be said only once; nothing, which matches nothing, if it was not."""
+    return lines[0] if len(lines) == 1 else b""
+
+
+def _has_origin(scope: Scope) -> bool:
+    return any(name == b"origin" for name, _ in scope.get("headers", ()))
+
+
+def _by_prefix(
+    policies: Mapping[str, CORSPolicy | None],
+) -> tuple[list[str], list[tuple[str, CORSPolicy | None]]]:
+    """Return what is wrong with *policies*, and the policies, the longest prefix first."""
+    problems: list[str] = []
+    found: dict[str, CORSPolicy | None] = {}
+    for path, policy in policies.items():
+        prefix = path.rstrip("/")
+        if not path.startswith("/"):
+            problems.append(f"policies: {path!r} does not begin with a slash; write {f'/{path}'!r}")
+        elif not prefix:
+            problems.append(f"policies: {path!r} is every path; give its options directly")
+        elif prefix in found:
+            problems.append(
+                f"policies: {path!r} is there twice, with and without a slash; keep one"
+            )
+        if policy is not None and not isinstance(policy, CORSPolicy):
+            problems.append(f"policies: {policy!r} is no policy; write CORSPolicy(...) or None")
+        found[prefix] = policy
+    return problems, sorted(found.items(), key=lambda item: len(item[0]), reverse=True)

@@ -1,21 +1,29 @@
 """One table: a configuration, requests, and all that a browser's CORS check looks at."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from starlette.middleware.cors import CORSMiddleware as StarletteCORSMiddleware
 
-from asgi_middleware import ConfigurationError, CORSMiddleware
+from asgi_middleware import (
+    ConfigurationError,
+    ConfigurationWarning,
+    CORSMiddleware,
+    CORSPolicy,
+)
 from asgi_middleware.testing import recording, request
-from asgi_middleware.types import Header
+from asgi_middleware.types import Header, Receive, Scope, Send
 from tests.apps import answering, hello
 
 A = "https://a.example"
 B = "https://b.example"
 PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
-NONE: dict[str, str] = {}
+SAFELISTED = "accept, accept-language, content-language, content-type, range"
+
 VARY = {"vary": "Origin"}
 REFUSED = {"vary": PREFLIGHT_VARY}
 
@@ -53,6 +61,19 @@ def named(headers: Mapping[str, str]) -> dict[str, str]:
     return {f"access-control-{name.replace('_', '-')}": value for name, value in headers.items()}
 
 
+ONE_ACCEPTED = accepted(
+    allow_methods="GET, PUT, PATCH", allow_headers=f"x-a, {SAFELISTED}", max_age="600"
+)
+
+
+async def allows_b(origin: str, scope: Scope) -> bool:
+    return origin == B and scope["type"] == "http"
+
+
+def fails(origin: str, scope: Scope) -> bool:
+    raise LookupError(origin)
+
+
 TABLE = [
     Configuration(
         "nothing allowed",
@@ -65,7 +86,7 @@ TABLE = [
     ),
     Configuration(
         "one origin",
-        {"allow_origins": [A], "allow_methods": ["get", "PUT", "patch"], "allow_headers": ["X-A"]},
+        {"allow_origins": [A], "allow_methods": ["get", "PUT", "PATCH"], "allow_headers": ["X-A"]},
         [
             Row("no origin", VARY, origin=None),
             Row("allowed", granted()),
@@ -97,19 +118,19 @@ TABLE = [
             ),
             Row(
                 "preflight",
-                accepted(allow_methods="GET, PUT, patch", allow_headers="x-a", max_age="600"),
+                ONE_ACCEPTED,
                 preflight={"method": "PUT", "headers": "x-a,content-type"},
                 status=204,
             ),
             Row(
-                "preflight for a safelisted method",
-                accepted(allow_methods="GET, PUT, patch", allow_headers="x-a", max_age="600"),
+                "preflight for a safelisted method that is not listed",
+                REFUSED,
                 preflight={"method": "POST"},
-                status=204,
+                status=403,
             ),
             Row(
                 "preflight with blanks and empty elements",
-                accepted(allow_methods="GET, PUT, patch", allow_headers="x-a", max_age="600"),
+                ONE_ACCEPTED,
                 preflight={"method": "PUT", "headers": " x-a ,,\tX-A, "},
                 status=204,
             ),
@@ -122,7 +143,7 @@ TABLE = [
             Row(
                 "preflight for a listed method in other case",
                 REFUSED,
-                preflight={"method": "PATCH"},
+                preflight={"method": "patch"},
                 status=403,
             ),
             Row(
@@ -130,6 +151,12 @@ TABLE = [
                 REFUSED,
                 preflight={"method": "PUT", "headers": "x-a,x-b"},
                 status=403,
+            ),
+            Row(
+                "preflight with as many headers as could be allowed",
+                ONE_ACCEPTED,
+                preflight={"method": "PUT", "headers": f"x-a, {SAFELISTED}"},
+                status=204,
             ),
             Row(
                 "preflight with monstrous headers",
@@ -220,6 +247,121 @@ TABLE = [
             ),
         ],
     ),
+    Configuration(
+        "null",
+        {"allow_origins": ["null"]},
+        [Row("null", granted("null"), origin="null"), Row("another", VARY)],
+    ),
+    Configuration(
+        "patterns",
+        {
+            "allow_origins": ["https://*.a.example", "http://localhost:*"],
+            "allow_credentials": True,
+        },
+        [
+            Row(
+                "a subdomain",
+                granted("https://b.a.example", allow_credentials="true"),
+                origin="https://b.a.example",
+            ),
+            Row("the base itself", VARY),
+            Row("a lookalike", VARY, origin="https://evil-a.example"),
+            Row(
+                "any port",
+                granted("http://localhost:3000", allow_credentials="true"),
+                origin="http://localhost:3000",
+            ),
+            Row("the pattern itself", VARY, origin="https://*.a.example"),
+        ],
+    ),
+    Configuration(
+        "a regex",
+        {"allow_origin_regex": r"https://(a|b)\.example"},
+        [
+            Row("matched", granted(B), origin=B),
+            Row("matched in part", VARY, origin=f"{B}.evil"),
+            Row("not ASCII", VARY, origin="https://ä.example"),
+        ],
+    ),
+    Configuration(
+        "a function",
+        {"allow_origins": [A], "allow_origin_func": lambda origin, scope: origin == B},
+        [
+            Row("listed", granted()),
+            Row("allowed by the function", granted(B), origin=B),
+            Row("refused by the function", VARY, origin="null"),
+            Row("no origin", VARY, origin=None),
+            Row(
+                "preflight",
+                accepted(B, allow_methods="GET", allow_headers=SAFELISTED, max_age="600"),
+                origin=B,
+                preflight={"method": "GET"},
+                status=204,
+            ),
+        ],
+    ),
+    Configuration(
+        "an async function",
+        {"allow_origin_func": allows_b},
+        [Row("allowed", granted(B), origin=B), Row("refused", VARY)],
+    ),
+    Configuration(
+        "a function that returns what is merely true",
+        {"allow_origin_func": lambda origin, scope: "yes"},
+        [Row("refused", VARY)],
+    ),
+    Configuration("a function that fails", {"allow_origin_func": fails}, [Row("refused", VARY)]),
+    Configuration(
+        "private network",
+        {"allow_origins": [A], "allow_private_network": True, "max_age": None},
+        [
+            Row(
+                "asked for",
+                accepted(
+                    allow_methods="GET", allow_headers=SAFELISTED, allow_private_network="true"
+                ),
+                preflight={"method": "GET", "private-network": "true"},
+                status=204,
+            ),
+            Row(
+                "not asked for",
+                accepted(allow_methods="GET", allow_headers=SAFELISTED),
+                preflight={"method": "GET"},
+                status=204,
+            ),
+        ],
+    ),
+    Configuration(
+        "no private network",
+        {"allow_origins": [A], "max_age": None},
+        [
+            Row(
+                "asked for: ignored, a browser refuses by itself",
+                accepted(allow_methods="GET", allow_headers=SAFELISTED),
+                preflight={"method": "GET", "private-network": "true"},
+                status=204,
+            ),
+        ],
+    ),
+    Configuration(
+        "debug",
+        {"allow_origins": [A], "allow_headers": ["x-a"], "debug": True},
+        [
+            Row(
+                "a method at fault: the steps before it passed",
+                accepted(),
+                preflight={"method": "PUT"},
+                status=204,
+            ),
+            Row(
+                "a header at fault: the steps before it passed",
+                accepted(allow_methods="GET"),
+                preflight={"method": "GET", "headers": "x-b"},
+                status=204,
+            ),
+            Row("an origin at fault", REFUSED, origin=B, preflight={"method": "GET"}, status=403),
+        ],
+    ),
 ]
 
 
@@ -241,6 +383,7 @@ def about_cors(headers: tuple[Header, ...]) -> dict[str, str]:
         for row in configuration.rows
     ],
 )
+@pytest.mark.filterwarnings("ignore:CORSMiddleware. no origin is allowed")
 async def test_the_table(options: Mapping[str, Any], row: Row) -> None:
     app = recording(answering(*row.app_headers, status=row.status))
     headers = {} if row.origin is None else {"origin": row.origin}
@@ -301,7 +444,7 @@ async def test_a_refused_preflight_says_why(caplog: pytest.LogCaptureFixture) ->
 
     response = await request(CORSMiddleware(hello, allow_origins=[A]), "OPTIONS", headers=headers)
 
-    assert response.text == "this origin is not allowed"
+    assert response.text == "CORS: this origin is not allowed"
     assert [record.getMessage() for record in caplog.records] == [
         "preflight refused: this origin is not allowed"
     ]
@@ -316,35 +459,221 @@ async def test_the_apps_own_exposed_headers_are_kept() -> None:
     assert response.getall(b"access-control-expose-headers") == [b"x-mine", b"x-request-id"]
 
 
+BY_PATH = {
+    "/api": CORSPolicy(allow_origins=[A]),
+    "/api/open/": CORSPolicy(allow_origins=["*"]),
+    "/admin/": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "expected"),
+    [
+        pytest.param("/api/x", "", granted(A), id="under a prefix"),
+        pytest.param("/api", "", granted(A), id="the prefix itself"),
+        pytest.param("/apix", "", VARY, id="not at the end of a segment"),
+        pytest.param("/x", "", VARY, id="no prefix: the options themselves"),
+        pytest.param("/api/open/x", "", named({"allow_origin": "*"}), id="the longest wins"),
+        pytest.param("/admin/x", "", {}, id="no CORS at all"),
+        pytest.param("/admin", "", {}, id="no CORS at the prefix itself"),
+        pytest.param("/mounted/admin/x", "/mounted", {}, id="after root_path"),
+        pytest.param("/admin/x", "/admin", VARY, id="root_path is not the prefix"),
+        pytest.param("/x/api/", "", VARY, id="not at the beginning"),
+    ],
+)
+async def test_a_policy_for_each_path(
+    path: str, root_path: str, expected: Mapping[str, str]
+) -> None:
+    app = CORSMiddleware(hello, allow_origins=[B], policies=BY_PATH)
+
+    response = await request(
+        app, "GET", path, headers={"origin": A}, scope={"root_path": root_path}
+    )
+
+    assert about_cors(response.headers) == dict(expected)
+
+
+async def test_without_cors_a_preflight_is_the_apps() -> None:
+    app = recording(hello)
+    headers = {"origin": A, "access-control-request-method": "GET"}
+
+    await request(CORSMiddleware(app, policies=BY_PATH), "OPTIONS", "/admin/", headers=headers)
+
+    assert len(app.calls) == 1
+
+
+async def test_without_cors_the_same_three_objects_are_passed_on() -> None:
+    app = recording(hello)
+    seen: list[object] = []
+
+    async def server(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend((scope, receive, send))
+        await CORSMiddleware(app, policies=BY_PATH)(scope, receive, send)
+
+    await request(server, "GET", "/admin/")
+
+    assert [app.calls[0].scope, app.calls[0].receive, app.calls[0].send] == seen
+
+
+async def never() -> dict[str, str]:
+    pytest.fail("nothing needs to be received")
+
+
+async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+    raise KeyError("mine")
+
+
+async def broken_later(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    raise KeyError("mine")
+
+
+@pytest.mark.parametrize(
+    ("options", "headers", "status", "expected"),
+    [
+        pytest.param({"allow_origins": [A]}, {"origin": A}, 500, granted(), id="allowed"),
+        pytest.param({"allow_origins": [A]}, {"origin": B}, None, {}, id="refused"),
+        pytest.param({"allow_origins": [A]}, {}, None, {}, id="no origin"),
+        pytest.param(
+            {"allow_origins": ["*"]}, {"origin": A}, 500, named({"allow_origin": "*"}), id="star"
+        ),
+        pytest.param({"allow_origins": ["*"]}, {}, None, {}, id="star, no origin"),
+        pytest.param(
+            {"allow_origins": [A], "error_responses": False}, {"origin": A}, None, {}, id="off"
+        ),
+    ],
+)
+async def test_an_app_that_raises_is_seen_as_a_500_by_who_may_read_it(
+    options: Mapping[str, Any],
+    headers: Mapping[str, str],
+    status: int | None,
+    expected: Mapping[str, str],
+) -> None:
+    app = CORSMiddleware(broken, **options)
+
+    response = await request(app, headers=headers, raise_app_exceptions=False)
+
+    assert isinstance(response.exception, KeyError)
+    assert (response.status, about_cors(response.headers)) == (status, dict(expected))
+
+
+async def test_an_app_that_raises_after_it_started_is_left_alone() -> None:
+    app = CORSMiddleware(broken_later, allow_origins=[A])
+
+    response = await request(app, headers={"origin": A}, raise_app_exceptions=False)
+
+    assert isinstance(response.exception, KeyError)
+    assert (response.status, response.complete) == (200, False)
+
+
+async def test_a_client_that_is_gone_does_not_hide_what_the_app_raised() -> None:
+    async def gone(message: object) -> None:
+        raise OSError("closed")
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"origin", A.encode())]}
+    with pytest.raises(KeyError, match="mine"):
+        await CORSMiddleware(broken, allow_origins=[A])(scope, never, gone)
+
+
+async def test_a_star_looks_at_no_header() -> None:
+    class Unread(list[Header]):
+        def __iter__(self) -> Iterator[Header]:
+            pytest.fail("a header was looked at")
+
+    sent: list[object] = []
+
+    async def send(message: object) -> None:
+        sent.append(message)
+
+    # By hand: the client looks at the headers of its own scope.
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": Unread()}
+    await CORSMiddleware(hello, allow_origins=["*"])(scope, never, send)
+
+    assert len(sent) == 2
+
+
+async def test_scope_headers_that_can_be_read_only_once_reach_the_app() -> None:
+    app = recording(hello)
+    sent = [(b"origin", A.encode()), (b"x-a", b"1")]
+
+    await request(CORSMiddleware(app, allow_origins=[A]), scope={"headers": iter(sent)})
+
+    assert list(app.calls[0].scope["headers"]) == sent
+
+
+async def test_the_function_sees_the_scope() -> None:
+    seen: list[object] = []
+
+    def note(origin: str, scope: Scope) -> bool:
+        seen.append((origin, scope["path"]))
+        return True
+
+    app = CORSMiddleware(hello, allow_origin_func=note)
+
+    await request(app, "GET", "/a", headers={"origin": A})
+
+    assert seen == [(A, "/a")]
+
+
+def test_takes_starlettes_options_in_starlettes_order() -> None:
+    positional = ([A], ["PUT"], ["x-a"], True, r"https://b\.example", True, ["x-b"], 60)
+
+    ours, theirs = (
+        inspect.signature(each).parameters for each in (CORSMiddleware, StarletteCORSMiddleware)
+    )
+
+    assert list(ours)[: len(theirs)] == list(theirs)
+    CORSMiddleware(hello, *positional)
+
+
 @pytest.mark.parametrize(
     ("options", "problems"),
     [
         pytest.param(
-            {"allow_origins": "*"}, ["allow_origins: '*' is a string; write a list, ['*']"]
-        ),
-        pytest.param(
-            {"allow_origins": ["*"], "allow_credentials": True},
-            ["allow_origins: '*' cannot be combined with allow_credentials=True"],
-        ),
-        pytest.param(
-            {"allow_origins": ["https://a.example/", "a.example"]},
+            {"allow_origins": ["https://a.example/"], "max_age": -1},
             [
                 "allow_origins: 'https://a.example/' ends with a slash; write 'https://a.example'",
-                "allow_origins: 'a.example' has no scheme; write 'https://a.example'",
+                "max_age: -1 is no number of seconds; write 0 to forbid caching, or 600",
             ],
+            id="of the policy",
         ),
         pytest.param(
-            {"allow_methods": ["TRACE"], "max_age": -1},
+            {"policies": {"api": None}},
+            ["policies: 'api' does not begin with a slash; write '/api'"],
+            id="no path",
+        ),
+        pytest.param(
+            {"policies": {"/": None}},
+            ["policies: '/' is every path; give its options directly"],
+            id="every path",
+        ),
+        pytest.param(
+            {"policies": {"/a": None, "/a/": None}},
+            ["policies: '/a/' is there twice, with and without a slash; keep one"],
+            id="twice",
+        ),
+        pytest.param(
+            {"policies": {"/a": "*"}, "allow_origins": "*"},
             [
-                "allow_methods: browsers send 'TRACE' for nobody; leave it out",
-                "max_age: -1 is negative; write 0 to forbid caching",
+                "policies: '*' is no policy; write CORSPolicy(...) or None",
+                "allow_origins: '*' is a string; write a list, ['*']",
             ],
+            id="no policy, and more",
         ),
     ],
 )
-def test_refuses_bad_options(options: Mapping[str, Any], problems: list[str]) -> None:
+def test_refuses_bad_options_all_at_once(options: Mapping[str, Any], problems: list[str]) -> None:
     with pytest.raises(ConfigurationError) as refused:
         CORSMiddleware(hello, **options)
 
     assert refused.value.subject == "CORSMiddleware"
     assert list(refused.value.problems) == problems
+
+
+def test_warns_when_nothing_is_allowed_at_all() -> None:
+    with pytest.warns(ConfigurationWarning, match="no origin is allowed"):
+        CORSMiddleware(hello)
+
+
+def test_policies_are_something() -> None:
+    CORSMiddleware(hello, policies=BY_PATH)

@@ -1,0 +1,129 @@
+"""The same options, the same requests: where Starlette's middleware answers otherwise.
+
+Every difference is listed, with its reason in ``docs/cors.md``. What is not listed has to
+be the same.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from starlette.middleware.cors import CORSMiddleware as StarletteCORSMiddleware
+
+from asgi_middleware import CORSMiddleware
+from asgi_middleware.testing import Response, recording, request
+from asgi_middleware.types import Receive, Scope, Send
+from tests.apps import answering
+
+from .browser import Page, check, extracted, readable_headers
+
+A = "https://a.example"
+B = "https://b.example"
+
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "one": {"allow_origins": [A], "allow_methods": ["GET", "PUT"], "allow_headers": ["x-a"]},
+    "credentials": {
+        "allow_origins": [A],
+        "allow_credentials": True,
+        "allow_methods": ["PUT"],
+        "allow_headers": ["*"],
+        "expose_headers": ["x-b"],
+    },
+    "everybody": {"allow_origins": ["*"], "allow_headers": ["*"], "expose_headers": ["x-b"]},
+    "regex": {"allow_origin_regex": r"https://[ab]\.example", "max_age": 60},
+}
+ACTUAL: dict[str, dict[str, str]] = {
+    "no origin": {},
+    "allowed": {"origin": A},
+    "other": {"origin": B},
+    "null": {"origin": "null"},
+}
+PREFLIGHTS: dict[str, tuple[str, str, str | None]] = {
+    "listed method": (A, "PUT", None),
+    "safelisted method": (A, "GET", None),
+    "unlisted method": (A, "DELETE", None),
+    "listed header": (A, "PUT", "x-a"),
+    "safelisted header": (A, "PUT", "content-type"),
+    "unlisted header": (A, "PUT", "x-z"),
+    "other origin": (B, "PUT", "x-a"),
+}
+
+
+async def both(
+    options: Mapping[str, Any], method: str, headers: Mapping[str, str]
+) -> tuple[Response, Response]:
+    ours = CORSMiddleware(answering((b"x-b", b"1")), **options)
+    # Recorded, because it may spell its headers as it likes.
+    theirs = recording(StarletteCORSMiddleware(_fresh, **options))
+    return (
+        await request(ours, method, headers=headers),
+        await request(theirs, method, headers=headers),
+    )
+
+
+async def _fresh(scope: Scope, receive: Receive, send: Send) -> None:
+    # Starlette's middleware edits the app's list of headers: it needs a new one each time.
+    await answering((b"x-b", b"1"))(scope, receive, send)
+
+
+def about_cors(response: Response) -> dict[str, list[str]]:
+    return {
+        name: sorted(extracted(response, name.encode()))
+        for name in (
+            "access-control-allow-origin",
+            "access-control-allow-credentials",
+            "access-control-expose-headers",
+            "vary",
+        )
+    }
+
+
+@pytest.mark.parametrize("asked", ACTUAL)
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+async def test_responses_are_the_same(configuration: str, asked: str) -> None:
+    ours, theirs = await both(CONFIGURATIONS[configuration], "GET", ACTUAL[asked])
+    expected = about_cors(theirs)
+    if configuration == "everybody":
+        # One answer for everybody, with the headers even where no origin asked, and no Vary:
+        # a CDN keeps one copy, and it is fit for a page that asks later.
+        expected |= {
+            "access-control-allow-origin": ["*"],
+            "access-control-expose-headers": ["x-b"],
+            "vary": [],
+        }
+    if (configuration, asked) in {("credentials", "other"), ("credentials", "null")}:
+        # Nothing for a refused origin: half a permission helps nobody.
+        expected |= {
+            "access-control-allow-credentials": [],
+            "access-control-expose-headers": [],
+        }
+
+    assert about_cors(ours) == expected
+
+
+@pytest.mark.parametrize("credentials", [True, False])
+@pytest.mark.parametrize("asked", [name for name in ACTUAL if name != "no origin"])
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+async def test_a_browser_shows_a_page_the_same(
+    configuration: str, asked: str, credentials: bool
+) -> None:
+    ours, theirs = await both(CONFIGURATIONS[configuration], "GET", ACTUAL[asked])
+    page = Page(ACTUAL[asked]["origin"], credentials=credentials)
+
+    assert check(page, ours) == check(page, theirs)
+    if check(page, ours):
+        assert readable_headers(page, ours) == readable_headers(page, theirs)
+
+
+@pytest.mark.parametrize("asked", PREFLIGHTS)
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+async def test_preflights_succeed_and_fail_alike(configuration: str, asked: str) -> None:
+    origin, method, names = PREFLIGHTS[asked]
+    headers = {"origin": origin, "access-control-request-method": method}
+    if names is not None:
+        headers["access-control-request-headers"] = names
+
+    ours, theirs = await both(CONFIGURATIONS[configuration], "OPTIONS", headers)
+
+    # 204 and 403, where theirs are 200 and 400.
+    assert ours.status == {200: 204, 400: 403}[theirs.status or 0]

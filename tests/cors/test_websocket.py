@@ -1,0 +1,227 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from asgi_middleware import ConfigurationError, WebSocketOriginMiddleware
+from asgi_middleware.testing import HandshakeRefused, recording, request, websocket
+from asgi_middleware.types import Receive, Scope, Send
+from tests.apps import echo, hello
+
+SAME = ("same-origin",)
+
+
+async def allows_b(origin: str, scope: Scope) -> bool:
+    return origin == "https://b.example" and scope["path"] == "/"
+
+
+def fails(origin: str, scope: Scope) -> bool:
+    raise LookupError(origin)
+
+
+async def is_let_in(
+    headers: Sequence[tuple[str, str]], *positional: Sequence[str], **options: Any
+) -> bool:
+    """Tell whether the app was called; it must be if, and only if, the handshake succeeds."""
+    app = recording(echo)
+    try:
+        async with websocket(
+            WebSocketOriginMiddleware(app, *positional, **options), headers=headers
+        ):
+            pass
+    except HandshakeRefused:
+        assert app.calls == []
+        return False
+    assert len(app.calls) == 1
+    return True
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "expected"),
+    [
+        pytest.param("https://a.example", "a.example", True, id="default ports"),
+        pytest.param("http://a.example", "a.example", True, id="the scheme does not count"),
+        pytest.param("https://a.example", "a.example:443", True, id="default port in Host"),
+        pytest.param("http://a.example", "a.example:80", True, id="default port of http in Host"),
+        pytest.param("https://a.example", "A.Example", True, id="a name has no case"),
+        pytest.param("http://localhost:8000", "localhost:8000", True, id="another port"),
+        pytest.param("http://[::1]:8000", "[::1]:8000", True, id="IPv6"),
+        pytest.param("http://localhost:8000", "localhost:8001", False, id="not that port"),
+        pytest.param("http://localhost:8000", "localhost", False, id="no port in Host"),
+        pytest.param("http://localhost", "localhost:8000", False, id="no port in Origin"),
+        pytest.param("http://localhost:8000", "127.0.0.1:8000", False, id="name and address"),
+        pytest.param("https://evil.example", "a.example", False, id="another site"),
+        pytest.param("https://b.a.example", "a.example", False, id="subdomain"),
+        pytest.param("null", "null", False, id="null"),
+        pytest.param("", "", False, id="empty"),
+        pytest.param("https://a.example/", "a.example", False, id="malformed: slash"),
+        pytest.param("https://A.example", "a.example", False, id="malformed: case"),
+        pytest.param("a.example", "a.example", False, id="malformed: no scheme"),
+        pytest.param("https://*.example", "*.example", False, id="malformed: pattern"),
+        pytest.param("https://me@a.example", "me@a.example", False, id="malformed: user"),
+        pytest.param("https://" + "a" * 400, "a" * 400, False, id="monstrous"),
+    ],
+)
+async def test_same_origin(origin: str, host: str, expected: bool) -> None:
+    assert await is_let_in([("origin", origin), ("host", host)]) is expected
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([("origin", "https://a.example")] * 2 + [("host", "a.example")], id="origins"),
+        pytest.param([("origin", "https://a.example")] + [("host", "a.example")] * 2, id="hosts"),
+    ],
+)
+async def test_several_lines_are_refused(headers: list[tuple[str, str]]) -> None:
+    assert not await is_let_in(headers)
+
+
+@pytest.mark.parametrize(
+    ("allow_origins", "origin", "expected"),
+    [
+        (["https://b.example"], "https://b.example", True),
+        (["https://b.example"], "https://c.example", False),
+        (["https://b.example"], "https://testserver", False),
+        (["https://*.b.example"], "https://c.b.example", True),
+        (["https://*.b.example"], "https://b.example", False),
+        (["http://localhost:*"], "http://localhost:3000", True),
+        (["same-origin", "https://b.example"], "https://b.example", True),
+        (["same-origin", "https://b.example"], "https://testserver", True),
+        ([], "https://testserver", False),
+    ],
+)
+async def test_a_list_of_origins(allow_origins: list[str], origin: str, expected: bool) -> None:
+    assert await is_let_in([("origin", origin)], allow_origins) is expected
+
+
+@pytest.mark.parametrize("allow_missing", [True, False])
+async def test_a_client_without_origin(allow_missing: bool) -> None:
+    assert await is_let_in([], allow_missing=allow_missing) is allow_missing
+
+
+@pytest.mark.parametrize(
+    ("allowed_hosts", "host", "expected"),
+    [
+        pytest.param(["a.example"], "a.example", True, id="listed"),
+        pytest.param(["a.example"], "a.example:8443", True, id="the port does not count"),
+        pytest.param(["A.example"], "a.example", True, id="no case"),
+        pytest.param(["b.example"], "a.example", False, id="not listed"),
+        pytest.param(["a.example"], "b.a.example", False, id="a subdomain of a listed one"),
+        pytest.param([".a.example"], "a.example", True, id="a dot: the name itself"),
+        pytest.param([".a.example"], "b.a.example", True, id="a dot: a subdomain"),
+        pytest.param([".a.example"], "ba.example", False, id="a dot: a lookalike"),
+        pytest.param(["*"], "a.example", True, id="star"),
+        pytest.param([], "localhost:8000", True, id="empty: localhost"),
+        pytest.param([], "a.localhost", True, id="empty: under localhost"),
+        pytest.param([], "127.0.0.1:8000", True, id="empty: IPv4"),
+        pytest.param([], "[::1]:8000", True, id="empty: IPv6"),
+        pytest.param([], "a.example", False, id="empty: nothing else"),
+    ],
+)
+async def test_a_forged_host_does_not_help(
+    allowed_hosts: list[str], host: str, expected: bool
+) -> None:
+    headers = [("origin", f"http://{host}"), ("host", host)]
+
+    assert await is_let_in(headers, allowed_hosts=allowed_hosts) is expected
+
+
+@pytest.mark.parametrize(
+    ("function", "origin", "expected"),
+    [
+        pytest.param(allows_b, "https://b.example", True, id="async, allows"),
+        pytest.param(allows_b, "https://c.example", False, id="async, refuses"),
+        pytest.param(lambda origin, scope: True, "https://c.example", True, id="allows"),
+        pytest.param(lambda origin, scope: 1, "https://c.example", False, id="merely true"),
+        pytest.param(lambda origin, scope: True, "null", False, id="never asked about null"),
+        pytest.param(fails, "https://b.example", False, id="fails"),
+        pytest.param(fails, "https://testserver", True, id="asked last"),
+    ],
+)
+async def test_a_function_decides(function: Any, origin: str, expected: bool) -> None:
+    assert await is_let_in([("origin", origin)], allow_origin_func=function) is expected
+
+
+async def test_refuses_with_a_403_where_the_server_can(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(HandshakeRefused) as refused:
+        async with websocket(
+            WebSocketOriginMiddleware(echo), "/ws", headers={"origin": "https://evil.example"}
+        ):
+            pass
+
+    assert (refused.value.status, refused.value.code) == (403, None)
+    assert refused.value.body == b"this origin is not allowed"
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == (
+        "WARNING",
+        "websocket refused: origin 'https://evil.example', host 'testserver', path '/ws'",
+    )
+
+
+async def test_closes_with_1008_where_it_cannot() -> None:
+    with pytest.raises(HandshakeRefused) as refused:
+        async with websocket(WebSocketOriginMiddleware(echo), scope={"extensions": {}}):
+            pass
+
+    assert (refused.value.status, refused.value.code) == (403, 1008)
+
+
+async def test_a_hostile_value_forges_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    hostile = "https://a\r\nERROR forged" + "x" * 10_000
+
+    with pytest.raises(HandshakeRefused):
+        async with websocket(
+            WebSocketOriginMiddleware(echo), headers={"origin": hostile, "host": hostile}
+        ):
+            pass
+
+    [line] = caplog.messages
+    assert "\n" not in line
+    assert len(line) < 1000
+
+
+async def test_other_scopes_pass_with_the_same_three_objects() -> None:
+    app = recording(hello)
+    seen: list[object] = []
+
+    async def server(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend((scope, receive, send))
+        await WebSocketOriginMiddleware(app)(scope, receive, send)
+
+    await request(server, headers={"origin": "https://evil.example"})
+
+    assert [app.calls[0].scope, app.calls[0].receive, app.calls[0].send] == seen
+
+
+@pytest.mark.parametrize(
+    ("options", "problems"),
+    [
+        pytest.param(
+            {"allow_origins": "same-origin", "allowed_hosts": "a.example"},
+            [
+                "allow_origins: 'same-origin' is a string; write a list, ['same-origin']",
+                "allowed_hosts: 'a.example' is a string; write a list, ['a.example']",
+            ],
+            id="strings",
+        ),
+        pytest.param(
+            {"allow_origins": ["*", "null", "https://a.example/"], "allow_origin_func": "a"},
+            [
+                "allow_origins: '*' would let any page act as its visitors; list origins, or"
+                " decide in allow_origin_func",
+                "allow_origins: 'null' would let any page act as its visitors; list origins, or"
+                " decide in allow_origin_func",
+                "allow_origins: 'https://a.example/' ends with a slash; write 'https://a.example'",
+                "allow_origin_func: 'a' cannot be called; write a function of the origin and the"
+                " scope",
+            ],
+            id="all at once",
+        ),
+    ],
+)
+def test_refuses_bad_options(options: Mapping[str, Any], problems: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        WebSocketOriginMiddleware(echo, **options)
+
+    assert list(refused.value.problems) == problems
