@@ -1,0 +1,1 @@
+"""What the middleware cost, beside others that do the same: ``python -m benchmarks``."""

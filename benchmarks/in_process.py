@@ -1,0 +1,121 @@
+"""Time the scenarios within this process: a real event loop, no server, no socket.
+
+Requests follow one another in one task, as on a kept-alive connection. Nothing in them
+waits, so what is timed is the code of the app and of what wraps it.
+"""
+
+import gc
+import re
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import distributions
+from time import perf_counter
+from typing import Any
+
+from asgi_middleware.testing import lifespan
+from asgi_middleware.testing._scope import http_scope
+from asgi_middleware.types import ASGIApp, Message
+
+from .scenarios import REQUEST_HEADERS, Arm, Scenario, answering
+
+INSTALLED = {each.name.lower(): each.version for each in distributions()}
+
+
+class WrongAnswerError(Exception):
+    """An arm does not do the job, so its time means nothing."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Seconds per request, one figure for each round: of the floor, and of each arm."""
+
+    scenario: Scenario
+    floor: list[float] = field(default_factory=list[float])
+    arms: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    left_out: dict[str, str] = field(default_factory=dict[str, str])
+
+
+async def measure(scenario: Scenario, rounds: int, seconds: float) -> Result:
+    """Start each arm and check its answer, then time all in turns of about *seconds*.
+
+    Raises :class:`WrongAnswerError`.
+    """
+    result = Result(scenario)
+    bare = answering(scenario.chunks)
+    turns = [(bare, result.floor)]
+    async with AsyncExitStack() as running:
+        for arm in scenario.arms:
+            if missing := [name for name in arm.needs if name not in INSTALLED]:
+                result.left_out[arm.name] = f"not installed: {', '.join(missing)}"
+                continue
+            app = arm.wrap(bare)
+            await running.enter_async_context(lifespan(app))
+            await _check(scenario, arm, app)
+            turns.append((app, result.arms.setdefault(arm.name, [])))
+        await _time(turns, _scope(scenario), rounds, seconds)
+    return result
+
+
+async def _time(
+    turns: list[tuple[ASGIApp, list[float]]], scope: dict[str, Any], rounds: int, seconds: float
+) -> None:
+    warm = [await _seconds(app, scope, 20) / 20 for app, _ in turns]
+    requests = max(1, round(seconds / max(warm)))
+    # Collecting an arm's own garbage is part of its cost; looking at everything else is not.
+    gc.collect()
+    gc.freeze()
+    for _ in range(rounds):
+        # Another goes first each time, or a neighbour's rhythm could always hit the same one.
+        turns.append(turns.pop(0))
+        for app, figures in turns:
+            figures.append(await _seconds(app, scope, requests) / requests)
+    gc.unfreeze()
+
+
+async def _check(scenario: Scenario, arm: Arm, app: ASGIApp) -> None:
+    """Raise :class:`WrongAnswerError` unless *app* answers as the scenario says."""
+    messages: list[Message] = []
+
+    async def collect(message: Message) -> None:
+        messages.append(message)
+
+    await app(_scope(scenario), receive, collect)
+
+    start, *rest = messages or [{}]
+    body = b"".join(message.get("body", b"") for message in rest)
+    answer = {"status": str(start.get("status"))}
+    for name, value in start.get("headers", ()):
+        key = name.decode().lower()
+        answer[key] = f"{answer[key]}, {value.decode()}" if key in answer else value.decode()
+    expected = {"status": scenario.status, **scenario.headers, **arm.headers}
+    problems = [
+        f"{name} {answer.get(name, '')!r}, not {pattern!r}"
+        for name, pattern in expected.items()
+        if not re.fullmatch(pattern, answer.get(name, ""))
+    ]
+    # A preflight is not answered by the app.
+    if scenario.method != "OPTIONS" and body != b"".join(scenario.chunks):
+        problems.append("a body that is not the app's")
+    if problems:
+        raise WrongAnswerError(f"{scenario.name}: {arm.name} answers {'; '.join(problems)}")
+
+
+def _scope(scenario: Scenario) -> dict[str, Any]:
+    headers = [*REQUEST_HEADERS, *scenario.extra]
+    return http_scope(scenario.method, "/invoices/?page=2", headers, {"state": {}})
+
+
+async def receive() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def send(message: Message) -> None:
+    pass
+
+
+async def _seconds(app: ASGIApp, scope: dict[str, Any], requests: int) -> float:
+    """Return how long *requests* take, each with a scope of its own, as a server gives it."""
+    started = perf_counter()
+    for _ in range(requests):
+        await app(scope.copy(), receive, send)
+    return perf_counter() - started

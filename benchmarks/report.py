@@ -1,0 +1,85 @@
+"""Results as figures, as a table for people, and as JSON for other programs."""
+
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from .in_process import INSTALLED, Result
+from .scenarios import OURS
+
+
+class Spread(NamedTuple):
+    """The median of the rounds, and the bounds of their middle half."""
+
+    median: float
+    low: float
+    high: float
+
+
+def added(result: Result, arm: str) -> Spread:
+    """Return the seconds that *arm* adds to a request, or to each message of a stream.
+
+    A message's figure holds its share of what is done once for the request.
+    """
+    # Round by round: what slows the machine down slows both.
+    rounds = zip(result.arms[arm], result.floor, strict=True)
+    ordered = sorted((arm - floor) / len(result.scenario.chunks) for arm, floor in rounds)
+    outside = len(ordered) // 4
+    return Spread(statistics.median(ordered), ordered[outside], ordered[-1 - outside])
+
+
+def ratio(ours: Spread, other: Spread) -> float | None:
+    """Return how much of the other's time ours adds, None where the spreads overlap."""
+    if ours.low <= other.high and other.low <= ours.high:
+        return None
+    return ours.median / other.median
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return one line for each arm, and one for each that was left out."""
+    whole = [result for result in results if len(result.scenario.chunks) == 1]
+    streams = [result for result in results if len(result.scenario.chunks) > 1]
+    left_out = {item for result in results for item in result.left_out.items()}
+    lines = ["Added to the bare app: median and middle half of the rounds. Ratio: ours to theirs."]
+    lines += _section("µs/request", whole, 1e6, 2)
+    lines += _section("ns/message", streams, 1e9, 0)
+    lines += [f"\nLeft out: {arm} ({reason})" for arm, reason in sorted(left_out)]
+    return "\n".join(lines)
+
+
+def _section(unit: str, results: list[Result], scale: float, decimals: int) -> Iterable[str]:
+    def shown(seconds: float) -> str:
+        return f"{seconds * scale:.{decimals}f}"
+
+    yield f"\n{'scenario':<33}{'arm':<20}{unit:>11}   {'middle half':<17}ratio"
+    for result in results:
+        name = result.scenario.name
+        for arm in result.arms:
+            spread = added(result, arm)
+            times = ratio(added(result, OURS), spread)
+            verdict = "" if arm == OURS else "no difference" if times is None else f"{times:.2f}"
+            half = f"{shown(spread.low)} to {shown(spread.high)}"
+            yield f"{name:<33}{arm:<20}{shown(spread.median):>11}   {half:<17}{verdict}".rstrip()
+            name = ""
+
+
+def as_json(results: Sequence[Result]) -> dict[str, Any]:
+    """Return all that was measured, and on what; times in seconds."""
+    needs = {name for result in results for arm in result.scenario.arms for name in arm.needs}
+    return {
+        "machine": f"{platform.platform()}, {os.cpu_count()} CPUs",
+        "python": platform.python_version(),
+        "versions": {name: INSTALLED.get(name) for name in (OURS, *sorted(needs))},
+        "results": [
+            {
+                "scenario": result.scenario.name,
+                "messages": len(result.scenario.chunks),
+                "added": {arm: added(result, arm)._asdict() for arm in result.arms},
+                "rounds": {"floor": result.floor, **result.arms},
+                "left_out": result.left_out,
+            }
+            for result in results
+        ],
+    }

@@ -1,0 +1,160 @@
+"""The scenarios: each a request, a bare app, the arms that wrap it, and the right answer.
+
+Every runner takes its rows from here. A row's name says what is wrapped around the app
+and what is asked of it. Its arms do the same job with the same options; what one of them
+does less or more is said beside it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+from asgi_middleware import CORSMiddleware, LifespanMiddleware, RequestIDMiddleware, compose
+from asgi_middleware.timing import TimingMiddleware
+from asgi_middleware.types import ASGIApp, Header, Middleware, Receive, Scope, Send
+
+OURS = "asgi-middleware"
+
+# A page's fetch() as Chromium sends it through a proxy.
+REQUEST_HEADERS: tuple[Header, ...] = (
+    (b"host", b"api.example"),
+    (b"connection", b"keep-alive"),
+    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0"),
+    (b"accept", b"application/json, text/plain, */*"),
+    (b"accept-encoding", b"gzip, deflate, br, zstd"),
+    (b"accept-language", b"en-GB,en;q=0.9,de;q=0.8"),
+    (b"cookie", b"csrftoken=PrD2bWw0tYx5Vq8kqzJm; sessionid=3yq0m2l8v5k1x9c7b6n4"),
+    (b"referer", b"https://app.example/invoices/"),
+    (b"sec-fetch-dest", b"empty"),
+    (b"sec-fetch-mode", b"cors"),
+    (b"sec-fetch-site", b"same-site"),
+    (b"x-forwarded-for", b"203.0.113.7"),
+)
+# What Django answers with its stock middleware, in its spelling.
+RESPONSE_HEADERS: tuple[Header, ...] = (
+    (b"Content-Type", b"text/html; charset=utf-8"),
+    (b"X-Frame-Options", b"DENY"),
+    (b"Vary", b"Cookie"),
+    (b"X-Content-Type-Options", b"nosniff"),
+    (b"Referrer-Policy", b"same-origin"),
+    (b"Cross-Origin-Opener-Policy", b"same-origin"),
+)
+
+
+def answering(chunks: Sequence[bytes]) -> ASGIApp:
+    """Return the bare app. Its messages are new each time: some middleware edit them."""
+    count = len(chunks)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if scope["type"] == "lifespan":
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            return await send({"type": "lifespan.shutdown.complete"})
+        headers = list(RESPONSE_HEADERS)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for sent, chunk in enumerate(chunks, 1):
+            await send({"type": "http.response.body", "body": chunk, "more_body": sent < count})
+
+    return app
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to do the job: what it needs installed, which headers it sends besides."""
+
+    name: str
+    wrap: Middleware
+    needs: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row: a request with *extra* headers, and patterns of the answer; '': not sent."""
+
+    name: str
+    arms: tuple[Arm, ...]
+    extra: tuple[Header, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    method: str = "GET"
+    status: str = "200"
+    chunks: Sequence[bytes] = (b"hello",)
+
+
+def peer(module: str, name: str, **options: Any) -> Middleware:
+    """Return somebody else's middleware, which is imported when it is to wrap an app."""
+    return lambda app: getattr(import_module(module), name)(app, **options)
+
+
+policy: dict[str, Any] = {
+    "allow_origins": ["https://app.example", "https://admin.example", "http://localhost:3000"],
+    "allow_methods": ["GET", "POST", "PUT", "DELETE"],
+    "allow_headers": ["x-csrftoken", "authorization"],
+    "allow_credentials": True,
+}
+cors = partial(CORSMiddleware, **policy)
+# With an observer, as timing-asgi has a client.
+timing = partial(TimingMiddleware, server_timing=True, observers=[lambda _: None])
+client = SimpleNamespace(timing=lambda *_, tags: None)  # noqa: ARG005
+server_timing = {"server-timing": r"app;dur=\d+\.\d"}
+starlette_cors = peer("starlette.middleware.cors", "CORSMiddleware", **policy)
+correlation_id = peer("asgi_correlation_id", "CorrelationIdMiddleware")
+timing_asgi = peer("timing_asgi", "TimingMiddleware", client=client)
+asgi_cors = peer("asgi_cors", "asgi_cors", hosts=policy["allow_origins"])
+
+REQUEST_ID = (
+    Arm(OURS, RequestIDMiddleware),
+    Arm("asgi-correlation-id", correlation_id, needs=("asgi-correlation-id",)),
+)
+TIMING = (
+    Arm(OURS, timing, headers=server_timing),
+    # Sends no header; asks for the CPU time as well.
+    Arm("timing-asgi", timing_asgi, needs=("timing-asgi",)),
+)
+PREFLIGHT = (Arm(OURS, cors), Arm("starlette", starlette_cors, needs=("starlette",)))
+# Knows no credentials, sends no Vary, answers no preflights.
+CORS = (*PREFLIGHT, Arm("asgi-cors", asgi_cors, needs=("asgi-cors",)))
+peers = compose(correlation_id, timing_asgi, starlette_cors)
+STACK = (
+    Arm(OURS, compose(RequestIDMiddleware, timing, cors, LifespanMiddleware), (), server_timing),
+    Arm("the three peers", peers, ("asgi-correlation-id", "timing-asgi", "starlette")),
+)
+
+INBOUND = (b"x-request-id", b"7f9c24e8-3b12-4fef-91e0-4d7c0a1b2c3d")
+ALLOWED = (b"origin", b"https://app.example")
+REFUSED = (b"origin", b"https://evil.example")
+ASKS = (
+    (b"access-control-request-method", b"PUT"),
+    (b"access-control-request-headers", b"content-type,x-csrftoken"),
+)
+made = {"x-request-id": "[0-9a-f]{32}"}
+granted = {"access-control-allow-origin": "https://app.example"}
+denied = {"access-control-allow-origin": ""}
+permitted = {**granted, "access-control-allow-methods": ".*PUT.*"}
+preflight = partial(Scenario, method="OPTIONS", status="2..")
+streamed = partial(Scenario, chunks=[b"data: 42\n\n"] * 1000)
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario("mw=request-id/req=without-id", REQUEST_ID, (), made),
+    Scenario(
+        "mw=request-id/req=with-id", REQUEST_ID, (INBOUND,), {"x-request-id": INBOUND[1].decode()}
+    ),
+    Scenario("mw=timing/req=plain", TIMING),
+    Scenario("mw=cors/req=no-origin", CORS, (), denied),
+    Scenario("mw=cors/req=simple-allowed", CORS, (ALLOWED,), granted),
+    Scenario("mw=cors/req=simple-refused", CORS, (REFUSED,), denied),
+    preflight("mw=cors/req=preflight-allowed", PREFLIGHT, (ALLOWED, *ASKS), permitted),
+    preflight("mw=cors/req=preflight-refused", PREFLIGHT, (REFUSED, *ASKS), denied, status="4.."),
+    Scenario("mw=lifespan/req=plain", (Arm(OURS, LifespanMiddleware),)),
+    Scenario("mw=stack/req=no-origin", STACK, (), {**made, **denied}),
+    Scenario("mw=stack/req=simple-allowed", STACK, (ALLOWED,), {**made, **granted}),
+    preflight("mw=stack/req=preflight-allowed", STACK, (ALLOWED, *ASKS), {**made, **permitted}),
+    streamed("mw=request-id/req=streamed", REQUEST_ID),
+    streamed("mw=timing/req=streamed", TIMING),
+    streamed("mw=cors/req=streamed", CORS, (ALLOWED,)),
+    streamed("mw=stack/req=streamed", STACK, (ALLOWED,)),
+)

@@ -1,0 +1,107 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asgi_middleware.types import ASGIApp, Message, Middleware, Receive, Scope, Send
+from benchmarks.__main__ import main
+from benchmarks.in_process import INSTALLED, WrongAnswerError, measure
+from benchmarks.report import as_json, table
+from benchmarks.scenarios import OURS, SCENARIOS, Arm, Scenario
+
+
+def installed(arm: Arm) -> bool:
+    return all(name in INSTALLED for name in arm.needs)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+async def test_every_arm_answers_right_and_is_timed(scenario: Scenario) -> None:
+    result = await measure(scenario, rounds=1, seconds=0)
+
+    assert len(result.floor) == 1
+    assert {arm: len(figures) for arm, figures in result.arms.items()} == {
+        arm.name: 1 for arm in scenario.arms if installed(arm)
+    }
+
+
+def test_names_are_unique_and_ours_comes_first() -> None:
+    assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)
+    assert {scenario.arms[0].name for scenario in SCENARIOS} == {OURS}
+
+
+def changing(**fields: Any) -> Middleware:
+    """Return a middleware that puts *fields* into each message that has them."""
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def changed(scope: Scope, receive: Receive, send: Send) -> None:
+            async def edited(message: Message) -> None:
+                await send({**message, **{k: v for k, v in fields.items() if k in message}})
+
+            await app(scope, receive, edited)
+
+        return changed
+
+    return wrap
+
+
+TAG = (b"X-Request-ID", b"0" * 32)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        pytest.param({}, "x-request-id '', not '0{32}'", id="no header"),
+        pytest.param(
+            {"headers": [TAG, TAG]},
+            f"x-request-id '{'0' * 32}, {'0' * 32}', not '0{{32}}'",
+            id="a header twice",
+        ),
+        pytest.param(
+            {"headers": [TAG], "status": 404}, "status '404', not '200'", id="another status"
+        ),
+        pytest.param(
+            {"headers": [TAG], "body": b"bye"}, "a body that is not the app's", id="another body"
+        ),
+    ],
+)
+async def test_an_arm_that_answers_wrongly_is_an_error(
+    change: dict[str, Any], problem: str
+) -> None:
+    arm = Arm("peer", changing(**change))
+    scenario = Scenario("mw=tag/req=plain", (arm,), headers={"x-request-id": "0{32}"})
+
+    with pytest.raises(WrongAnswerError) as wrong:
+        await measure(scenario, rounds=1, seconds=0)
+
+    assert str(wrong.value) == f"mw=tag/req=plain: peer answers {problem}"
+
+
+async def test_an_arm_that_is_not_installed_says_so_and_is_left_out() -> None:
+    def unavailable(app: object) -> None:
+        raise AssertionError("imported, though it is missing")
+
+    ours = Arm(OURS, lambda app: app)
+    missing = Arm("peer", unavailable, needs=("no-such-distribution",))  # type: ignore[arg-type]
+
+    result = await measure(Scenario("mw=tag/req=plain", (ours, missing)), rounds=1, seconds=0)
+
+    assert result.arms.keys() == {OURS}
+    assert table([result]).endswith("Left out: peer (not installed: no-such-distribution)")
+    assert as_json([result])["versions"]["no-such-distribution"] is None
+
+
+def test_a_run_prints_a_table_and_writes_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.__main__.QUICK", (1, 0))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--quick", "--json", str(tmp_path / "r.json")])
+
+    main()
+
+    names = [scenario.name for scenario in SCENARIOS]
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines() if line.startswith("mw=")] == names
+    written = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert [result["scenario"] for result in written["results"]] == names
