@@ -27,6 +27,7 @@ from asgi_middleware import (
     LifespanMiddleware,
     RequestIDMiddleware,
     TimingMiddleware,
+    WebSocketOriginMiddleware,
     compose,
 )
 
@@ -58,7 +59,14 @@ application = middleware(
     ProtocolTypeRouter(
         {
             "http": django_application,
-            "websocket": AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
+            # Any page may open a WebSocket, with its visitor's cookies; only ours gets in.
+            # Outside the session, so that a stranger costs no look into the database.
+            "websocket": WebSocketOriginMiddleware(
+                AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
+                allow_origins=["same-origin", *settings.CORS_ALLOWED_ORIGINS],
+                allow_missing=settings.DEBUG,
+                allowed_hosts=settings.ALLOWED_HOSTS,
+            ),
         }
     )
 )

@@ -97,7 +97,10 @@ def test_a_preflight_is_told_the_methods_and_headers(client: httpx.Client) -> No
     assert (
         response.headers["access-control-allow-methods"],
         response.headers["access-control-allow-headers"],
-    ) == ("GET, POST", "content-type, x-csrftoken, x-request-id")
+    ) == (
+        "GET, POST",
+        "content-type, x-csrftoken, x-request-id, accept, accept-language, content-language, range",
+    )
 
 
 def test_a_request_without_an_id_gets_one(client: httpx.Client) -> None:
