@@ -6,7 +6,6 @@ Django sends ``Content-Type`` and ``Vary``. Names given to these functions are
 lower case already.
 """
 
-from collections.abc import Sequence
 from typing import cast
 
 from .types import Header, Headers, Scope
@@ -45,10 +44,9 @@ def replaced(headers: Headers, name: bytes, value: bytes) -> list[Header]:
     return kept
 
 
-def elements(lines: Sequence[bytes]) -> list[bytes]:
-    """Return the members of a comma-separated list that may span several lines."""
-    parts = b",".join(lines).split(b",")
-    return [element for part in parts if (element := part.strip(OWS))]
+def elements(value: bytes) -> list[bytes]:
+    """Return the members of a comma-separated list (RFC 9110, section 5.6.1)."""
+    return [element for part in value.split(b",") if (element := part.strip(OWS))]
 
 
 def vary_on(headers: Headers, *names: bytes) -> list[Header]:
@@ -62,7 +60,7 @@ def vary_on(headers: Headers, *names: bytes) -> list[Header]:
     if not lines:
         headers.append((b"vary", b", ".join(names)))
         return headers
-    listed = elements(lines)
+    listed = elements(b",".join(lines))
     known = {element.lower() for element in listed}
     missing = [name for name in names if name.lower() not in known]
     if b"*" in known or not missing:

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
 
 from .._headers import rereadable
 from .._send import send_response, send_text
@@ -95,7 +94,7 @@ class CORSMiddleware:
             grant = policy.grant(b"*")
         else:
             scope, headers = rereadable(scope)
-            origin = _only([value for name, value in headers if name == b"origin"])
+            origin = b",".join([value for name, value in headers if name == b"origin"])
             grant = policy.grant(origin)
             if grant is None and policy.allow_origin_func is not None:
                 grant = await self._ask_function(policy.allow_origin_func, origin, policy, scope)
@@ -128,17 +127,18 @@ class CORSMiddleware:
         return policy.grant_to(origin) if verdict is True else None
 
     async def _answer(
-        self, asked: "_Preflight", policy: CORSPolicy, scope: Scope, send: Send
+        self, asked: Mapping[bytes, bytes], policy: CORSPolicy, scope: Scope, send: Send
     ) -> None:
         """Answer a preflight; the app never hears of it."""
-        grant = policy.grant(asked.origin)
+        origin = asked[b"origin"]
+        grant = policy.grant(origin)
         if grant is None and policy.allow_origin_func is not None:
-            grant = await self._ask_function(policy.allow_origin_func, asked.origin, policy, scope)
+            grant = await self._ask_function(policy.allow_origin_func, origin, policy, scope)
         answer = policy.preflight(
             grant,
-            asked.method,
-            asked.header_lines,
-            private_network=asked.private_network,
+            asked[b"access-control-request-method"],
+            asked.get(b"access-control-request-headers", b""),
+            private_network=asked.get(b"access-control-request-private-network") == b"true",
             debug=self._debug,
         )
         if answer.refusal is not None:
@@ -177,47 +177,27 @@ class CORSMiddleware:
             raise
 
 
-class _Preflight(NamedTuple):
-    """What a preflight asks: https://fetch.spec.whatwg.org/#http-requests"""
-
-    origin: bytes
-    method: bytes
-    header_lines: list[bytes]
-    private_network: bool
-
-
+# https://fetch.spec.whatwg.org/#http-requests and https://wicg.github.io/private-network-access/
 _PREFLIGHT_NAMES = frozenset(
     {
         b"origin",
         b"access-control-request-method",
         b"access-control-request-headers",
-        # https://wicg.github.io/private-network-access/
         b"access-control-request-private-network",
     }
 )
 
 
-def _preflight(headers: Headers) -> _Preflight | None:
+def _preflight(headers: Headers) -> Mapping[bytes, bytes] | None:
     """Return what an OPTIONS request asks, None if it is no preflight."""
-    lines: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        if name in _PREFLIGHT_NAMES:
-            lines.setdefault(name, []).append(value)
-    origins = lines.get(b"origin")
-    methods = lines.get(b"access-control-request-method")
-    if not origins or not methods:
-        return None
-    return _Preflight(
-        _only(origins),
-        _only(methods),
-        lines.get(b"access-control-request-headers", []),
-        lines.get(b"access-control-request-private-network") == [b"true"],
-    )
-
-
-def _only(lines: list[bytes]) -> bytes:
-    """Return what may be said only once; nothing, which matches nothing, if it was not."""
-    return lines[0] if len(lines) == 1 else b""
+    lines = [header for header in headers if header[0] in _PREFLIGHT_NAMES]
+    asked = dict(lines)
+    if len(asked) < len(lines):
+        # Several lines are one list (RFC 9110, section 5.3), and a list that stands for an
+        # origin or a method matches nothing.
+        asked = {name: b",".join(v for key, v in lines if key == name) for name in asked}
+    is_preflight = b"origin" in asked and b"access-control-request-method" in asked
+    return asked if is_preflight else None
 
 
 def _has_origin(scope: Scope) -> bool:

@@ -33,7 +33,8 @@ _VARY_PREFLIGHT = (
     b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
 )
 
-_ORIGIN_BYTES = re.compile(rb"[\x21-\x7e]+")
+# Visible ASCII but the comma, which only a list of origins has.
+_ORIGIN_BYTES = re.compile(rb"[\x21-\x2b\x2d-\x7e]+")
 
 Grant = tuple[Header, ...]
 
@@ -177,14 +178,14 @@ class CORSPolicy:
         self,
         grant: Grant | None,
         method: bytes,
-        header_lines: Sequence[bytes],
+        header_names: bytes,
         *,
         private_network: bool = False,
         debug: bool = False,
     ) -> Preflight:
         """Answer whether the origin that was given *grant* may send such a request.
 
-        *header_lines* are the values of ``Access-Control-Request-Headers``, as received.
+        *header_names* is ``Access-Control-Request-Headers``, as received.
         With *debug*, the answer to a refused method or header is one that browsers
         explain in their console. https://fetch.spec.whatwg.org/#cors-preflight-fetch-0
         """
@@ -192,10 +193,10 @@ class CORSPolicy:
             return Preflight(403, (_VARY_PREFLIGHT,), "this origin is not allowed")
         if not self._allows_method(method):
             return self._refused("this method is not allowed", grant, debug=debug)
-        if not self._allows_headers(header_lines):
+        if not self._allows_headers(header_names):
             passed = (*grant, self._methods_answer(method))
             return self._refused("a request header is not allowed", passed, debug=debug)
-        answer = self._preflight_answer or self._answer_to(method, header_lines)
+        answer = self._preflight_answer or self._answer_to(method, header_names)
         if private_network and self.allow_private_network:
             answer = ((b"access-control-allow-private-network", b"true"), *answer)
         return Preflight(204, (*grant, *answer))
@@ -210,14 +211,13 @@ class CORSPolicy:
             return len(method) <= ANY_METHOD_LIMIT and is_token(method)
         return method in self._allowed_methods
 
-    def _allows_headers(self, lines: Sequence[bytes]) -> bool:
-        # Before anything is split: what a hostile value costs is the sum of its lines.
-        if sum(map(len, lines)) > self._headers_limit:
+    def _allows_headers(self, names: bytes) -> bool:
+        # Before anything is split: a hostile value costs no more than a look at its length.
+        if len(names) > self._headers_limit:
             return False
-        names = elements([line.lower() for line in lines])
         if self._any_header:
-            return all(map(is_token, names))
-        return self._allowed_headers.issuperset(names)
+            return all(map(is_token, elements(names)))
+        return self._allowed_headers.issuperset(elements(names.lower()))
 
     def _methods_answer(self, method: bytes) -> Header:
         if self._any_method:
@@ -228,25 +228,25 @@ class CORSPolicy:
             answer = ", ".join(self.allow_methods).encode()
         return (b"access-control-allow-methods", answer)
 
-    def _headers_answer(self, lines: Sequence[bytes]) -> tuple[Header, ...]:
+    def _headers_answer(self, names: bytes) -> tuple[Header, ...]:
         if not self._any_header:
             # The safelisted ones too: a browser asks for `content-type` when it is JSON, and
             # would take a list without it for a refusal.
-            names = dict.fromkeys((*self.allow_headers, *SAFELISTED_HEADERS))
-            answer = ", ".join(names).encode()
+            listed = dict.fromkeys((*self.allow_headers, *SAFELISTED_HEADERS))
+            answer = ", ".join(listed).encode()
         elif self.allow_credentials:
-            answer = b", ".join(name.lower() for name in elements(lines))
+            answer = b", ".join(elements(names.lower()))
         else:
             # `*` never covers it. https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name
             answer = b"*, Authorization"
         return ((b"access-control-allow-headers", answer),) if answer else ()
 
-    def _answer_to(self, method: bytes, lines: Sequence[bytes]) -> tuple[Header, ...]:
+    def _answer_to(self, method: bytes, names: bytes) -> tuple[Header, ...]:
         """Return what a preflight that succeeds gets beside its grant."""
         age = self.max_age
         return (
             self._methods_answer(method),
-            *self._headers_answer(lines),
+            *self._headers_answer(names),
             *(((b"access-control-max-age", str(age).encode()),) if age is not None else ()),
             _VARY_PREFLIGHT,
         )
@@ -267,8 +267,7 @@ class CORSPolicy:
         answered = self.without_grant(()) if grant is None else self.with_grant(grant, ())
         lines += ["Its responses get:", *map(_in_words, answered)]
         if method is not None:
-            asked = (", ".join(headers).encode(),) if headers else ()
-            preflight = self.preflight(grant, method.encode(), asked)
+            preflight = self.preflight(grant, method.encode(), ", ".join(headers).encode())
             verdict = "succeeds" if preflight.refusal is None else f"fails: {preflight.refusal}"
             asking = f"{method} with {', '.join(headers)}" if headers else method
             lines += [
@@ -335,7 +334,7 @@ class CORSPolicy:
     def _preflight_answer(self) -> tuple[Header, ...] | None:
         """The answer to every preflight that succeeds; None if it depends on the question."""
         echoes = self.allow_credentials and (self._any_method or self._any_header)
-        return None if echoes else self._answer_to(b"", ())
+        return None if echoes else self._answer_to(b"", b"")
 
     @cached_property
     def _headers_limit(self) -> int:
