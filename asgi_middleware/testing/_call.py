@@ -43,7 +43,7 @@ class Call:
         self._violation: ASGIViolation | None = None
         self._task: asyncio.Task[None] | None = None
         self._lint: Lint | None = None
-        self._cancelled = False
+        self.cancelled = False
 
     def start(self, lint: Lint) -> None:
         self._lint = lint
@@ -65,7 +65,7 @@ class Call:
     def cancel(self) -> None:
         """Cancel the app, as a server does that is out of patience."""
         if self._task is not None:
-            self._cancelled = True
+            self.cancelled = True
             self._task.cancel()
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
@@ -122,7 +122,7 @@ class Call:
         if self._violation is not None:
             raise self._violation
         exception = self.exception
-        if exception is None or (self._cancelled and isinstance(exception, asyncio.CancelledError)):
+        if exception is None or (self.cancelled and isinstance(exception, asyncio.CancelledError)):
             return
         raise exception
 

@@ -105,9 +105,9 @@ class Exchange:
     async def leave(self) -> None:
         """Disconnect if the app has more to say, wait for its end, and check the rules.
 
-        Raises what the app raised.
+        Raises what the app raised. An app that is cancelled hears of nothing else.
         """
-        if not self._call.ended:
+        if not self._call.ended and not self._call.cancelled:
             self.disconnect()
         await self.finish()
         self._call.raise_failure()

@@ -90,8 +90,12 @@ class Socket:
                 raise HandshakeRefused(message["status"], headers, body)
 
     async def finish(self) -> None:
-        """Close the socket if nobody has, wait for the end of the app, check the rules."""
-        self._disconnect(1000, "")
+        """Close the socket if nobody has, wait for the end of the app, check the rules.
+
+        An app that is cancelled hears of nothing else.
+        """
+        if not self._call.cancelled:
+            self._disconnect(1000, "")
         await self._call.join()
         self._call.verify()
         self._call.raise_failure()

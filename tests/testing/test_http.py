@@ -114,6 +114,29 @@ async def test_leaving_a_stream_tells_the_app() -> None:
     assert heard == ["http.disconnect"]
 
 
+async def test_a_cancelled_app_does_not_hear_of_the_end_of_the_block() -> None:
+    heard: list[object] = []
+    listening = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def listen() -> None:
+            listening.set()
+            heard.append(await receive())
+
+        listener = asyncio.create_task(listen())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            listener.cancel()
+            await asyncio.wait([listener])
+
+    async with stream(app) as exchange:
+        await listening.wait()
+        exchange.cancel()
+
+    assert heard == []
+
+
 async def reading(scope: Scope, receive: Receive, send: Send) -> None:
     """Four awaits: twice receive, twice send; gives up as Django does."""
     for _ in range(2):

@@ -121,6 +121,28 @@ async def test_cancels_the_app() -> None:
     assert ended == [True]
 
 
+async def test_a_cancelled_app_does_not_hear_of_the_end_of_the_block() -> None:
+    heard: list[object] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def listen() -> None:
+            heard.append(await receive())
+
+        await receive()
+        listener = asyncio.create_task(listen())
+        await send(ACCEPT)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            listener.cancel()
+            await asyncio.wait([listener])
+
+    async with websocket(app) as socket:
+        socket.cancel()
+
+    assert heard == []
+
+
 @pytest.mark.parametrize(
     ("messages", "rule"),
     [

@@ -1,0 +1,261 @@
+"""Responses that Django makes in all its ways: each gets one allow-origin and the right Vary."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from importlib.util import find_spec
+
+import pytest
+from django.core.asgi import get_asgi_application
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.test import override_settings
+from django.urls import path
+
+from asgi_middleware import CORSMiddleware
+from asgi_middleware.testing import recording, request
+from asgi_middleware.testing.recording import Recording
+
+ORIGIN = "https://app.example"
+
+COMMON = "django.middleware.common.CommonMiddleware"
+GZIP = "django.middleware.gzip.GZipMiddleware"
+CONDITIONAL_GET = "django.middleware.http.ConditionalGetMiddleware"
+LOCALE = "django.middleware.locale.LocaleMiddleware"
+CORS_HEADERS = "corsheaders.middleware.CorsMiddleware"
+
+LONG = "long enough for GZipMiddleware, which leaves alone what is short. " * 10
+
+
+def sync_view(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(LONG)
+
+
+async def async_view(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(LONG)
+
+
+def own_headers(request: HttpRequest) -> HttpResponse:
+    """Set what projects set by hand, and wrongly: `*` together with credentials."""
+    response = HttpResponse("hello")
+    response["Access-Control-Allow-Origin"] = "*"
+    response["Access-Control-Allow-Credentials"] = "true"
+    response["Access-Control-Expose-Headers"] = "X-Own"
+    response["Vary"] = "Accept, origin"
+    return response
+
+
+def varies_on_everything(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("hello", headers={"Vary": "*"})
+
+
+def raising(request: HttpRequest) -> HttpResponse:
+    # To have read it closes the file behind it, which Django leaves open where an exception
+    # passes through it.
+    raise KeyError(request.body)
+
+
+def sync_stream(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(part for part in [b"one ", b"two"])
+
+
+def async_stream(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"one "
+        yield b"two"
+
+    return StreamingHttpResponse(parts())
+
+
+urlpatterns = [
+    path("sync/", sync_view),
+    path("async/", async_view),
+    path("own-headers/", own_headers),
+    path("varies-on-everything/", varies_on_everything),
+    path("raising/", raising),
+    path("stream/sync/", sync_stream),
+    path("stream/async/", async_stream),
+]
+
+Django = Callable[..., Recording]
+
+
+@pytest.fixture
+def django() -> Iterator[Django]:
+    """A function that makes a Django with the views above, and such a MIDDLEWARE."""
+    settings = override_settings(
+        ALLOWED_HOSTS=["testserver"],
+        CORS_ALLOWED_ORIGINS=[ORIGIN],
+        CORS_ALLOW_CREDENTIALS=True,
+        DEBUG=False,
+        ROOT_URLCONF=__name__,
+    )
+
+    def django(*middleware: str) -> Recording:
+        with override_settings(MIDDLEWARE=middleware):
+            return recording(get_asgi_application())
+
+    with settings:
+        yield django
+
+
+def with_cors(app: Recording) -> CORSMiddleware:
+    return CORSMiddleware(
+        app,
+        allow_origins=[ORIGIN],
+        allow_methods=["GET", "PUT"],
+        allow_credentials=True,
+        expose_headers=["x-request-id"],
+    )
+
+
+needs_django_cors_headers = pytest.mark.skipif(
+    find_spec("corsheaders") is None,
+    reason="there is no django-cors-headers, which the dev extra brings",
+)
+# Django warns that it reads all of it first.
+synchronous = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+
+every_response = pytest.mark.parametrize(
+    ("middleware", "target", "headers", "status", "vary"),
+    [
+        pytest.param([], "/sync/", {}, 200, "Origin", id="sync view"),
+        pytest.param([], "/async/", {}, 200, "Origin", id="async view"),
+        pytest.param([], "/own-headers/", {}, 200, "Accept, origin", id="view's own headers"),
+        pytest.param([], "/varies-on-everything/", {}, 200, "*", id="view's Vary: *"),
+        pytest.param([], "/missing/", {}, 404, "Origin", id="404"),
+        pytest.param([], "/raising/", {}, 500, "Origin", id="500"),
+        pytest.param([], "/stream/sync/", {}, 200, "Origin", id="sync stream", marks=synchronous),
+        pytest.param([], "/stream/async/", {}, 200, "Origin", id="async stream"),
+        pytest.param([COMMON], "/sync", {}, 301, "Origin", id="slash is appended"),
+        pytest.param([COMMON], "/sync/", {"host": "evil.example"}, 400, "Origin", id="bad Host"),
+        pytest.param(
+            [LOCALE, COMMON], "/sync/", {}, 200, "Accept-Language, Origin", id="LocaleMiddleware"
+        ),
+        pytest.param(
+            [GZIP, COMMON],
+            "/sync/",
+            {"accept-encoding": "gzip"},
+            200,
+            "Accept-Encoding, Origin",
+            id="gzip",
+        ),
+        pytest.param(
+            [GZIP, COMMON],
+            "/stream/async/",
+            {"accept-encoding": "gzip"},
+            200,
+            "Accept-Encoding, Origin",
+            id="gzip of a stream",
+        ),
+        pytest.param(
+            [CONDITIONAL_GET, GZIP],
+            "/sync/",
+            {"if-none-match": "*"},
+            304,
+            "Accept-Encoding, Origin",
+            id="304",
+        ),
+        *(
+            pytest.param(
+                [CORS_HEADERS, COMMON],
+                *row,
+                id=f"django-cors-headers, {name}",
+                marks=needs_django_cors_headers,
+            )
+            for name, row in {
+                "view": ("/sync/", {}, 200, "origin"),
+                "view's own headers": ("/own-headers/", {}, 200, "Accept, origin"),
+                "404": ("/missing/", {}, 404, "origin"),
+                "500": ("/raising/", {}, 500, "origin"),
+                "bad Host": ("/sync/", {"host": "evil.example"}, 400, "origin"),
+                "stream": ("/stream/async/", {}, 200, "origin"),
+            }.items()
+        ),
+    ],
+)
+
+
+@every_response
+async def test_an_allowed_origin_finds_its_name_once(
+    middleware: list[str],
+    target: str,
+    headers: Mapping[str, str],
+    status: int,
+    vary: str,
+    django: Django,
+) -> None:
+    app = with_cors(django(*middleware))
+
+    response = await request(app, target=target, headers={"origin": ORIGIN, **headers})
+
+    assert response.status == status
+    assert response.getall(b"access-control-allow-origin") == [ORIGIN.encode()]
+    assert response.getall(b"access-control-allow-credentials") == [b"true"]
+    assert response.getall(b"vary") == [vary.encode()]
+
+
+@every_response
+@pytest.mark.parametrize(
+    "origin",
+    [
+        pytest.param({}, id="no origin"),
+        pytest.param({"origin": "https://evil.example"}, id="other origin"),
+    ],
+)
+async def test_other_answers_vary_in_the_same_way(
+    middleware: list[str],
+    target: str,
+    headers: Mapping[str, str],
+    status: int,
+    vary: str,
+    origin: Mapping[str, str],
+    django: Django,
+) -> None:
+    app = with_cors(django(*middleware))
+
+    response = await request(app, target=target, headers={**origin, **headers})
+
+    assert response.status == status
+    assert response.getall(b"vary") == [vary.encode()]
+    # What a view says by itself stays, and is its own affair.
+    own = [b"*"] if target == "/own-headers/" else []
+    assert response.getall(b"access-control-allow-origin") == own
+
+
+async def test_a_view_that_exposes_headers_exposes_them_still(django: Django) -> None:
+    app = with_cors(django())
+
+    response = await request(app, target="/own-headers/", headers={"origin": ORIGIN})
+
+    assert response.getall(b"access-control-expose-headers") == [b"X-Own", b"x-request-id"]
+
+
+async def test_an_exception_that_django_does_not_answer_is_answered(django: Django) -> None:
+    app = with_cors(django())
+
+    with override_settings(DEBUG_PROPAGATE_EXCEPTIONS=True):
+        response = await request(
+            app, target="/raising/", headers={"origin": ORIGIN}, raise_app_exceptions=False
+        )
+
+    assert response.status == 500
+    assert response.getall(b"access-control-allow-origin") == [ORIGIN.encode()]
+    assert isinstance(response.exception, KeyError)
+
+
+@pytest.mark.parametrize(
+    "middleware",
+    [
+        pytest.param([], id="Django alone"),
+        pytest.param([CORS_HEADERS], id="django-cors-headers", marks=needs_django_cors_headers),
+    ],
+)
+async def test_a_preflight_is_answered_in_djangos_place(
+    middleware: list[str], django: Django
+) -> None:
+    app = django(*middleware)
+    headers = {"origin": ORIGIN, "access-control-request-method": "PUT"}
+
+    response = await request(with_cors(app), "OPTIONS", "/sync/", headers=headers)
+
+    assert response.status == 204
+    assert response.getall(b"access-control-allow-origin") == [ORIGIN.encode()]
+    assert app.calls == []

@@ -1,0 +1,242 @@
+"""Where code that runs under Django finds the ID of its request."""
+
+import asyncio
+import logging
+import random
+import re
+import threading
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from channels.generic.websocket import (  # type: ignore[import-untyped]
+    AsyncWebsocketConsumer,
+    WebsocketConsumer,
+)
+from channels.routing import ProtocolTypeRouter, URLRouter  # type: ignore[import-untyped]
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.test import override_settings
+from django.urls import path
+
+from asgi_middleware import RequestIDFilter, RequestIDMiddleware, get_request_id
+from asgi_middleware.testing import request, websocket
+from asgi_middleware.testing.recording import Recording
+from asgi_middleware.types import ASGIApp
+
+logger = logging.getLogger("app")
+
+Seen = list[str | None]
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Return what is logged, with IDs."""
+    caplog.set_level(logging.DEBUG, logger="app")
+    caplog.set_level(logging.DEBUG, logger="asgi_middleware")
+    with caplog.filtering(RequestIDFilter()):
+        yield caplog
+
+
+async def a_moment() -> None:
+    await asyncio.sleep(random.random() / 100)
+
+
+async def later(seen: Seen) -> None:
+    await a_moment()
+    seen.append(get_request_id())
+
+
+async def all_over(seen: Seen) -> None:
+    """Look in the code that an async view may call."""
+    await later(seen)
+    await asyncio.create_task(later(seen))
+    await asyncio.gather(later(seen), later(seen))
+    seen.append(await asyncio.to_thread(get_request_id))
+    seen.append(await sync_to_async(get_request_id)())
+    seen.append(await sync_to_async(get_request_id, thread_sensitive=False)())
+
+
+def all_over_sync(seen: Seen) -> None:
+    """Look in the code that a sync view may call."""
+    time.sleep(random.random() / 100)
+    seen.append(get_request_id())
+    async_to_sync(later)(seen)
+    thread = threading.Thread(
+        target=copy_context().run, args=[lambda: seen.append(get_request_id())]
+    )
+    thread.start()
+    thread.join()
+
+
+def answer(seen: Seen) -> HttpResponse:
+    return HttpResponse(",".join(map(str, seen)))
+
+
+def sync_view(request: HttpRequest) -> HttpResponse:
+    seen: Seen = []
+    all_over_sync(seen)
+    return answer(seen)
+
+
+async def async_view(request: HttpRequest) -> HttpResponse:
+    seen: Seen = []
+    await all_over(seen)
+    return answer(seen)
+
+
+def sync_stream(request: HttpRequest) -> StreamingHttpResponse:
+    def parts() -> Iterator[str]:
+        for _ in range(3):
+            time.sleep(random.random() / 100)
+            yield f"{get_request_id()},"
+
+    return StreamingHttpResponse(parts())
+
+
+async def async_stream(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> AsyncGenerator[str]:
+        for _ in range(3):
+            await a_moment()
+            yield f"{get_request_id()},"
+
+    return StreamingHttpResponse(parts())
+
+
+def shown(request: ASGIRequest) -> HttpResponse:
+    """Show the ID as Django has it."""
+    logger.info("hello")
+    return JsonResponse(
+        [
+            get_request_id(),
+            request.headers["X-Request-ID"],
+            request.META["HTTP_X_REQUEST_ID"],
+            request.scope["state"]["request_id"],
+        ],
+        safe=False,
+    )
+
+
+urlpatterns = [
+    path("sync/", sync_view),
+    path("async/", async_view),
+    path("sync-stream/", sync_stream),
+    path("async-stream/", async_stream),
+    path("shown/", shown),
+]
+
+
+class AsyncConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        seen: Seen = []
+        await all_over(seen)
+        await self.send(",".join(map(str, seen)))
+
+
+class SyncConsumer(WebsocketConsumer):  # type: ignore[misc]
+    def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        seen: Seen = []
+        all_over_sync(seen)
+        self.send(",".join(map(str, seen)))
+
+
+@pytest.fixture
+def application(bare_django: Recording) -> Iterator[ASGIApp]:
+    async_consumer: Any = AsyncConsumer.as_asgi()
+    sync_consumer: Any = SyncConsumer.as_asgi()
+    consumers = [
+        path("async-consumer/", async_consumer),
+        path("sync-consumer/", sync_consumer),
+    ]
+    router = ProtocolTypeRouter({"http": bare_django, "websocket": URLRouter(consumers)})
+    with override_settings(ROOT_URLCONF=__name__):
+        yield RequestIDMiddleware(router)
+
+
+Ask = Callable[[ASGIApp, str, dict[str, str]], Awaitable[tuple[bytes | None, str]]]
+
+
+async def over_http(app: ASGIApp, target: str, headers: dict[str, str]) -> tuple[bytes | None, str]:
+    response = await request(app, target=target, headers=headers, timeout=60)
+    return response.get(b"x-request-id"), response.body.decode()
+
+
+async def over_websocket(
+    app: ASGIApp, target: str, headers: dict[str, str]
+) -> tuple[bytes | None, str]:
+    async with websocket(app, target, headers=headers, timeout=60) as socket:
+        await socket.send("go")
+        text = await socket.receive()
+        assert isinstance(text, str)
+        return dict(socket.headers)[b"x-request-id"], text
+
+
+KINDS: list[tuple[Ask, str]] = [
+    (over_http, "/sync/"),
+    (over_http, "/async/"),
+    (over_http, "/sync-stream/"),
+    (over_http, "/async-stream/"),
+    (over_websocket, "/async-consumer/"),
+    (over_websocket, "/sync-consumer/"),
+]
+
+
+@pytest.mark.filterwarnings(
+    # What Django says of a stream of the other colour is beside the point here.
+    "ignore:StreamingHttpResponse must consume synchronous iterators:Warning"
+)
+async def test_a_hundred_requests_at_once_see_their_own_ids(application: ASGIApp) -> None:
+    async def answered(number: int) -> tuple[str, set[str]]:
+        ask, target = KINDS[number % len(KINDS)]
+        headers = {} if number % 2 else {"x-request-id": f"id-{number}"}
+        request_id, text = await ask(application, target, headers)
+        return (request_id or b"").decode(), set(text.rstrip(",").split(","))
+
+    answers = await asyncio.gather(*(answered(number) for number in range(102)))
+
+    assert all(seen == {request_id} for request_id, seen in answers)
+    assert len({request_id for request_id, _ in answers}) == 102
+    assert get_request_id() is None
+
+
+async def test_what_django_logs_of_a_request_has_its_id(
+    application: ASGIApp, lines: pytest.LogCaptureFixture
+) -> None:
+
+    await request(application, target="/missing/", headers={"x-request-id": "abc"})
+
+    [line] = [record for record in lines.records if record.name == "django.request"]
+    assert (line.getMessage(), line.__dict__["request_id"]) == ("Not Found: /missing/", "abc")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(b"", b"", id="alone"),
+        pytest.param(b"", b"b", id="first"),
+        pytest.param(b"a", b"", id="last"),
+        pytest.param(b"a", b"b", id="within"),
+    ],
+)
+async def test_no_byte_but_visible_ascii_gets_into_django(
+    before: bytes, after: bytes, bare_django: Recording, lines: pytest.LogCaptureFixture
+) -> None:
+    app = RequestIDMiddleware(bare_django, validator=None)
+
+    for byte in range(256):
+        sent = before + bytes([byte]) + after
+        lines.clear()
+        with override_settings(ROOT_URLCONF=__name__):
+            response = await request(app, target="/shown/", headers=[(b"x-request-id", sent)])
+
+        found: set[Any] = {
+            *response.json(),
+            *(value.decode("latin-1") for value in response.getall(b"x-request-id")),
+            *(record.__dict__["request_id"] for record in lines.records),
+        }
+        assert len(found) == 1
+        assert (sent.decode("latin-1") in found) == (0x21 <= byte <= 0x7E)
+        assert re.fullmatch(r"[!-~]+", found.pop())

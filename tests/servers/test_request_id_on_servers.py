@@ -1,0 +1,206 @@
+"""The ID of a request on real servers: in what they log, and from whom it is taken."""
+
+import json
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from .server import HOST, PATIENCE, Server, serve
+
+pytestmark = pytest.mark.process
+
+APPLICATION = "tests.servers.apps.request_id:application"
+# Each server's own loggers, through a handler with the filter.
+LOGGERS = (
+    *("uvicorn", "uvicorn.access", "uvicorn.error", "hypercorn.access", "hypercorn.error"),
+    *("_granian", "granian.access"),
+)
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "asgi_middleware.RequestIDFilter"}},
+    "formatters": {"line": {"format": "%(name)s [%(request_id)s] %(message)s"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "filters": ["request_id"],
+            "formatter": "line",
+        }
+    },
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {name: {"handlers": [], "propagate": True} for name in LOGGERS},
+}
+COMMANDS = {
+    "uvicorn": ("uvicorn", APPLICATION, "--port", "{port}", "--log-config", "{logging}"),
+    "hypercorn": (
+        *("hypercorn", APPLICATION, "--bind", f"{HOST}:{{port}}", "--access-logfile", "-"),
+        *("--log-config", "json:{logging}"),
+    ),
+    "granian": (
+        *("granian", APPLICATION, "--interface", "asgi", "--host", HOST, "--port", "{port}"),
+        *("--access-log", "--log-config", "{logging}"),
+    ),
+}
+# What each writes for an exception of the app, and for a request.
+EXCEPTION = {
+    "uvicorn": r"uvicorn\.error \[(.*?)\] Exception in ASGI application",
+    "hypercorn": r"hypercorn\.error \[(.*?)\] Error in ASGI Framework",
+    "granian": r"_granian\S* \[(.*?)\] Application callable raised an exception",
+}
+ACCESS = {
+    "uvicorn": r"uvicorn\.access \[(.*?)\] .*GET /access",
+    "hypercorn": r"hypercorn\.access \[(.*?)\] .*GET /access",
+    "granian": r"granian\.access \[(.*?)\] .*GET /access",
+}
+
+
+def command(name: str, folder: Path) -> list[str]:
+    logging = folder / "logging.json"
+    logging.write_text(json.dumps(LOGGING))
+    return [
+        *(sys.executable, "-m"),
+        *(part.replace("{logging}", str(logging)) for part in COMMANDS[name]),
+    ]
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
+def name(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    pytest.importorskip(found, reason=f"needs {found}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp(name)
+    with serve(command(name, folder), log=folder / "log") as server:
+        yield server
+
+
+def test_the_line_about_an_exception_has_the_id(name: str, server: Server) -> None:
+    response = httpx.get(f"{server.url}/fail", headers={"x-request-id": "it-failed"})
+
+    assert response.status_code == 500
+    [line] = server.log_lines(EXCEPTION[name])
+    assert re.search(EXCEPTION[name], line, re.DOTALL)[1] == "it-failed"  # type: ignore[index]
+
+
+def test_each_line_of_the_access_log_has_its_own_id(name: str, server: Server) -> None:
+    with httpx.Client(base_url=server.url) as client:  # one connection
+        for request_id in ("first", "second"):
+            client.get("/access", headers={"x-request-id": request_id})
+
+    lines = server.log_lines(ACCESS[name], at_least=2)
+    assert re.findall(ACCESS[name], "\n".join(lines)) == ["first", "second"]
+
+
+def test_requests_that_are_sent_at_once_do_not_share_an_id(server: Server) -> None:
+    head = "GET / HTTP/1.1\r\nHost: a\r\n"
+    sent = f"{head}X-Request-ID: first\r\n\r\n" + f"{head}\r\n" + f"{head}Connection: close\r\n\r\n"
+
+    with socket.create_connection((HOST, server.port), timeout=PATIENCE) as client:
+        client.sendall(sent.encode())
+        answers = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+
+    echoed = re.findall(r"(?i)^x-request-id: (.*?)\r$", answers, re.MULTILINE)
+    seen = re.findall(r"(?i)^x-seen: (.*?)\r$", answers, re.MULTILINE)
+    assert echoed == seen
+    assert echoed[0] == "first"
+    assert [len(request_id) for request_id in echoed] == [5, 32, 32]
+    assert len(set(echoed)) == 3
+
+
+def test_echoes_on_a_websocket_handshake(server: Server) -> None:
+    headers = {"x-request-id": "abc"}
+
+    with connect(server.websocket_url, additional_headers=headers, proxy=None) as socket:
+        assert socket.response is not None
+        sent = socket.response.headers
+
+    # Granian 2.8 sends no headers of an accepted handshake, neither ours nor the app's.
+    assert sent.get_all("x-request-id") == ["abc"] * len(sent.get_all("x-app"))
+
+
+@pytest.mark.parametrize("blanks", [pytest.param(" \t", id="blank and tab"), ""])
+def test_trims_what_surrounds_the_id(blanks: str, server: Server) -> None:
+    head = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    sent = f"{head}X-Request-ID:{blanks}abc{blanks}\r\n\r\n"
+
+    with socket.create_connection((HOST, server.port), timeout=PATIENCE) as client:
+        client.sendall(sent.encode())
+        answer = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+
+    assert re.findall(r"(?i)^x-seen: (.*?)\r$", answer, re.MULTILINE) == ["abc"]
+
+
+@pytest.mark.parametrize(
+    ("options", "forwarded", "kept"),
+    [
+        pytest.param([], {}, True, id="no proxy"),
+        pytest.param([], {"x-forwarded-for": "203.0.113.7"}, False, id="the end user, by default"),
+        pytest.param(
+            ["--no-proxy-headers"], {"x-forwarded-for": "203.0.113.7"}, True, id="the proxy"
+        ),
+    ],
+)
+def test_under_uvicorn_the_client_is_whoever_the_proxy_names(
+    options: list[str], forwarded: dict[str, str], kept: bool, tmp_path: Path
+) -> None:
+    run = [*command("uvicorn", tmp_path), *options]
+    headers = {"x-request-id": "abc", **forwarded}
+
+    with serve(run, log=tmp_path / "log", environment={"TRUSTED": "127.0.0.0/8"}) as server:
+        response = httpx.get(server.url, headers=headers)
+
+    assert (response.headers["x-request-id"] == "abc") == kept
+
+
+# Holds a port, so that it is known to run, and becomes the server, which holds it on.
+HOLDING_A_PORT = (
+    "import os, socket, sys; listener = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
+    "listener.set_inheritable(True);"
+    "os.execv(sys.executable, [sys.executable, '-m', *sys.argv[2:]])"
+)
+ON_A_UNIX_SOCKET = {
+    "uvicorn": ("uvicorn", APPLICATION, "--uds", "{path}"),
+    "hypercorn": ("hypercorn", APPLICATION, "--bind", "unix:{path}"),
+    "granian": ("granian", APPLICATION, "--interface", "asgi", "--uds", "{path}"),
+    "daphne": ("daphne", APPLICATION, "-u", "{path}"),
+}
+
+
+@pytest.mark.parametrize(("trusted", "kept"), [("unix", True), ("127.0.0.0/8", False)])
+@pytest.mark.parametrize("name", ON_A_UNIX_SOCKET)
+def test_trusts_a_client_on_a_unix_socket(
+    name: str, trusted: str, kept: bool, tmp_path: Path
+) -> None:
+    pytest.importorskip(name, reason=f"needs {name}")
+    path = tmp_path / "socket"
+    run = [part.replace("{path}", str(path)) for part in ON_A_UNIX_SOCKET[name]]
+
+    def listens() -> bool:
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            return True
+        return False
+
+    with (
+        serve(
+            (sys.executable, "-c", HOLDING_A_PORT, "{port}", *run),
+            log=tmp_path / "log",
+            environment={"TRUSTED": trusted},
+        ) as server,
+        httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=PATIENCE) as client,
+    ):
+        server.until(listens, f"server on {path}")
+        response = client.get("http://testserver/", headers={"x-request-id": "abc"})
+
+    assert (response.headers["x-request-id"] == "abc") == kept

@@ -1,0 +1,415 @@
+"""The tables of https://www.w3.org/TR/trace-context-1/, and what the middleware makes of them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from asgi_middleware import (
+    ConfigurationError,
+    TraceContext,
+    TraceContextMiddleware,
+    get_trace_context,
+    outgoing_headers,
+)
+from asgi_middleware.testing import recording, request, websocket
+from asgi_middleware.trace_context import begun, continued, forwarded, members_of
+from asgi_middleware.types import Header, Message, Receive, Scope, Send
+
+from .apps import doing, echo, hello
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = "00f067aa0ba902b7"
+VALID = f"00-{TRACE}-{PARENT}-01"
+
+
+def parsed(*traceparents: str, tracestate: Sequence[str] = ()) -> TraceContext | None:
+    sent = [(b"traceparent", value.encode("latin-1")) for value in traceparents]
+    return continued([*sent, *((b"tracestate", value.encode("latin-1")) for value in tracestate)])
+
+
+# --- traceparent ---
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "continues"),
+    [
+        pytest.param(VALID, True, id="version 00"),
+        pytest.param(f" \t{VALID}\t ", True, id="blanks around it"),
+        pytest.param("", False, id="empty"),
+        pytest.param(f"{VALID}.", False, id="00 ends after the flags"),
+        pytest.param(f"{VALID}-", False, id="00 ends without a dash"),
+        pytest.param(f"{VALID}-what-comes", False, id="00 has no more fields"),
+        pytest.param(f"{VALID}\n", False, id="line break"),
+        pytest.param(f"cc-{TRACE}-{PARENT}-01", True, id="later version"),
+        pytest.param(f"01-{TRACE}-{PARENT}-01-what-comes", True, id="later version goes on"),
+        pytest.param(f"cc-{TRACE}-{PARENT}-01-", True, id="later version with a last dash"),
+        pytest.param(f"cc-{TRACE}-{PARENT}-01.what-comes", False, id="later version, no dash"),
+        pytest.param(f"cc-{TRACE}-{PARENT}-0", False, id="later version, too short"),
+        pytest.param(f"cc-{TRACE}-{PARENT}-01-\r\n", False, id="later version, line break"),
+        pytest.param(f"ff-{TRACE}-{PARENT}-01", False, id="version ff"),
+        pytest.param(f"CC-{TRACE}-{PARENT}-01", False, id="version in upper case"),
+        pytest.param(f".0-{TRACE}-{PARENT}-01", False, id="no hexadecimal version"),
+        pytest.param(f"0.-{TRACE}-{PARENT}-01", False, id="no hexadecimal version at its end"),
+        pytest.param(f"000-{TRACE}-{PARENT}-01", False, id="version too long"),
+        pytest.param(f"0-{TRACE}-{PARENT}-01", False, id="version too short"),
+        pytest.param(f"00-{'0' * 32}-{PARENT}-01", False, id="trace ID of zeros"),
+        pytest.param(f"00-{TRACE.upper()}-{PARENT}-01", False, id="trace ID in upper case"),
+        pytest.param(f"00-.{TRACE[1:]}-{PARENT}-01", False, id="no hexadecimal trace ID"),
+        pytest.param(f"00-{TRACE}0-{PARENT}-01", False, id="trace ID too long"),
+        pytest.param(f"00-{TRACE[1:]}-{PARENT}-01", False, id="trace ID too short"),
+        pytest.param(f"00-{'0' * 31}1-{PARENT}-01", True, id="trace ID of nearly only zeros"),
+        pytest.param(f"00-{TRACE}-{'0' * 16}-01", False, id="parent ID of zeros"),
+        pytest.param(f"00-{TRACE}-{PARENT.upper()}-01", False, id="parent ID in upper case"),
+        pytest.param(f"00-{TRACE}-{PARENT[1:]}.-01", False, id="no hexadecimal parent ID"),
+        pytest.param(f"00-{TRACE}-{PARENT}0-01", False, id="parent ID too long"),
+        pytest.param(f"00-{TRACE}-{PARENT[1:]}-01", False, id="parent ID too short"),
+        pytest.param(f"00-{TRACE}-{PARENT}-.0", False, id="no hexadecimal flags"),
+        pytest.param(f"00-{TRACE}-{PARENT}-0.", False, id="no hexadecimal flags at their end"),
+        pytest.param(f"00-{TRACE}-{PARENT}-0A", False, id="flags in upper case"),
+        pytest.param(f"00-{TRACE}-{PARENT}-001", False, id="flags too long"),
+        pytest.param(f"00-{TRACE}-{PARENT}-1", False, id="flags too short"),
+        pytest.param(f"00_{TRACE}_{PARENT}_01", False, id="no dashes"),
+        pytest.param("00" * 50_000, False, id="100 kB"),
+    ],
+)
+def test_continues_the_trace_of_a_valid_traceparent_only(traceparent: str, continues: bool) -> None:
+    assert (parsed(traceparent) is not None) == continues
+
+
+def test_every_byte_that_is_no_hexadecimal_digit_is_refused() -> None:
+    digits = b"0123456789abcdef"
+
+    for byte in range(256):
+        sent = VALID.encode()[:10] + bytes([byte]) + VALID.encode()[11:]
+        assert (continued([(b"traceparent", sent)]) is not None) == (byte in digits)
+
+
+@pytest.mark.parametrize(
+    "traceparents",
+    [
+        pytest.param([], id="none"),
+        pytest.param([VALID, f"00-{TRACE[::-1]}-{PARENT}-01"], id="two"),
+        pytest.param([VALID, VALID], id="twice the same"),
+    ],
+)
+def test_a_trace_is_continued_by_exactly_one_header(traceparents: Sequence[str]) -> None:
+    assert parsed(*traceparents) is None
+
+
+@pytest.mark.parametrize("name", [b"TraceParent", b"TRACEPARENT", b"traceparent"])
+def test_the_name_may_be_in_any_case(name: bytes) -> None:
+    assert continued([(name, VALID.encode())]) is not None
+
+
+@pytest.mark.parametrize("name", [b"trace-parent", b"trace_parent", b"trace.parent"])
+def test_the_name_has_no_delimiters(name: bytes) -> None:
+    assert continued([(name, VALID.encode())]) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept", "sampled", "random"),
+    [
+        pytest.param("00", "00", False, False, id="none"),
+        pytest.param("01", "01", True, False, id="sampled"),
+        pytest.param("02", "02", False, True, id="random"),
+        pytest.param("03", "03", True, True, id="both"),
+        pytest.param("09", "01", True, False, id="sampled and a reserved one"),
+        pytest.param("ff", "03", True, True, id="all"),
+        pytest.param("fc", "00", False, False, id="reserved ones"),
+    ],
+)
+def test_keeps_the_flags_sampled_and_random(
+    sent: str, kept: str, sampled: bool, random: bool
+) -> None:
+    trace = parsed(f"00-{TRACE}-{PARENT}-{sent}")
+
+    assert trace is not None
+    assert (trace.sampled, trace.random, trace.traceparent[-3:]) == (sampled, random, f"-{kept}")
+
+
+def test_emits_version_00_with_the_same_trace_and_a_new_parent() -> None:
+    trace = parsed(f"cc-{TRACE}-{PARENT}-01-what-comes")
+
+    assert trace is not None
+    assert re.fullmatch(f"00-{TRACE}-[0-9a-f]{{16}}-01", trace.traceparent)
+    assert trace.parent_id != PARENT
+
+
+def test_a_new_trace_is_random_and_not_sampled() -> None:
+    trace = begun()
+
+    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-02", trace.traceparent)
+    assert (trace.sampled, trace.random, trace.tracestate) == (False, True, "")
+    assert begun().trace_id != trace.trace_id
+
+
+# --- tracestate ---
+
+MANY = ",".join(f"key{number:02}={number:02}" for number in range(32))
+# Every character that a value may have, a blank first.
+CHARACTERS = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in ",=")
+
+
+@pytest.mark.parametrize(
+    ("tracestate", "kept"),
+    [
+        pytest.param([], "", id="none"),
+        pytest.param(["foo=1"], "foo=1", id="one member"),
+        pytest.param(["foo=1,bar=2"], "foo=1,bar=2", id="two members"),
+        pytest.param(["foo=1,bar=2", "rojo=1,congo=2", "baz=3"],
+                     "foo=1,bar=2,rojo=1,congo=2,baz=3", id="fields joined in order"),
+        pytest.param([""], "", id="empty"),
+        pytest.param(["foo=1", ""], "foo=1", id="empty field at the end"),
+        pytest.param(["", "foo=1"], "foo=1", id="empty field first"),
+        pytest.param(["foo=1,,bar=2, \t,"], "foo=1,bar=2", id="empty members"),
+        pytest.param(["foo=1 \t , \t bar=2, \t baz=3"], "foo=1,bar=2,baz=3", id="blanks"),
+        pytest.param(["\t foo=1 \t"], "foo=1", id="blanks around all"),
+        pytest.param(["foo=  1"], "foo=  1", id="blanks before a value are part of it"),
+        pytest.param([f"foo={CHARACTERS}"], f"foo={CHARACTERS}", id="every character of a value"),
+        pytest.param(["abz019_-*/=1"], "abz019_-*/=1", id="every character of a key"),
+        pytest.param(["0a_-*/@b9_-*/=1"], "0a_-*/@b9_-*/=1", id="key of a tenant"),
+        pytest.param(["foo=1,foo=1"], "", id="key repeated"),
+        pytest.param(["foo=1,foo=2"], "", id="key repeated with another value"),
+        pytest.param(["foo=1", "foo=2"], "", id="key repeated in another field"),
+        pytest.param(["foo=1,foo@bar=2"], "foo=1,foo@bar=2", id="another key of a tenant"),
+        pytest.param(["foo"], "", id="no value"),
+        pytest.param(["=1"], "", id="no key"),
+        pytest.param(["foo=,bar=3"], "", id="empty value"),
+        pytest.param(["foo=bar=baz"], "", id="equals sign in a value"),
+        pytest.param(["foo=caf\xe9"], "", id="value not ASCII"),
+        pytest.param(["foo=a\tb"], "", id="tab in a value"),
+        pytest.param(["foo=a\r\nb"], "", id="line break in a value"),
+        pytest.param(["foo=1\x7f"], "", id="DEL in a value"),
+        pytest.param(["foo =1"], "", id="blank in a key"),
+        pytest.param(["FOO=1"], "", id="key in upper case"),
+        pytest.param(["foo.bar=1"], "", id="dot in a key"),
+        pytest.param(["0foo=1"], "", id="key begins with a digit"),
+        pytest.param(["foo@=1,bar=2"], "", id="no system"),
+        pytest.param(["@foo=1,bar=2"], "", id="no tenant"),
+        pytest.param(["foo@@bar=1,bar=2"], "", id="two at signs"),
+        pytest.param(["foo@bar@baz=1,bar=2"], "", id="two systems"),
+        pytest.param(["foo@0bar=1"], "", id="system begins with a digit"),
+        pytest.param(["good=1,BAD=2"], "", id="one bad member drops all"),
+        pytest.param([MANY], MANY, id="32 members"),
+        pytest.param([MANY, "one=more"], "", id="33 members"),
+        pytest.param([f"{'z' * 256}=1"], f"{'z' * 256}=1", id="longest key"),
+        pytest.param([f"{'z' * 257}=1"], "", id="key too long"),
+        pytest.param([f"{'t' * 241}@{'v' * 14}=1"], f"{'t' * 241}@{'v' * 14}=1",
+                     id="longest tenant and system"),
+        pytest.param([f"{'t' * 242}@v=1"], "", id="tenant too long"),
+        pytest.param([f"t@{'v' * 15}=1"], "", id="system too long"),
+        pytest.param([f"foo={'v' * 256}"], f"foo={'v' * 256}", id="longest value"),
+        pytest.param([f"foo={'v' * 257}"], "", id="value too long"),
+    ],
+)  # fmt: skip
+def test_joins_the_members_of_tracestate_or_drops_it_whole(
+    tracestate: Sequence[str], kept: str
+) -> None:
+    trace = parsed(VALID, tracestate=tracestate)
+
+    assert trace is not None  # whatever is wrong with tracestate
+    assert (trace.trace_id, trace.tracestate) == (TRACE, kept)
+
+
+def test_hundred_thousand_members_are_dropped() -> None:
+    assert members_of([b"a=1," * 100_000]) == []
+
+
+SHORT = [b"k%02d=%s" % (number, b"v" * 46) for number in range(20)]  # 50 bytes each
+LONG = [b"l%02d=%s" % (number, b"v" * 125) for number in range(3)]  # 129 bytes each
+
+
+@pytest.mark.parametrize(
+    ("members", "kept"),
+    [
+        pytest.param([], [], id="none"),
+        pytest.param(SHORT[:10], SHORT[:10], id="509 bytes"),
+        pytest.param([*SHORT[:9], b"k=" + b"v" * 51], [*SHORT[:9], b"k=" + b"v" * 51], id="512"),
+        pytest.param([*SHORT[:9], b"k=" + b"v" * 52], SHORT[:9], id="513 bytes"),
+        pytest.param(SHORT, SHORT[:10], id="cut from the end"),
+        pytest.param([*LONG[:1], *SHORT[:10]], SHORT[:10], id="a long one first"),
+        pytest.param(
+            [LONG[0], *SHORT[:5], LONG[1]], [LONG[0], *SHORT[:5]], id="the last long one first"
+        ),
+        pytest.param([*LONG, *SHORT[:20]], SHORT[:10], id="all long ones before short ones"),
+    ],
+)
+def test_forwards_512_bytes_in_whole_members(
+    members: Sequence[bytes], kept: Sequence[bytes]
+) -> None:
+    assert forwarded(list(members)) == kept
+
+
+def test_tracestate_without_a_valid_traceparent_is_not_even_read() -> None:
+    assert parsed("no traceparent", tracestate=["foo=1"]) is None
+
+
+# --- the middleware ---
+
+
+async def receive() -> Message:
+    return {"type": "http.disconnect"}
+
+
+async def send(message: Message) -> None:
+    pass
+
+
+def traces(headers: Sequence[Header]) -> list[Header]:
+    return [header for header in headers if header[0].lower().startswith(b"trace")]
+
+
+async def seen_by_app(
+    headers: Sequence[tuple[str, str]], **options: Any
+) -> tuple[TraceContext, list[Header]]:
+    """Return the trace that the app finds in the context, and in its scope."""
+    seen: list[TraceContext | None] = []
+    app = recording(doing(lambda _: seen.append(get_trace_context())))
+    await request(TraceContextMiddleware(app, **options), headers=headers)
+    [trace] = seen
+    assert trace is not None
+    return trace, traces(app.calls[0].scope["headers"])
+
+
+async def test_the_app_finds_one_header_of_each_kind() -> None:
+    sent = [("traceparent", VALID), ("tracestate", "foo=1"), ("tracestate", "bar=2")]
+
+    trace, headers = await seen_by_app(sent)
+
+    assert (trace.trace_id, trace.tracestate) == (TRACE, "foo=1,bar=2")
+    assert headers == [
+        (b"traceparent", f"00-{TRACE}-{trace.parent_id}-01".encode()),
+        (b"tracestate", b"foo=1,bar=2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param([], id="none"),
+        pytest.param([("traceparent", VALID), ("traceparent", VALID)], id="two"),
+        pytest.param([("traceparent", "00-1"), ("tracestate", "foo=1")], id="invalid"),
+        pytest.param([("tracestate", "foo=1")], id="no traceparent"),
+    ],
+)
+async def test_begins_a_trace_where_there_is_none(sent: Sequence[tuple[str, str]]) -> None:
+    trace, headers = await seen_by_app(sent)
+
+    assert trace.trace_id != TRACE
+    assert headers == [(b"traceparent", f"00-{trace.trace_id}-{trace.parent_id}-02".encode())]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "continues"),
+    [
+        pytest.param(True, True, id="everybody"),
+        pytest.param(["127.0.0.0/8"], True, id="network"),
+        pytest.param(["10.0.0.0/8"], False, id="another network"),
+        pytest.param(False, False, id="nobody"),
+        pytest.param(lambda scope: scope["path"] == "/", True, id="callable"),
+    ],
+)
+async def test_continues_the_trace_of_a_trusted_client_only(trusted: Any, continues: bool) -> None:
+    sent = [("traceparent", VALID), ("tracestate", "foo=1")]
+
+    trace, headers = await seen_by_app(sent, trusted=trusted)
+
+    assert (trace.trace_id == TRACE, trace.tracestate) == (continues, "foo=1" if continues else "")
+    assert len(headers) == 1 + continues
+
+
+async def test_continues_the_trace_of_a_websocket() -> None:
+    app = recording(echo)
+
+    async with websocket(TraceContextMiddleware(app), headers={"traceparent": VALID}):
+        pass
+
+    assert traces(app.calls[0].scope["headers"])[0][1].startswith(f"00-{TRACE}-".encode())
+
+
+async def test_each_request_to_another_service_has_a_parent_of_its_own() -> None:
+    seen: list[str] = []
+    app = doing(lambda _: seen.extend(outgoing_headers()["traceparent"] for _ in range(3)))
+
+    await request(TraceContextMiddleware(app), headers={"traceparent": VALID})
+
+    assert {traceparent[:35] for traceparent in seen} == {VALID[:35]}
+    assert len({traceparent[36:52] for traceparent in seen} - {PARENT}) == 3
+
+
+async def test_hands_tracestate_on() -> None:
+    seen: list[dict[str, str]] = []
+    sent = {"traceparent": VALID, "tracestate": "foo=1 , bar=2"}
+
+    app = TraceContextMiddleware(doing(lambda _: seen.append(outgoing_headers())))
+    await request(app, headers=sent)
+
+    assert seen[0].keys() == {"traceparent", "tracestate"}
+    assert seen[0]["tracestate"] == "foo=1,bar=2"
+
+
+def test_there_is_no_trace_outside_of_a_request() -> None:
+    assert get_trace_context() is None
+
+
+async def test_a_trace_within_a_trace_gives_the_outer_one_back() -> None:
+    seen: list[TraceContext | None] = []
+
+    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(get_trace_context())
+        await TraceContextMiddleware(hello)({**scope, "headers": []}, receive, send)
+        seen.append(get_trace_context())
+
+    await request(TraceContextMiddleware(outer))
+
+    assert seen[0] is seen[1] is not None
+
+
+async def test_a_stale_trace_of_the_context_never_shows() -> None:
+    seen: list[TraceContext | None] = []
+    app = TraceContextMiddleware(doing(lambda _: seen.append(get_trace_context())))
+
+    for _ in range(2):  # in one context
+        await app({"type": "http", "headers": []}, receive, send)
+
+    first, second = seen
+    assert first is not None
+    assert second is not None
+    assert first.trace_id != second.trace_id
+
+
+@pytest.mark.parametrize("kind", ["lifespan", "something.else"])
+async def test_passes_what_is_no_request_on_with_the_same_objects(kind: str) -> None:
+    given: list[object] = []
+
+    async def app(*arguments: object) -> None:
+        given.extend(arguments)
+
+    scope: Scope = {"type": kind}
+    await TraceContextMiddleware(app)(scope, receive, send)
+
+    assert [id(argument) for argument in given] == [id(scope), id(receive), id(send)]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        pytest.param(
+            {"trusted": "10.0.0.0/8"},
+            "trusted: '10.0.0.0/8' is a string; write ['10.0.0.0/8']",
+            id="a string for networks",
+        ),
+        pytest.param(
+            {"trusted": ["10.0.0.1/8"]},
+            "trusted: '10.0.0.1/8' has bits set beyond its prefix; write '10.0.0.0/8'",
+            id="network",
+        ),
+    ],
+)
+def test_refuses_bad_options(options: Mapping[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        TraceContextMiddleware(hello, **options)
+
+    assert str(refused.value) == f"TraceContextMiddleware: {problem}"
