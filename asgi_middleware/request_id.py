@@ -338,7 +338,7 @@ _WITH_HEADERS = frozenset(
 def _echoing(send: Send, ours: Header, protocol: str) -> Send:
     """Return a ``send`` that puts *ours* in the place of every header of its name.
 
-    One closure for what ``editing_headers`` needs three for, because all requests pay.
+    A plain function that returns what ``send`` returns: half of what a coroutine costs.
     """
     own = ours[0]
 

@@ -1,0 +1,229 @@
+"""Whatever the exchange, around an app it is the bare app's, but for the documented headers."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_middleware._headers import values
+from asgi_middleware.types import ASGIApp, Header, Message
+
+from .exchanges import (
+    CONNECT,
+    HTTP_SCOPE,
+    RECEIVE,
+    WEBSOCKET_SCOPE,
+    Exchange,
+    Step,
+    members,
+    traffic,
+)
+from .middleware import ORIGIN, ROWS, Row, every_row
+
+# Those that one of the middleware sets, and those whose spelling and number matter.
+NAMES = sorted(
+    {name for row in ROWS for name in (*row.asks, *row.answers, *row.extends)}
+    | {b"content-length", b"content-type", b"set-cookie", b"x-app", b"cookie", b"accept"}
+)
+SPELLINGS = (bytes.lower, bytes.upper, bytes.title)
+
+booleans = st.booleans()
+small_bytes = st.binary(max_size=6)
+small_text = st.text(max_size=6)
+header_values = st.sampled_from([b"", b"*", b"Origin", b"a", b"a, b", b'a;q="1"', b"a=1; b"])
+names_from_the_app = st.builds(
+    lambda name, spell: spell(name), st.sampled_from(NAMES), st.sampled_from(SPELLINGS)
+)
+app_headers = st.lists(st.tuples(names_from_the_app, header_values), max_size=8)
+unknown_fields = st.dictionaries(st.just("x-unknown"), st.integers(), max_size=1)
+
+
+def unchanged(app: ASGIApp) -> ASGIApp:
+    return app
+
+
+def message(kind: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return a message with some or all of *fields*, and perhaps one that nobody knows."""
+    known = st.fixed_dictionaries({"type": st.just(kind)}, optional=fields)
+    return st.builds(lambda a, b: {**a, **b}, known, unknown_fields)
+
+
+# --- requests ---
+
+request_headers = st.builds(
+    lambda origin, request_id, others: [*origin, *request_id, *others],
+    st.sampled_from([[], [(b"origin", ORIGIN.encode())], [(b"origin", b"https://evil.example")]]),
+    st.lists(st.tuples(st.just(b"x-request-id"), st.sampled_from([b"abc", b"a b"])), max_size=2),
+    st.lists(st.tuples(st.sampled_from([b"cookie", b"accept", b"x-app"]), header_values)),
+)
+states: list[dict[str, Any]] = [{}, {"state": {}}, {"state": {"client": "shared"}}]
+
+
+def scopes(base: dict[str, Any], methods: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.builds(
+        lambda headers, method, state: {**base, "headers": headers, "method": method, **state},
+        request_headers,
+        st.sampled_from(methods),
+        st.sampled_from(states),
+    )
+
+
+# --- HTTP ---
+
+parts = st.lists(small_bytes, min_size=1, max_size=3)
+
+
+@st.composite
+def responses(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Return all messages of a response."""
+    trailers = draw(booleans)
+    start = draw(message("http.response.start", headers=st.just(draw(app_headers))))
+    body = draw(st.lists(message("http.response.body", body=small_bytes), min_size=1, max_size=3))
+    last = draw(message("http.response.trailers", headers=app_headers)) if trailers else None
+    return [
+        {**start, "status": draw(st.integers(200, 599)), **({"trailers": True} if last else {})},
+        *({**part, "more_body": True} for part in body[:-1]),
+        body[-1],
+        *([last] if last else []),
+    ]
+
+
+@st.composite
+def interleaved(draw: st.DrawFn, sent: list[dict[str, Any]], receives: int) -> tuple[Step, ...]:
+    """Return *sent* in order, with so many calls of receive at places in between."""
+    steps: list[Step] = list(sent)
+    for _ in range(draw(st.integers(0, receives))):
+        steps.insert(draw(st.integers(0, len(steps))), RECEIVE)
+    return tuple(steps)
+
+
+@st.composite
+def perhaps_cut_short(draw: st.DrawFn, exchange: Exchange) -> Exchange:
+    """Return *exchange*, in which the app may raise, or somebody may break in."""
+    number = draw(st.integers(1, exchange.awaits))
+    ignores = replace(exchange, ignores_disconnect=draw(booleans))
+    match draw(st.sampled_from(["no", "raises", "disconnect", "cancel"])):
+        case "raises":
+            return replace(ignores, steps=(*exchange.steps[:number], ValueError("mine")))
+        case "disconnect":
+            return replace(ignores, disconnect_at=number)
+        case "cancel":
+            return replace(ignores, cancel_at=number)
+        case _:
+            return ignores
+
+
+@st.composite
+def http_exchanges(draw: st.DrawFn) -> Exchange:
+    body = draw(parts)
+    incoming = tuple(
+        {"type": "http.request", "body": part, "more_body": number < len(body)}
+        for number, part in enumerate(body, start=1)
+    )
+    # No more calls of receive than there are parts, or the app would wait for ever; but any
+    # number once it has answered. OPTIONS here is no preflight: that is not the app's to see.
+    answering = draw(interleaved(draw(responses()), len(body)))
+    afterwards: list[Step] = [RECEIVE] * draw(st.integers(0, 2))
+    steps = (*answering, *afterwards)
+    scope = draw(scopes(HTTP_SCOPE, ["GET", "HEAD", "OPTIONS", "POST", "PURGE"]))
+    return draw(perhaps_cut_short(Exchange(scope, incoming, steps)))
+
+
+# --- WebSockets ---
+
+received = message("websocket.receive", text=small_text) | message(
+    "websocket.receive", bytes=small_bytes
+)
+closes = message("websocket.close", code=st.integers(3000, 4999), reason=small_text)
+accepts = message(
+    "websocket.accept", headers=app_headers, subprotocol=st.sampled_from([None, "v1"])
+)
+texts = st.builds(
+    lambda message, text: {**message, "text": text}, message("websocket.send"), small_text
+)
+binaries = st.builds(
+    lambda message, data: {**message, "bytes": data}, message("websocket.send"), small_bytes
+)
+
+
+@st.composite
+def denials(draw: st.DrawFn) -> list[dict[str, Any]]:
+    start = draw(message("websocket.http.response.start", headers=app_headers))
+    body = message("websocket.http.response.body", body=small_bytes)
+    more = [{**part, "more_body": True} for part in draw(st.lists(body, max_size=2))]
+    return [{**start, "status": draw(st.integers(400, 599))}, *more, draw(body)]
+
+
+@st.composite
+def accepted(draw: st.DrawFn) -> list[dict[str, Any]]:
+    return [
+        draw(accepts),
+        *draw(st.lists(texts | binaries, max_size=4)),
+        *draw(st.lists(closes, max_size=1)),
+    ]
+
+
+@st.composite
+def websocket_exchanges(draw: st.DrawFn) -> Exchange:
+    incoming = (CONNECT, *draw(st.lists(received, max_size=3)))
+    sent = draw(accepted() | denials() | st.tuples(closes).map(list))
+    # After its messages the client leaves: there is always something to receive.
+    steps = (RECEIVE, *draw(interleaved(sent, len(incoming) + 1)))
+    # Some servers name the handshake's method.
+    scope = draw(scopes(WEBSOCKET_SCOPE, ["GET"]))
+    return draw(perhaps_cut_short(Exchange(scope, incoming, steps)))
+
+
+# --- what has to be true ---
+
+
+@every_row
+@given(exchange=http_exchanges())
+async def test_http(row: Row, exchange: Exchange) -> None:
+    await check(row, exchange)
+
+
+@every_row
+@given(exchange=websocket_exchanges())
+async def test_websocket(row: Row, exchange: Exchange) -> None:
+    await check(row, exchange)
+
+
+async def check(row: Row, exchange: Exchange) -> None:
+    bare = await traffic(unchanged, exchange)
+    wrapped = await traffic(row.make, exchange)
+
+    assert [_without_headers(message) for message in wrapped.sent] == [
+        _without_headers(message) for message in bare.sent
+    ]
+    for ours, theirs in zip(wrapped.sent, bare.sent, strict=True):
+        if theirs["type"].endswith(("response.start", "accept")):
+            check_headers(row, list(ours.get("headers", ())), list(theirs.get("headers", ())))
+        else:
+            assert ours is theirs
+    assert wrapped.received == bare.received
+    assert repr(wrapped.exception) == repr(bare.exception)
+    assert wrapped.awaits == bare.awaits
+    assert wrapped.receives == bare.receives
+    assert wrapped.receives_after_disconnect == bare.receives_after_disconnect
+
+
+def check_headers(row: Row, ours: list[Header], theirs: list[Header]) -> None:
+    documented = {*row.answers, *row.extends}
+    assert _others(ours, documented) == _others(theirs, documented)
+    for name in row.answers:
+        assert len(values(ours, name)) <= max(1, len(values(theirs, name)))
+    for name in row.extends:
+        listed = members(values(theirs, name))
+        assert members(values(ours, name))[: len(listed)] == listed
+    assert len(values(ours, b"vary")) <= max(1, len(values(theirs, b"vary")))
+
+
+def _others(headers: Iterable[Header], names: set[bytes]) -> list[Header]:
+    return [header for header in headers if header[0].lower() not in names]
+
+
+def _without_headers(message: Message) -> dict[str, Any]:
+    return {key: value for key, value in message.items() if key != "headers"}
