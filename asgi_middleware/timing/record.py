@@ -1,4 +1,4 @@
-"""The record of one request: what the middleware fills, and views add phases to.
+"""The record of one call: what the middleware fills, and views add phases to.
 
 There is one object for each request, shared by reference. Django runs views in
 child tasks and in threads, whose context is a copy; a value set there never
@@ -6,13 +6,14 @@ travels back, but what is added to this object does.
 """
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar, cast
+
+from asgiref.sync import iscoroutinefunction
 
 from ..types import Scope
 
@@ -22,7 +23,12 @@ R = TypeVar("R")
 Clock = Callable[[], float]
 Outcome = Literal["ok", "error", "cancelled", "disconnect"]
 
-_current: ContextVar["RequestTiming | None"] = ContextVar("request_timing", default=None)
+# The route of what no URL pattern matched, or nothing noted the pattern of.
+UNMATCHED = "unmatched"
+
+# nginx's "client closed request": no status was sent, and none is registered for this.
+# https://nginx.org/en/docs/dev/development_guide.html#http_existing_status_codes
+CLIENT_CLOSED_REQUEST = 499
 
 
 @dataclass(slots=True)
@@ -33,6 +39,11 @@ class Phase:
     started: float
     duration: float
     description: str | None = None
+
+
+def _none_yet() -> list[Phase]:
+    # `list[Phase]` is a callable as well, and takes four times as long.
+    return []
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +62,10 @@ class RequestTiming:
     * ``disconnect``: the app returned before that, as Django does when the client
       is gone; ``status`` is None if nothing was sent.
 
+    ``route`` is the URL pattern, never a path; ``bytes_sent`` counts the bodies that
+    passed as messages, not files that the server sends itself. ``database_queries``
+    and ``database_time`` are those of :mod:`asgi_middleware.django`.
+
     ``expose`` is for code that knows its user to set: ``server_timing`` may be a
     callable that reads it.
     """
@@ -58,18 +73,26 @@ class RequestTiming:
     scope: Scope
     clock: Clock
     started: float
+    route: str = UNMATCHED
     status: int | None = None
     ttfb: float | None = None
     duration: float | None = None
     bytes_sent: int = 0
     outcome: Outcome | None = None
     exception: BaseException | None = None
-    phases: list[Phase] = field(default_factory=list[Phase])
+    phases: list[Phase] = field(default_factory=_none_yet)
+    database_queries: int = 0
+    database_time: float = 0.0
     expose: bool = False
 
     @property
     def method(self) -> str:
         return cast("str", self.scope["method"])
+
+    @property
+    def request_id(self) -> str | None:
+        """What ``RequestIDMiddleware``, further out, has put into the state."""
+        return _request_id(self.scope)
 
     def ended(self, exception: BaseException | None) -> None:
         """Settle the outcome, once the app has returned (None) or raised."""
@@ -78,19 +101,87 @@ class RequestTiming:
             self.outcome = "ok"
             return
         self.duration = self.clock() - self.started
-        if exception is None:
-            self.outcome = "disconnect"
-        elif isinstance(exception, asyncio.CancelledError | GeneratorExit):
-            self.outcome = "cancelled"
-        else:
-            self.outcome = "error"
+        self.outcome = _incomplete(exception)
+        if self.outcome == "error":
             # What every server answers when an app raises before it sent anything.
             self.status = self.status or 500
 
 
+@dataclass(slots=True, eq=False)
+class WebSocketTiming:
+    """What is known of one WebSocket; times in seconds on its ``clock``.
+
+    ``started`` is a reading of the clock, ``accepted`` and ``duration`` count from it.
+    ``accepted`` is None for a socket that was not; ``duration`` ends when either side
+    has closed the socket, when the handshake was refused, or when the app gave up.
+    ``close_code`` is that of the side which closed first, None where neither did.
+
+    ``outcome`` is None until the app has ended, then ``ok``, ``error``, ``cancelled``
+    as for a request, or ``disconnect`` where the handshake was never answered.
+
+    ``route`` is for the consumer to set: ``scope["state"]["timing"].route = "chat"``.
+    """
+
+    scope: Scope
+    clock: Clock
+    started: float
+    route: str = UNMATCHED
+    accepted: float | None = None
+    duration: float | None = None
+    close_code: int | None = None
+    outcome: Outcome | None = None
+    exception: BaseException | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        """What ``RequestIDMiddleware``, further out, has put into the state."""
+        return _request_id(self.scope)
+
+    def closed(self) -> None:
+        """Freeze the duration."""
+        if self.duration is None:
+            self.duration = self.clock() - self.started
+
+    def ended(self, exception: BaseException | None) -> None:
+        """Settle the outcome, once the app has returned (None) or raised."""
+        self.exception = exception
+        # A server closes an open socket whose app has returned.
+        if self.duration is not None or (self.accepted is not None and exception is None):
+            self.outcome = "ok"
+        else:
+            self.outcome = _incomplete(exception)
+        self.closed()
+
+
+Timing = RequestTiming | WebSocketTiming
+
+_current: ContextVar[Timing | None] = ContextVar("timing", default=None)
+
+
 def current_timing() -> RequestTiming | None:
     """Return the record of the request that this code runs for, None outside of one."""
-    return _current.get()
+    record = _current.get()
+    return record if isinstance(record, RequestTiming) else None
+
+
+def reported_status(record: RequestTiming) -> int | None:
+    """Return the status for logs and labels: 499 where the client left before there was one."""
+    if record.status is None and record.outcome == "disconnect":
+        return CLIENT_CLOSED_REQUEST
+    return record.status
+
+
+def _request_id(scope: Scope) -> str | None:
+    return cast("str | None", scope.get("state", {}).get("request_id"))
+
+
+def _incomplete(exception: BaseException | None) -> Outcome:
+    """Return the outcome of a call whose app ended, and that was not complete by then."""
+    if exception is None:
+        return "disconnect"
+    if isinstance(exception, asyncio.CancelledError | GeneratorExit):
+        return "cancelled"
+    return "error"
 
 
 class measure:  # noqa: N801 -- used like a function: `with measure("render"):`
@@ -101,8 +192,9 @@ class measure:  # noqa: N801 -- used like a function: `with measure("render"):`
         @measure("stock")
         async def stock(item): ...
 
-    Works around ``await``, in threads, and on functions of both colours. Outside a
-    request it does nothing. Raises ValueError for an empty name.
+    Works around ``await``, in threads, on functions of both colours, and as ``async
+    with`` too. Outside a request, and in a WebSocket, whose phases would have no end, it
+    does nothing. Raises ValueError for an empty name.
     """
 
     __slots__ = ("_description", "_name", "_record", "_started")
@@ -129,16 +221,29 @@ class measure:  # noqa: N801 -- used like a function: `with measure("render"):`
             took = record.clock() - self._started
             record.phases.append(Phase(self._name, self._started, took, self._description))
 
+    async def __aenter__(self) -> None:
+        self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, exception, traceback)
+
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         # A `measure` of its own for each call: calls may overlap.
         name, description = self._name, self._description
 
-        if inspect.iscoroutinefunction(function):
+        # Not inspect's, which on Python 3.11 does not see what Django marks as one: an
+        # async class-based view.
+        if iscoroutinefunction(function):  # pyright: ignore[reportDeprecated]
 
             @wraps(function)
             async def measured_async(*args: P.args, **kwargs: P.kwargs) -> Any:
                 with measure(name, description):
-                    return await function(*args, **kwargs)
+                    return await cast("Any", function)(*args, **kwargs)
 
             return cast("Callable[P, R]", measured_async)
 

@@ -5,7 +5,9 @@ https://www.w3.org/TR/server-timing/#the-server-timing-header-field
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from .record import RequestTiming
 
 # Bytes of the whole field: proxies limit a response's headers to a few KiB in all.
 MAX_LENGTH = 2048
@@ -14,13 +16,38 @@ _NOT_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
+class ServerTiming:
+    """Writes the field: the time to first byte as *ttfb_name*, the database, the phases."""
+
+    def __init__(self, ttfb_name: str, precision: int) -> None:
+        self._ttfb_name = ttfb_name
+        self._precision = precision
+        name = _token(ttfb_name).replace("%", "%%")
+        self._ttfb_only = f"{name};dur=%.{precision}f".encode("ascii")
+
+    def value(self, record: RequestTiming, ttfb: float) -> bytes:
+        """Return what is known of *record* when the response starts, *ttfb* seconds in."""
+        # Most requests have nothing else to tell.
+        if not record.phases and not record.database_queries and 0 <= ttfb < math.inf:
+            return self._ttfb_only % (ttfb * 1000)
+        return joined(self._entries(record, ttfb))
+
+    def _entries(self, record: RequestTiming, ttfb: float) -> Iterator[bytes]:
+        yield entry(self._ttfb_name, ttfb, None, self._precision)
+        if queries := record.database_queries:
+            described = "1 query" if queries == 1 else f"{queries} queries"
+            yield entry("db", record.database_time, described, self._precision)
+        for phase in record.phases:
+            yield entry(phase.name, phase.duration, phase.description, self._precision)
+
+
 def entry(name: str, duration: float, description: str | None, precision: int) -> bytes:
     """Return one metric; *duration* in seconds, written in milliseconds.
 
     What no token may hold becomes ``_`` in the name and ``?`` in the description. A
     duration that no number can show is left out, a negative one is 0.
     """
-    parts = [_NOT_TOKEN.sub("_", name)]
+    parts = [_token(name)]
     if math.isfinite(duration):
         parts.append(f"dur={max(duration, 0.0) * 1000:.{precision}f}")
     if description is not None:
@@ -38,6 +65,10 @@ def joined(entries: Iterable[bytes]) -> bytes:
             break
         kept.append(each)
     return b", ".join(kept)
+
+
+def _token(name: str) -> str:
+    return _NOT_TOKEN.sub("_", name)
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,5 @@
 import asyncio
+import math
 from collections.abc import Iterator, Mapping
 from itertools import count
 from operator import attrgetter
@@ -8,14 +9,17 @@ import pytest
 
 from asgi_middleware import (
     ConfigurationError,
+    Phase,
+    RequestIDMiddleware,
     RequestTiming,
     TimingMiddleware,
     current_timing,
     measure,
 )
-from asgi_middleware.testing import recording, request, websocket
+from asgi_middleware.testing import lifespan, recording, request
+from asgi_middleware.timing import AccessLog
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
-from tests.apps import BODY, START, doing, echo, hello, sending
+from tests.apps import BODY, START, doing, hello, sending
 
 MORE = {**BODY, "more_body": True}
 OFFERED: dict[str, Any] = {
@@ -27,12 +31,13 @@ OFFERED: dict[str, Any] = {
 
 async def measured(app: ASGIApp, **options: Any) -> RequestTiming:
     """Return the record of one request, on a clock that goes on by a second at each look."""
-    records: list[RequestTiming] = []
+    records: list[Any] = []
     ticks: Iterator[int] = count()
     middleware = TimingMiddleware(app, observers=[records.append], clock=lambda: next(ticks))
     options = {"scope": {"extensions": OFFERED}, "raise_app_exceptions": False, **options}
     await request(middleware, **options)
     [record] = records
+    assert isinstance(record, RequestTiming)
     return record
 
 
@@ -65,13 +70,36 @@ async def test_measures_to_the_start_and_to_the_end() -> None:
             ],
             id="trailers",
         ),
+        pytest.param(
+            [
+                {**START, "trailers": True},
+                {"type": "http.response.pathsend", "path": "/a"},
+                {"type": "http.response.trailers", "headers": []},
+            ],
+            id="trailers after pathsend",
+        ),
+        pytest.param(
+            [
+                {**START, "trailers": True},
+                {"type": "http.response.zerocopysend", "file": 1},
+                {"type": "http.response.trailers", "headers": []},
+            ],
+            id="trailers after zerocopysend",
+        ),
     ],
 )
 async def test_the_last_message_ends_the_duration(messages: list[Any]) -> None:
-    # Looks at the clock: entry, start, last message. Any other would make it 3.
-    record = await measured(sending(*messages))
+    ended: list[bool] = []
 
-    assert (record.duration, record.outcome) == (2, "ok")
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+            ended.append(scope["state"]["timing"].duration is not None)
+
+    record = await measured(app)
+
+    assert ended == [False] * (len(messages) - 1) + [True]
+    assert record.outcome == "ok"
 
 
 async def test_the_duration_includes_the_sending_of_the_last_message() -> None:
@@ -169,59 +197,13 @@ async def test_the_record_is_shared_by_reference() -> None:
     assert seen == [record, record]
 
 
-class Observer:
-    def __init__(self, log: list[str], *, broken: bool = False) -> None:
-        self.log = log
-        self.broken = broken
-
-    def started(self, record: RequestTiming) -> None:
-        self.log.append(f"started {record.outcome}")
-        if self.broken:
-            raise KeyError("mine")
-
-    def finished(self, record: RequestTiming) -> None:
-        self.log.append(f"finished {record.outcome}")
-        if self.broken:
-            raise KeyError("mine")
-
-
-async def test_an_observer_hears_of_start_and_end() -> None:
-    log: list[str] = []
-
-    await request(TimingMiddleware(hello, observers=[Observer(log)]))
-
-    assert log == ["started None", "finished ok"]
-
-
-async def test_an_observer_that_raises_is_logged_and_the_next_one_runs(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    log: list[str] = []
-    observers = [Observer(log, broken=True), Observer(log)]
-
-    response = await request(TimingMiddleware(hello, observers=observers))
-
-    assert response.complete
-    assert log == ["started None"] * 2 + ["finished ok"] * 2
-    assert len(caplog.records) == 2
-
-
-async def test_an_observer_hears_of_a_request_that_raised() -> None:
-    log: list[str] = []
-
-    with pytest.raises(KeyError):
-        await request(TimingMiddleware(fails_first, observers=[Observer(log)]))
-
-    assert log == ["started None", "finished error"]
-
-
 async def test_no_header_unless_told_to() -> None:
     assert (await request(TimingMiddleware(hello))).getall(b"server-timing") == []
 
 
 async def test_shows_phases_in_the_header() -> None:
     def view(scope: Scope) -> None:
-        with measure("db", "3 queries"):
+        with measure("page", "the list"):
             pass
 
     ticks: Iterator[int] = count()
@@ -229,7 +211,7 @@ async def test_shows_phases_in_the_header() -> None:
 
     response = await request(app)
 
-    assert response.get(b"server-timing") == b'app;dur=3000.0, db;dur=1000.0;desc="3 queries"'
+    assert response.get(b"server-timing") == b'app;dur=3000.0, page;dur=1000.0;desc="the list"'
 
 
 async def test_the_apps_own_header_comes_first() -> None:
@@ -239,6 +221,70 @@ async def test_the_apps_own_header_comes_first() -> None:
     response = await request(app)
 
     assert response.getall(b"server-timing") == [b"cache;desc=hit", b"app;dur=0.0"]
+
+
+@pytest.mark.parametrize(
+    ("queries", "described"),
+    [
+        pytest.param(1, b'"1 query"', id="one"),
+        pytest.param(3, b'"3 queries"', id="several"),
+    ],
+)
+async def test_shows_the_time_in_the_database_in_the_header(queries: int, described: bytes) -> None:
+    def view(scope: Scope) -> None:
+        scope["state"]["timing"].database_queries = queries
+        scope["state"]["timing"].database_time = 0.0125
+
+    app = TimingMiddleware(doing(view), server_timing=True, clock=lambda: 0)
+
+    response = await request(app)
+
+    assert response.get(b"server-timing") == b"app;dur=0.0, db;dur=12.5;desc=" + described
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param({"ttfb_name": "total"}, b"total;dur=12.3", id="another name"),
+        pytest.param({"ttfb_name": "a 100%"}, b"a_100%;dur=12.3", id="name made a token"),
+        pytest.param({"precision": 0}, b"app;dur=12", id="no decimals"),
+        pytest.param({"precision": 3}, b"app;dur=12.346", id="three decimals"),
+    ],
+)
+async def test_the_entry_with_the_time_to_the_first_byte(
+    options: Mapping[str, Any], expected: bytes
+) -> None:
+    ticks = iter([0, 0.0123456, 1])
+    app = TimingMiddleware(hello, server_timing=True, clock=lambda: next(ticks), **options)
+
+    assert (await request(app)).get(b"server-timing") == expected
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        pytest.param([5, 3, 0], b"app;dur=0.0", id="goes back"),
+        pytest.param([0, math.nan, 0], b"app", id="not a number"),
+        pytest.param([0, math.inf, 0], b"app", id="infinite"),
+    ],
+)
+async def test_a_broken_clock_breaks_no_header(readings: list[float], expected: bytes) -> None:
+    ticks = iter(readings)
+    app = TimingMiddleware(hello, server_timing=True, clock=lambda: next(ticks))
+
+    assert (await request(app)).get(b"server-timing") == expected
+
+
+async def test_ten_thousand_phases_make_one_field_of_2_kib() -> None:
+    def view(scope: Scope) -> None:
+        for number in range(10_000):
+            with measure(f"phase-{number}"):
+                pass
+
+    response = await request(TimingMiddleware(doing(view), server_timing=True))
+
+    [field] = response.getall(b"server-timing")
+    assert 2000 < len(field) <= 2048
 
 
 @pytest.mark.parametrize("exposed", [True, False])
@@ -262,6 +308,22 @@ async def test_a_decision_that_raises_costs_the_header_only(
 
     assert (response.status, response.getall(b"server-timing")) == (200, [])
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("server_timing", [True, False])
+async def test_says_which_origins_may_read_the_timings(server_timing: bool) -> None:
+    allowed = ["https://a.example", "https://b.example"]
+    app = TimingMiddleware(hello, timing_allow_origin=allowed, server_timing=server_timing)
+
+    response = await request(app)
+
+    assert response.get(b"timing-allow-origin") == b"https://a.example, https://b.example"
+
+
+async def test_no_origin_may_read_the_timings_unless_told_to() -> None:
+    response = await request(TimingMiddleware(hello, server_timing=True))
+
+    assert response.getall(b"timing-allow-origin") == []
 
 
 async def test_a_body_message_costs_no_coroutine() -> None:
@@ -288,13 +350,13 @@ async def test_a_body_message_costs_no_coroutine() -> None:
     assert passed == [True, True, False]
 
 
-async def test_leaves_websockets_alone() -> None:
-    app = recording(echo)
+async def test_leaves_what_is_neither_request_nor_websocket_alone() -> None:
+    app = recording(hello)
 
-    async with websocket(TimingMiddleware(app)):
+    async with lifespan(TimingMiddleware(app)):
         pass
 
-    assert "state" not in app.calls[0].scope
+    assert "timing" not in app.calls[0].scope["state"]
 
 
 async def test_an_app_within_an_app_gives_the_record_back() -> None:
@@ -310,12 +372,62 @@ async def test_an_app_within_an_app_gives_the_record_back() -> None:
     assert seen[0] is seen[1]
 
 
+async def test_the_request_id_is_the_one_of_the_layer_outside() -> None:
+    records: list[Any] = []
+    app = RequestIDMiddleware(TimingMiddleware(hello, observers=[records.append]))
+
+    await request(app, headers={"x-request-id": "abc"})
+
+    assert [record.request_id for record in records] == ["abc"]
+
+
+async def test_without_that_layer_there_is_no_request_id() -> None:
+    assert (await measured(hello)).request_id is None
+
+
+async def test_one_clock_times_everything() -> None:
+    def view(scope: Scope) -> None:
+        with measure("first"):
+            pass
+
+    # A clock that stands still: any other would move.
+    records: list[Any] = []
+    await request(TimingMiddleware(doing(view), observers=[records.append], clock=lambda: 7))
+
+    [record] = records
+    assert (record.started, record.ttfb, record.duration) == (7, 0, 0)
+    assert record.phases == [Phase("first", started=7, duration=0)]
+
+
+async def asked_in_vain(record: RequestTiming) -> bool:
+    return False
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
         ({"observers": [1]}, "observers: 1 is no observer"),
+        ({"observers": [AccessLog]}, "observers: AccessLog is a class; write AccessLog()"),
+        ({"observers": [asyncio.sleep]}, "observers: <function sleep at"),
+        ({"server_timing": "yes"}, "server_timing: 'yes' is neither a bool nor a plain function"),
+        ({"server_timing": asked_in_vain}, "server_timing: <function asked_in_vain"),
         ({"ttfb_name": ""}, "ttfb_name: '' is no name"),
         ({"precision": -1}, "precision: -1 is not 0 to 9"),
+        ({"slow_threshold": 0}, "slow_threshold: 0 is no positive number"),
+        ({"slow_threshold": math.nan}, "slow_threshold: nan is no positive number"),
+        (
+            {"timing_allow_origin": "https://a.example"},
+            "timing_allow_origin: 'https://a.example' is one string; write ['https://a.example']",
+        ),
+        (
+            {"timing_allow_origin": ["https://a.example/"]},
+            "timing_allow_origin: 'https://a.example/' ends with a slash; write"
+            " 'https://a.example'",
+        ),
+        (
+            {"timing_allow_origin": ["https://*.example.org"]},
+            "timing_allow_origin: 'https://*.example.org' is a pattern",
+        ),
     ],
 )
 def test_refuses_bad_options(options: Mapping[str, Any], problem: str) -> None:
@@ -323,3 +435,10 @@ def test_refuses_bad_options(options: Mapping[str, Any], problem: str) -> None:
         TimingMiddleware(hello, **options)
 
     assert str(refused.value).startswith(f"TimingMiddleware: {problem}")
+
+
+def test_tells_all_problems_at_once() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        TimingMiddleware(hello, observers=[1, 2], ttfb_name="", precision=10)  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+    assert len(refused.value.problems) == 4

@@ -1,9 +1,10 @@
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from typing import Any
 
 import pytest
+from asgiref.sync import markcoroutinefunction
 
 from asgi_middleware import RequestTiming, TimingMiddleware, current_timing, measure
 from asgi_middleware.testing import request
@@ -13,7 +14,7 @@ from tests.apps import hello
 
 async def timed(view: Callable[[], Any]) -> RequestTiming:
     """Run *view* within a request, on a clock that goes on by a second at each look."""
-    records: list[RequestTiming] = []
+    records: list[Any] = []
     ticks: Iterator[int] = count()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -24,6 +25,7 @@ async def timed(view: Callable[[], Any]) -> RequestTiming:
 
     await request(TimingMiddleware(app, observers=[records.append], clock=lambda: next(ticks)))
     [record] = records
+    assert isinstance(record, RequestTiming)
     return record
 
 
@@ -37,6 +39,14 @@ async def test_a_block_becomes_a_phase() -> None:
             pass
 
     assert shape(await timed(view)) == [("render", 1, "the page")]
+
+
+async def test_a_block_of_async_with_becomes_a_phase() -> None:
+    async def view() -> None:
+        async with measure("render"):
+            await asyncio.sleep(0)
+
+    assert shape(await timed(view)) == [("render", 1, None)]
 
 
 async def test_a_function_becomes_a_phase() -> None:
@@ -65,6 +75,22 @@ async def test_a_coroutine_function_becomes_a_phase() -> None:
 
     assert shape(await timed(view)) == [("stock", 1, None)]
     assert results == ["plenty"]
+
+
+async def test_what_django_marks_as_a_coroutine_function_becomes_a_phase() -> None:
+    async def look() -> None:
+        with measure("within"):
+            pass
+
+    def stock() -> Awaitable[None]:
+        return look()
+
+    # As as_view() does with an async class-based view.
+    markcoroutinefunction(stock)
+
+    record = await timed(measure("stock")(stock))
+
+    assert shape(record) == [("within", 1, None), ("stock", 3, None)]
 
 
 async def test_calls_that_overlap_are_measured_apart() -> None:

@@ -1,0 +1,26 @@
+"""What metrics are told apart by, and the buckets that they count in.
+
+A label has few values whatever clients send: each new one is a new time series.
+"""
+
+from .record import RequestTiming
+
+# "Known" ones; every other is OTHER.
+# https://opentelemetry.io/docs/specs/semconv/http/http-metrics/#metric-httpserverrequestduration
+KNOWN_METHODS = frozenset(
+    {
+        *("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS"),
+        *("PATCH", "POST", "PUT", "QUERY", "TRACE"),
+    }
+)
+KNOWN_SCHEMES = frozenset({"http", "https", "ws", "wss"})
+OTHER = "_OTHER"
+
+# Seconds; the advice of the same page.
+REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+# Seconds, a second to a day: nothing advises on WebSockets.
+SOCKET_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
+
+
+def method_label(record: RequestTiming) -> str:
+    return record.method if record.method in KNOWN_METHODS else OTHER

@@ -1,0 +1,113 @@
+"""A project that comes from django-cors-headers keeps its settings."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from asgi_middleware import ConfigurationError, CORSMiddleware, CORSPolicy
+from asgi_middleware.django import cors_options
+from asgi_middleware.testing import request
+from tests.apps import hello
+
+DEFAULTS: dict[str, Any] = {
+    "allow_origins": [],
+    "allow_origin_regex": None,
+    "allow_methods": ["DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"],
+    "allow_headers": [
+        *("accept", "authorization", "content-type"),
+        *("user-agent", "x-csrftoken", "x-requested-with"),
+    ],
+    "allow_credentials": False,
+    "allow_private_network": False,
+    "expose_headers": [],
+    "max_age": 86_400,
+}
+A = "https://a.example"
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes"),
+    [
+        pytest.param({}, {}, id="defaults"),
+        pytest.param({"CORS_ALLOWED_ORIGINS": [A]}, {"allow_origins": [A]}, id="origins"),
+        pytest.param({"CORS_ORIGIN_WHITELIST": (A,)}, {"allow_origins": [A]}, id="former name"),
+        pytest.param(
+            {"CORS_ALLOWED_ORIGINS": [A], "CORS_ORIGIN_WHITELIST": ["https://old.example"]},
+            {"allow_origins": [A]},
+            id="both names",
+        ),
+        pytest.param({"CORS_ALLOW_ALL_ORIGINS": True}, {"allow_origins": ["*"]}, id="all"),
+        pytest.param({"CORS_ORIGIN_ALLOW_ALL": True}, {"allow_origins": ["*"]}, id="all, former"),
+        pytest.param(
+            {"CORS_ALLOWED_ORIGIN_REGEXES": [r"https://a\.b", re.compile(r"https://c\.d")]},
+            {"allow_origin_regex": r"(?:https://a\.b)|(?:https://c\.d)"},
+            id="regexes",
+        ),
+        pytest.param(
+            {
+                "CORS_ALLOW_METHODS": ["GET"],
+                "CORS_ALLOW_HEADERS": ["x-a"],
+                "CORS_EXPOSE_HEADERS": ["x-b"],
+                "CORS_PREFLIGHT_MAX_AGE": 0,
+                "CORS_ALLOW_CREDENTIALS": True,
+                "CORS_ALLOW_PRIVATE_NETWORK": True,
+            },
+            {
+                "allow_methods": ["GET"],
+                "allow_headers": ["x-a"],
+                "expose_headers": ["x-b"],
+                "max_age": 0,
+                "allow_credentials": True,
+                "allow_private_network": True,
+            },
+            id="the others",
+        ),
+        pytest.param({"CORS_URLS_REGEX": r"^.*$"}, {}, id="every URL"),
+    ],
+)
+def test_every_setting_becomes_an_option(settings: dict[str, Any], changes: dict[str, Any]) -> None:
+    assert cors_options(SimpleNamespace(**settings)) == {**DEFAULTS, **changes}
+
+
+@pytest.mark.parametrize(
+    "regex", [r"^/api/.*$", r"^/api/.*", r"^/api/", re.compile(r"^/api/.*$")], ids=str
+)
+def test_a_prefix_becomes_a_policy(regex: Any) -> None:
+    options = cors_options(SimpleNamespace(CORS_URLS_REGEX=regex, CORS_ALLOWED_ORIGINS=[A]))
+
+    assert options == {"policies": {"/api/": CORSPolicy(**{**DEFAULTS, "allow_origins": [A]})}}
+
+
+def test_refuses_what_cannot_be_carried_over() -> None:
+    settings = SimpleNamespace(
+        CORS_URLS_REGEX=r"^/(api|v2)/.*$",
+        CORS_ALLOW_ALL_ORIGINS=True,
+        CORS_ALLOW_CREDENTIALS=True,
+    )
+
+    with pytest.raises(ConfigurationError) as refused:
+        cors_options(settings)
+
+    assert list(refused.value.problems) == [
+        "CORS_ALLOW_ALL_ORIGINS: cannot be combined with CORS_ALLOW_CREDENTIALS: every site could"
+        " act as its visitors; list CORS_ALLOWED_ORIGINS",
+        r"CORS_URLS_REGEX: '^/(api|v2)/.*$' is not a prefix; write it like '^/api/.*$', or give"
+        " CORSMiddleware policies={'/api/': CORSPolicy(...)}",
+    ]
+
+
+async def test_the_middleware_takes_them() -> None:
+    app = CORSMiddleware(hello, **cors_options(SimpleNamespace(CORS_ALLOWED_ORIGINS=[A])))
+
+    response = await request(app, headers={"origin": A})
+
+    assert response.get(b"access-control-allow-origin") == A.encode()
+
+
+def test_the_defaults_are_those_of_django_cors_headers() -> None:
+    defaults = pytest.importorskip("corsheaders.defaults", reason="django-cors-headers is missing")
+
+    assert DEFAULTS["allow_methods"] == list(defaults.default_methods)
+    assert DEFAULTS["allow_headers"] == list(defaults.default_headers)

@@ -1,0 +1,15 @@
+"""CORS and a guard of WebSockets around an app that answers everything."""
+
+from functools import partial
+
+from asgi_middleware import CORSMiddleware, WebSocketOriginMiddleware, compose
+from tests.apps import hello
+
+ORIGIN = "https://a.example"
+
+application = compose(
+    partial(
+        CORSMiddleware, allow_origins=[ORIGIN], allow_methods=["PUT"], allow_headers=["x-note"]
+    ),
+    partial(WebSocketOriginMiddleware, allow_origins=[ORIGIN]),
+)(hello)

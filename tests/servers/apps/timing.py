@@ -1,0 +1,104 @@
+"""A Django project in one file, whose views wait: what a client can leave in the middle of.
+
+It prints a line when a view is reached, when Django is told that the client has left, and
+for each record.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import path
+from prometheus_client import CollectorRegistry, generate_latest
+
+from asgi_middleware import PrometheusMetrics, TimingMiddleware
+from asgi_middleware.types import Message, Receive, Scope, Send
+
+settings.configure(
+    ALLOWED_HOSTS=["127.0.0.1"],
+    MIDDLEWARE=["asgi_middleware.django.route_middleware"],
+    ROOT_URLCONF=__name__,
+    SECRET_KEY="for tests",
+    USE_TZ=True,
+)
+
+registry = CollectorRegistry()
+released = threading.Event()
+
+
+async def waiting_async(request: HttpRequest) -> HttpResponse:
+    print(f"reached {request.path}")
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def waiting_sync(request: HttpRequest) -> HttpResponse:
+    released.clear()
+    print(f"reached {request.path}")
+    released.wait(60)
+    return HttpResponse("too late")
+
+
+async def waiting_stream(request: HttpRequest) -> StreamingHttpResponse:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"first"
+        print(f"reached {request.path}")
+        await asyncio.Event().wait()
+
+    return StreamingHttpResponse(parts())
+
+
+async def release(request: HttpRequest) -> HttpResponse:
+    released.set()
+    return HttpResponse()
+
+
+async def metrics(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(generate_latest(registry))
+
+
+urlpatterns = [
+    path("waiting/async/", waiting_async),
+    path("waiting/sync/", waiting_sync),
+    path("waiting/stream/", waiting_stream),
+    path("release/", release),
+    path("metrics/", metrics),
+]
+
+
+def printed(record: Any) -> None:
+    fields = ("outcome", "status", "route")
+    print("record", json.dumps({name: getattr(record, name) for name in fields}))
+
+
+django_application = get_asgi_application()
+
+
+async def telling(scope: Scope, receive: Receive, send: Send) -> None:
+    """Django, and a line when it is told that the client has left."""
+
+    async def listening() -> Message:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            print(f"told at {scope['path']}")
+        return message
+
+    await django_application(scope, listening, send)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+timed = TimingMiddleware(telling, observers=[printed, PrometheusMetrics(registry)])
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    # Django knows no lifespan, and servers differ in what they make of the exception.
+    if scope["type"] == "lifespan":
+        for step in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{step}.complete"})
+    else:
+        await timed(scope, receive, send)

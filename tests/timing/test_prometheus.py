@@ -1,0 +1,207 @@
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asgi_middleware import ConfigurationError, PrometheusMetrics, TimingMiddleware
+from asgi_middleware.testing import HandshakeRefused, request, websocket
+from asgi_middleware.types import ASGIApp, Receive, Scope, Send
+from tests.apps import answering, doing, echo, hello
+from tests.servers.server import ROOT, clean_environment
+
+prometheus_client = pytest.importorskip(
+    "prometheus_client", reason="needs prometheus-client, see the extra `prometheus`"
+)
+
+REQUESTS = "http_server_request_duration_seconds"
+ACTIVE = "http_server_active_requests"
+SOCKETS = "websocket_server_connection_duration_seconds"
+ACTIVE_SOCKETS = "websocket_server_active_connections"
+
+
+@pytest.fixture
+def registry() -> Any:
+    return prometheus_client.CollectorRegistry()
+
+
+def counted(app: ASGIApp, registry: Any, **options: Any) -> ASGIApp:
+    return TimingMiddleware(app, observers=[PrometheusMetrics(registry)], **options)
+
+
+def samples(registry: Any, name: str) -> dict[tuple[str, ...], float]:
+    """Return the values of *name*, by those of its labels in alphabetical order."""
+    return {
+        tuple(value for _, value in sorted(sample.labels.items())): sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == name
+    }
+
+
+async def gives_up(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+
+
+async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+    raise KeyError("mine")
+
+
+@pytest.mark.parametrize(
+    ("app", "options", "labels"),
+    [
+        pytest.param(hello, {}, ("GET", "unmatched", "200"), id="answered"),
+        pytest.param(
+            answering(status=404), {"method": "HEAD"}, ("HEAD", "unmatched", "404"), id="status"
+        ),
+        pytest.param(hello, {"method": "BREW"}, ("_OTHER", "unmatched", "200"), id="odd method"),
+        pytest.param(hello, {"method": "QUERY"}, ("QUERY", "unmatched", "200"), id="tenth method"),
+        pytest.param(fails, {}, ("GET", "unmatched", "500"), id="raised"),
+        pytest.param(gives_up, {"disconnect_at": 1}, ("GET", "unmatched", "499"), id="client left"),
+        pytest.param(gives_up, {"cancel_at": 1}, ("GET", "unmatched", "-"), id="cancelled"),
+    ],
+)
+async def test_counts_by_method_route_and_status(
+    app: ASGIApp, options: Mapping[str, Any], labels: tuple[str, ...], registry: Any
+) -> None:
+    await request(counted(app, registry), raise_app_exceptions=False, **options)
+
+    assert samples(registry, f"{REQUESTS}_count") == {labels: 1}
+
+
+async def test_the_route_is_the_records(registry: Any) -> None:
+    def view(scope: Scope) -> None:
+        scope["state"]["timing"].route = "notes/<int:pk>/"
+
+    await request(counted(doing(view), registry), "GET", "/notes/7/")
+
+    assert samples(registry, f"{REQUESTS}_count") == {("GET", "notes/<int:pk>/", "200"): 1}
+
+
+async def test_durations_are_in_seconds_and_in_opentelemetrys_buckets(registry: Any) -> None:
+    ticks = iter([0, 1, 3])
+
+    await request(counted(hello, registry, clock=lambda: next(ticks)))
+
+    assert samples(registry, f"{REQUESTS}_sum") == {("GET", "unmatched", "200"): 3}
+    buckets = samples(registry, f"{REQUESTS}_bucket")
+    assert [(float(labels[0]), value) for labels, value in buckets.items()] == [
+        *((bound, 0) for bound in (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75)),
+        *((bound, 0) for bound in (1, 2.5)),
+        *((bound, 1) for bound in (5, 7.5, 10, float("inf"))),
+    ]
+
+
+async def test_counts_what_is_being_served(registry: Any) -> None:
+    during: list[object] = []
+    app = doing(lambda _: during.append(samples(registry, ACTIVE)))
+
+    await request(counted(app, registry), "POST")
+
+    assert during == [{("POST",): 1}]
+    assert samples(registry, ACTIVE) == {("POST",): 0}
+
+
+async def test_websockets_have_metrics_of_their_own(registry: Any) -> None:
+    app = counted(echo, registry)
+
+    async with websocket(app):
+        assert samples(registry, ACTIVE_SOCKETS) == {(): 1}
+
+    assert samples(registry, ACTIVE_SOCKETS) == {(): 0}
+    assert samples(registry, f"{SOCKETS}_count") == {("ok", "unmatched"): 1}
+    assert samples(registry, f"{REQUESTS}_count") == {}
+
+
+async def test_a_refused_websocket_counts_as_well(registry: Any) -> None:
+    async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.close"})
+
+    with pytest.raises(HandshakeRefused):
+        async with websocket(counted(refuses, registry)):
+            pass
+
+    assert samples(registry, f"{SOCKETS}_count") == {("ok", "unmatched"): 1}
+
+
+async def test_two_observers_share_the_metrics_of_a_registry(registry: Any) -> None:
+    for _ in range(2):
+        await request(counted(hello, registry))
+
+    assert samples(registry, f"{REQUESTS}_count") == {("GET", "unmatched", "200"): 2}
+
+
+async def test_two_registries_are_apart(registry: Any) -> None:
+    other = prometheus_client.CollectorRegistry()
+    await request(counted(hello, registry))
+    counted(hello, other)
+
+    assert samples(other, f"{REQUESTS}_count") == {}
+
+
+async def test_the_registry_is_the_default_one() -> None:
+    await request(TimingMiddleware(hello, observers=[PrometheusMetrics()]))
+
+    assert samples(prometheus_client.REGISTRY, f"{REQUESTS}_count") == {
+        ("GET", "unmatched", "200"): 1
+    }
+
+
+WORKER = """
+import asyncio, sys
+from asgi_middleware import PrometheusMetrics, TimingMiddleware
+from asgi_middleware.testing import request
+from tests.apps import hello
+
+async def serve():
+    app = TimingMiddleware(hello, observers=[PrometheusMetrics()])
+    for _ in range(int(sys.argv[1])):
+        await request(app)
+
+asyncio.run(serve())
+"""
+SCRAPE = """
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess
+
+registry = CollectorRegistry()
+multiprocess.MultiProcessCollector(registry)
+print(generate_latest(registry).decode())
+"""
+
+
+@pytest.mark.process
+def test_several_processes_are_added_up(tmp_path: Path) -> None:
+    def run(code: str, *arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=ROOT,
+            env=clean_environment({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout
+
+    run(WORKER, "2")
+    run(WORKER, "3")
+    lines = run(SCRAPE).splitlines()
+
+    count = f'{REQUESTS}_count{{method="GET",route="unmatched",status="200"}} 5.0'
+    assert count in lines
+    assert f'{ACTIVE}{{method="GET"}} 0.0' in lines
+
+
+def test_says_which_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+
+    with pytest.raises(ConfigurationError) as refused:
+        PrometheusMetrics()
+
+    assert str(refused.value) == (
+        "PrometheusMetrics: prometheus_client is not installed; write pip install"
+        " 'asgi-middleware[prometheus]'"
+    )

@@ -1,0 +1,147 @@
+import asyncio
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from asgi_middleware import RequestIDFilter, RequestIDMiddleware, TimingMiddleware
+from asgi_middleware.testing import recording, request, stream, websocket
+from asgi_middleware.types import Receive, Scope, Send
+from tests.apps import START, hello
+
+LOGGER = "asgi_middleware.timing.slow"
+THRESHOLD = 0.02
+
+
+@pytest.fixture
+def warned() -> Iterator[asyncio.Event]:
+    """Is set once there is a line."""
+    event = asyncio.Event()
+    handler = logging.Handler()
+    handler.emit = lambda record: event.set()  # type: ignore[method-assign]
+    logging.getLogger(LOGGER).addHandler(handler)
+    yield event
+    logging.getLogger(LOGGER).removeHandler(handler)
+
+
+async def passed(seconds: float) -> None:
+    """Wait until every timer that was due by then has run: a loop runs them in order."""
+    await asyncio.sleep(seconds)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == LOGGER]
+
+
+class Slow:
+    """An app that answers when it is released."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.released.wait()
+        await hello(scope, receive, send)
+
+
+async def test_warns_once_while_it_runs_and_once_at_its_end(
+    caplog: pytest.LogCaptureFixture, warned: asyncio.Event
+) -> None:
+    app = Slow()
+
+    async with stream(TimingMiddleware(app, slow_threshold=THRESHOLD), "GET", "/a%0aERROR") as call:
+        await asyncio.wait_for(warned.wait(), 10)
+        assert lines(caplog) == ["slow request: GET /a%0AERROR still runs after 0.02 s"]
+        app.released.set()
+        await call.finish()
+
+    first, second = caplog.records
+    assert (first.levelno, second.levelno) == (logging.WARNING, logging.WARNING)
+    assert re.fullmatch(
+        r"slow request: GET /a%0AERROR took \d+\.\d{3} s, outcome ok, route unmatched",
+        second.getMessage(),
+    )
+
+
+async def test_the_line_of_one_that_still_runs_has_its_request_id(
+    caplog: pytest.LogCaptureFixture, warned: asyncio.Event
+) -> None:
+    app = Slow()
+    middleware = RequestIDMiddleware(TimingMiddleware(app, slow_threshold=THRESHOLD))
+
+    with caplog.filtering(RequestIDFilter()):
+        async with stream(middleware, headers={"x-request-id": "abc"}):
+            await asyncio.wait_for(warned.wait(), 10)
+            app.released.set()
+
+    assert [record.__dict__["request_id"] for record in caplog.records] == ["abc", "abc"]
+
+
+async def test_a_fast_request_warns_of_nothing_and_leaves_no_timer(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[asyncio.TimerHandle] = []
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def noted(delay: float, callback: Any, *args: Any) -> asyncio.TimerHandle:
+        timer = call_later(delay, callback, *args)
+        if delay == 9876:
+            timers.append(timer)
+        return timer
+
+    monkeypatch.setattr(loop, "call_later", noted)
+    await request(TimingMiddleware(hello, slow_threshold=9876))
+
+    assert [timer.cancelled() for timer in timers] == [True]
+    assert lines(caplog) == []
+
+
+async def test_a_request_that_raises_leaves_no_timer(caplog: pytest.LogCaptureFixture) -> None:
+    async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        await request(TimingMiddleware(fails, slow_threshold=THRESHOLD))
+    await passed(2 * THRESHOLD)
+
+    assert lines(caplog) == []
+
+
+async def test_an_app_that_goes_on_after_its_response_is_not_slow(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
+        await hello(scope, receive, send)
+        await passed(2 * THRESHOLD)
+
+    # Its clock stands still: the response took no time.
+    await request(TimingMiddleware(lingers, slow_threshold=THRESHOLD, clock=lambda: 0))
+
+    assert lines(caplog) == []
+
+
+async def test_the_end_of_one_whose_client_left_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    ticks = iter([0, 1, 8])
+
+    async def leaves(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(START)
+        await receive()
+
+    app = TimingMiddleware(recording(leaves), slow_threshold=5, clock=lambda: next(ticks))
+    await request(app, disconnect_at=3)
+
+    assert lines(caplog) == [
+        "slow request: GET / took 8.000 s, outcome disconnect, route unmatched"
+    ]
+
+
+async def test_a_websocket_is_never_slow(caplog: pytest.LogCaptureFixture) -> None:
+    async with websocket(TimingMiddleware(hello, slow_threshold=THRESHOLD)):
+        await passed(2 * THRESHOLD)
+
+    # Not even one of asyncio's, about a timer that failed.
+    assert caplog.records == []
