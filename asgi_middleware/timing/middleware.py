@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import iscoroutinefunction
 from typing import cast
 
+from asgiref.sync import markcoroutinefunction
+
 from ..cors.origins import is_pattern
 from ..cors.origins import problem_with as problem_with_origin
 from ..errors import ConfigurationError
@@ -226,7 +228,8 @@ def _socket_send(send: Send, record: WebSocketTiming) -> Send:
         await sending
         record.closed()
 
-    return timed
+    # A sync consumer of Channels gives it to async_to_sync, which warns of what looks sync.
+    return markcoroutinefunction(timed)
 
 
 def _problems_with_origins(origins: Sequence[str]) -> list[str]:

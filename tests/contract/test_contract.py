@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 from asgiref.compatibility import is_double_callable
+from asgiref.sync import iscoroutinefunction
 
 from asgi_middleware._headers import values
 from asgi_middleware.testing import (
@@ -62,6 +63,16 @@ def test_shows_the_app_that_it_wraps(row: Row) -> None:
     middleware: Any = row.make(hello)
 
     assert middleware.app is hello
+
+
+@every_row
+async def test_a_sockets_send_is_seen_as_async(serve: Serve, row: Row) -> None:
+    # A sync consumer of Channels gives it to async_to_sync, which warns of what looks sync.
+    app = recording(acting(REFERENCES["websocket"]))
+
+    await call(await serve(row, app), REFERENCES["websocket"])
+
+    assert iscoroutinefunction(app.calls[0].send)
 
 
 # --- what the caller owns ---
