@@ -9,7 +9,7 @@ UVICORN_FLAGS ?=
 .NOTPARALLEL:
 # A half-made environment would look finished next time.
 .DELETE_ON_ERROR:
-.PHONY: help run test test-all check bench clean port-is-free
+.PHONY: help run test test-all check bench screenshots clean port-is-free
 
 venv := .venv
 python := $(venv)/bin/python
@@ -48,6 +48,9 @@ check: $(venv)/.dev-stamp ## formatting, lint, types
 
 bench: $(venv)/.dev-stamp ## compare the middleware with others, as a table
 	@$(python) -m benchmarks
+
+screenshots: $(venv)/.dev-stamp ## take the README's pictures anew (needs Chromium)
+	@$(python) docs/screenshots.py
 
 clean: ## remove the environment, caches and builds; the example's database stays
 	rm -rf $(venv) .build build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

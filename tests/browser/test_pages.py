@@ -1,0 +1,265 @@
+"""What scripts of a real browser see of a Django project behind the layers.
+
+Pages of ``http://localhost`` and ``http://127.0.0.1``, on the same port: two origins, and
+two sites, which is what cookies go by.
+"""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.servers.server import Server
+
+from .conftest import OpenPage
+
+pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="session")]
+
+ALLOWED, OTHER = "localhost", "127.0.0.1"
+NETWORK_ERROR = "TypeError: Failed to fetch"
+
+FETCH = """
+    async ([url, options]) => {
+        try {
+            const response = await fetch(url, options);
+            const headers = Object.fromEntries(response.headers);
+            return {status: response.status, headers, body: await response.text()};
+        } catch (error) {
+            return String(error);
+        }
+    }
+"""
+FETCH_JSON = "async ([url, options]) => (await fetch(url, options)).json()"
+SERVER_TIMING = """
+    async (url) => {
+        const observed = new Promise((resolve) => new PerformanceObserver((list, observer) => {
+            const [entry] = list.getEntriesByName(url);
+            if (!entry) return;
+            observer.disconnect();
+            resolve(entry.serverTiming.map(({name}) => name));
+        }).observe({type: "resource"}));
+        await fetch(url);
+        return observed;
+    }
+"""
+SOCKET = """
+    (url) => new Promise((resolve) => {
+        const events = [], socket = new WebSocket(url);
+        socket.onopen = () => { events.push("open"); socket.send("hello"); };
+        socket.onmessage = ({data}) => { events.push(data); socket.close(1000); };
+        socket.onerror = () => events.push("error");
+        socket.onclose = ({code}) => resolve([...events, code]);
+    })
+"""
+
+
+async def test_a_simple_request_is_answered(open_page: OpenPage, site: Server) -> None:
+    page = await open_page(ALLOWED)
+
+    answer = await page.evaluate(FETCH_JSON, [_url(OTHER, site, "/show/"), {}])
+
+    assert answer["method"] == "GET"
+
+
+async def test_a_script_reads_the_headers_that_are_exposed(
+    open_page: OpenPage, site: Server
+) -> None:
+    page = await open_page(ALLOWED)
+
+    response = await page.evaluate(FETCH, [_url(OTHER, site, "/show/"), {}])
+
+    assert set(response["headers"]) == {
+        *("content-length", "content-type"),  # which need no permission
+        *("server-timing", "x-request-id"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "arrived"),
+    [
+        pytest.param({"headers": {"X-Note": "hi"}}, {"method": "GET", "x_note": "hi"}, id="header"),
+        pytest.param(
+            {
+                "method": "POST",
+                "headers": {"Content-Type": "application/json"},
+                "body": '{"a": 1}',
+            },
+            {"method": "POST", "content_type": "application/json", "body": '{"a": 1}'},
+            id="JSON",
+        ),
+        pytest.param({"method": "PUT", "body": "b"}, {"method": "PUT", "body": "b"}, id="PUT"),
+    ],
+)
+async def test_a_request_goes_out_after_its_preflight(
+    options: dict[str, Any],
+    arrived: dict[str, str],
+    open_page: OpenPage,
+    site: Server,
+    request: pytest.FixtureRequest,
+) -> None:
+    page = await open_page(ALLOWED)
+    target = f"/show/?{request.node.callspec.id}"
+
+    answer = await page.evaluate(FETCH_JSON, [_url(OTHER, site, target), options])
+
+    assert {name: answer[name] for name in arrived} == arrived
+    assert _methods(site, target) == ["OPTIONS", arrived["method"]]
+
+
+async def test_one_preflight_is_enough_for_all_methods(open_page: OpenPage, site: Server) -> None:
+    page = await open_page(ALLOWED)
+    target = "/show/?one-preflight"
+
+    for method in ("PUT", "DELETE", "PUT"):
+        await page.evaluate(FETCH_JSON, [_url(OTHER, site, target), {"method": method}])
+
+    assert _methods(site, target) == ["OPTIONS", "PUT", "DELETE", "PUT"]
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "methods"),
+    [
+        # It was no secret to the server, and the app has acted: CORS keeps answers from
+        # scripts, not requests from the app.
+        pytest.param(OTHER, {}, ["GET"], id="origin"),
+        pytest.param(OTHER, {"method": "PUT"}, ["OPTIONS"], id="origin of a preflight"),
+        pytest.param(ALLOWED, {"method": "PATCH"}, ["OPTIONS"], id="method"),
+        pytest.param(ALLOWED, {"headers": {"X-Other": "1"}}, ["OPTIONS"], id="header"),
+    ],
+)
+async def test_what_is_refused_is_a_network_error_to_the_script(
+    host: str,
+    options: dict[str, Any],
+    methods: list[str],
+    open_page: OpenPage,
+    site: Server,
+    request: pytest.FixtureRequest,
+) -> None:
+    page = await open_page(host)
+    other = ALLOWED if host == OTHER else OTHER
+    target = f"/show/?refused-{request.node.callspec.id.replace(' ', '-')}"
+
+    observed = await page.evaluate(FETCH, [_url(other, site, target), options])
+
+    assert observed == NETWORK_ERROR
+    assert _methods(site, target) == methods
+
+
+async def test_a_page_reads_the_answers_of_its_own_origin(
+    open_page: OpenPage, site: Server
+) -> None:
+    page = await open_page(OTHER)
+
+    # A browser sends `Origin` with it, and it is not listed.
+    answer = await page.evaluate(FETCH_JSON, [_url(OTHER, site, "/show/"), {"method": "POST"}])
+
+    assert answer["method"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "credentials", "cookies"),
+    [
+        # `Secure` is no obstacle on http://localhost and http://127.0.0.1, Chromium trusts
+        # both. `Partitioned` is needed where third-party cookies are blocked, as here.
+        pytest.param(
+            "SameSite=None; Secure; Partitioned", "include", {"session": "me"}, id="credentialed"
+        ),
+        pytest.param("SameSite=None; Secure; Partitioned", "omit", {}, id="not credentialed"),
+        pytest.param("SameSite=None; Secure; Partitioned", "same-origin", {}, id="by default"),
+        pytest.param("SameSite=None", "include", {}, id="not Secure"),
+        pytest.param("SameSite=Lax", "include", {}, id="of the same site only"),
+    ],
+)
+async def test_a_cookie_goes_with_a_credentialed_request(
+    attributes: str,
+    credentials: str,
+    cookies: dict[str, str],
+    open_page: OpenPage,
+    site: Server,
+) -> None:
+    page = await open_page(ALLOWED)
+    sign_in = _url(OTHER, site, f"/sign-in/?attributes={attributes.replace(' ', '')}")
+    await page.evaluate(FETCH, [sign_in, {"credentials": "include"}])
+
+    options = {"method": "PUT", "credentials": credentials}
+    answer = await page.evaluate(FETCH_JSON, [_url(OTHER, site, "/show/"), options])
+
+    assert answer["cookies"] == cookies
+
+
+@pytest.mark.parametrize(
+    ("path", "observed"),
+    [
+        pytest.param("/missing/", 404, id="no such page"),
+        pytest.param("/fail/", 500, id="view raises"),
+        pytest.param("/layer-fails/", 500, id="layer around Django raises"),
+        pytest.param("/bare/layer-fails/", NETWORK_ERROR, id="the same, without error_responses"),
+    ],
+)
+async def test_a_script_tells_an_error_from_a_refusal(
+    path: str, observed: int | str, open_page: OpenPage, site: Server
+) -> None:
+    page = await open_page(ALLOWED)
+
+    response = await page.evaluate(FETCH, [_url(OTHER, site, path), {}])
+
+    assert (response["status"] if isinstance(response, dict) else response) == observed
+
+
+async def test_a_script_reads_the_timings_in_the_header(open_page: OpenPage, site: Server) -> None:
+    page = await open_page(ALLOWED)
+
+    response = await page.evaluate(FETCH, [_url(OTHER, site, "/show/"), {}])
+
+    assert re.match(r"app;dur=\d+\.\d", response["headers"]["server-timing"])
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        pytest.param("/show/", ["app"], id="timing_allow_origin"),
+        pytest.param("/bare/show/", [], id="CORS alone"),
+    ],
+)
+async def test_performance_entries_have_the_timings(
+    path: str, names: list[str], open_page: OpenPage, site: Server
+) -> None:
+    page = await open_page(ALLOWED)
+
+    assert await page.evaluate(SERVER_TIMING, _url(OTHER, site, path)) == names
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "observed"),
+    [
+        pytest.param(OTHER, "/own/", ["open", "hello", 1000], id="own origin"),
+        pytest.param(ALLOWED, "/listed/", ["open", "hello", 1000], id="listed origin"),
+        pytest.param(ALLOWED, "/own/", ["error", 1006], id="another origin"),
+    ],
+)
+async def test_a_websocket_opens_from_the_right_origin_only(
+    host: str, path: str, observed: list[str | int], open_page: OpenPage, site: Server
+) -> None:
+    page = await open_page(host)
+
+    assert await page.evaluate(SOCKET, f"ws://{OTHER}:{site.port}{path}") == observed
+
+
+async def test_a_websocket_that_is_refused_is_a_403_in_the_console(
+    open_page: OpenPage, site: Server
+) -> None:
+    page = await open_page(ALLOWED)
+    # Not the one about the page's icon, which there is none of.
+    async with page.expect_console_message(lambda each: "WebSocket" in each.text) as message:
+        await page.evaluate(SOCKET, f"ws://{OTHER}:{site.port}/own/")
+
+    assert "Unexpected response code: 403" in (await message.value).text
+
+
+def _url(host: str, site: Server, target: str) -> str:
+    return f"http://{host}:{site.port}{target}"
+
+
+def _methods(site: Server, target: str) -> list[str]:
+    """Return the methods of the requests for *target* that have reached the server."""
+    return re.findall(rf'"(\w+) {re.escape(target)} HTTP', site.log())
