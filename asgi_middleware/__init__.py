@@ -3,32 +3,65 @@
 from .composition import compose
 from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
 from .errors import ConfigurationError, ConfigurationWarning
-from .lifespan import LifespanMiddleware
+from .health import HealthMiddleware, Readiness
+from .lifespan import Drain, LifespanMiddleware, TaskSupervisor
 from .request_id import (
     RequestIDFilter,
     RequestIDMiddleware,
     generate_request_id,
     get_request_id,
+    install_record_factory,
+    is_uuid,
     is_valid_request_id,
+    outgoing_headers,
+    request_id_context,
+    uuid7_hex,
 )
-from .timing import Phase, RequestTiming, TimingMiddleware, current_timing, measure
+from .timing import (
+    AccessLog,
+    OpenTelemetryMetrics,
+    Phase,
+    PrometheusMetrics,
+    RequestTiming,
+    TimingMiddleware,
+    WebSocketTiming,
+    current_timing,
+    measure,
+)
+from .trace_context import TraceContext, TraceContextMiddleware, get_trace_context
 
 __all__ = [
+    "AccessLog",
     "CORSMiddleware",
     "CORSPolicy",
     "ConfigurationError",
     "ConfigurationWarning",
+    "Drain",
+    "HealthMiddleware",
     "LifespanMiddleware",
+    "OpenTelemetryMetrics",
     "Phase",
+    "PrometheusMetrics",
+    "Readiness",
     "RequestIDFilter",
     "RequestIDMiddleware",
     "RequestTiming",
+    "TaskSupervisor",
     "TimingMiddleware",
+    "TraceContext",
+    "TraceContextMiddleware",
     "WebSocketOriginMiddleware",
+    "WebSocketTiming",
     "compose",
     "current_timing",
     "generate_request_id",
     "get_request_id",
+    "get_trace_context",
+    "install_record_factory",
+    "is_uuid",
     "is_valid_request_id",
     "measure",
+    "outgoing_headers",
+    "request_id_context",
+    "uuid7_hex",
 ]

@@ -9,12 +9,20 @@
 
 Django itself knows no start-up and no shutdown, and raises ValueError when a server
 speaks of them. Here they open and close context managers; a view finds what they
-yield in ``request.scope["state"]``.
+yield in ``request.scope["state"]``, and in ``state["tasks"]`` a
+:class:`TaskSupervisor` for what is to run in the background.
 
-Belongs inside everything that only looks at requests: lifespan messages pass through.
+With ``drain=Drain()`` the process also ends when streams and WebSockets are open: at
+SIGTERM they are given some seconds, and then told that their client has gone.
+
+Belongs next to the app, inside everything that only looks at requests: lifespan messages
+pass through, and what is refused here while the process starts or ends is logged and
+gets its headers there.
 """
 
+from .drain import Drain
 from .middleware import LifespanMiddleware
 from .state import State
+from .tasks import TaskSupervisor
 
-__all__ = ["LifespanMiddleware", "State"]
+__all__ = ["Drain", "LifespanMiddleware", "State", "TaskSupervisor"]

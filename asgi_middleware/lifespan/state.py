@@ -5,18 +5,25 @@ from typing import Any
 
 State = dict[str, Any]
 
-# Set by other layers for each request; a context's value would be lost behind theirs.
-RESERVED = frozenset({"request_id", "tasks", "timing"})
+# Who sets which key. These are set for each request, by other layers and by this one.
+RESERVED = {
+    "request_id": "RequestIDMiddleware",
+    "tasks": "LifespanMiddleware",
+    "timing": "TimingMiddleware",
+}
 
 
-def merge(state: State, yielded: Mapping[str, Any], source: str) -> None:
-    """Add to *state* what the context named *source* yielded.
+def merge(state: State, owners: dict[str, str], yielded: Mapping[str, Any], *, source: str) -> None:
+    """Add to *state* what *source* yielded, and to *owners* that it did.
 
-    Raises ValueError for a key that is there already, or that a middleware sets.
+    Raises ValueError for keys that are somebody else's, and then changes nothing.
     """
-    for key in yielded:
-        if key in RESERVED:
-            raise ValueError(f"{source} yields {key!r}, which a middleware sets; rename it")
-        if key in state:
-            raise ValueError(f"{source} yields {key!r}, which is in the state already; rename it")
+    taken = [
+        f"{owners.get(key, 'another')} and {source} both set {key!r} in the state; rename one"
+        for key in yielded
+        if key in owners or key in state
+    ]
+    if taken:
+        raise ValueError(", ".join(taken))
     state.update(yielded)
+    owners.update(dict.fromkeys(yielded, source))

@@ -15,6 +15,8 @@ import pytest
 
 from asgi_middleware import (
     CORSMiddleware,
+    Drain,
+    HealthMiddleware,
     LifespanMiddleware,
     RequestIDMiddleware,
     TimingMiddleware,
@@ -68,13 +70,15 @@ guard = partial(
 # In the order of a stack.
 # fmt: off
 EACH = [
+    Row("health", HealthMiddleware, {"http": set()}),
     Row("request-id", RequestIDMiddleware, {"http": {"request_id"}, "websocket": {"request_id"}}, asks={REQUEST_ID}, answers={REQUEST_ID}),
     Row("trace-context", TraceContextMiddleware, {"http": set(), "websocket": set()}, asks={b"traceparent", b"tracestate"}),
     Row("timing", partial(TimingMiddleware, server_timing=True), {"http": {"timing"}, "websocket": {"timing"}}, extends={b"server-timing"}),
     Row("cors", one_origin, {"http": set()}, answers=GRANTS, extends={b"vary", EXPOSED}),
     Row("cors-any-origin", any_origin, {"http": set()}, answers=GRANTS, extends={EXPOSED}),
     Row("websocket-origin", guard, {"websocket": set()}),
-    Row("lifespan", partial(LifespanMiddleware, lifespan=[opened]), {"http": set(), "websocket": set(), "lifespan": {"opened", "tasks"}}),
+    Row("drain", partial(LifespanMiddleware, when_missing="warn", drain=Drain()), {"http": set(), "websocket": set(), "lifespan": {"tasks"}}),
+    Row("lifespan", partial(LifespanMiddleware, lifespan=[opened], when_missing="warn"), {"http": set(), "websocket": set(), "lifespan": {"opened", "tasks"}}),
 ]
 # fmt: on
 
@@ -92,7 +96,7 @@ def stacked(rows: list[Row]) -> Row:
     )
 
 
-# An app has one policy for all origins, so a stack has one of the two.
-ROWS = [*EACH, stacked([row for row in EACH if row.name != "cors-any-origin"])]
+# An app has one policy for all origins and one lifespan, so a stack has one of each two.
+ROWS = [*EACH, stacked([row for row in EACH if row.name not in ("cors-any-origin", "drain")])]
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])

@@ -1,20 +1,206 @@
+"""What contexts yield, and how requests come by it."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
 import pytest
 
-from asgi_middleware.lifespan.state import State, merge
+from asgi_middleware import LifespanMiddleware, RequestIDMiddleware, TaskSupervisor
+from asgi_middleware.lifespan.state import RESERVED, State, merge
+from asgi_middleware.testing import lifespan, recording, request, websocket
+from asgi_middleware.types import ASGIApp, Receive, Scope, Send
+from tests.apps import hello
+
+from .server import Server, context, running, start_failed
 
 
-def test_adds_what_was_yielded() -> None:
+def own(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is in *state* besides our tasks."""
+    return {key: value for key, value in state.items() if key != "tasks"}
+
+
+# --- the rule ---
+
+
+def test_adds_what_was_yielded_and_notes_by_whom() -> None:
     state: State = {"a": 1}
+    owners = {"a": "one"}
 
-    merge(state, {"b": 2}, source="two")
+    merge(state, owners, {"b": 2}, source="two")
 
     assert state == {"a": 1, "b": 2}
+    assert owners == {"a": "one", "b": "two"}
 
 
 def test_refuses_a_key_that_is_there_and_changes_nothing() -> None:
     state: State = {"a": 1}
+    owners = {"a": "one"}
 
-    with pytest.raises(ValueError, match="two yields 'a', which is in the state already"):
-        merge(state, {"b": 2, "a": 3}, source="two")
+    with pytest.raises(ValueError, match="one and two both set 'a' in the state; rename one"):
+        merge(state, owners, {"b": 2, "a": 3}, source="two")
 
-    assert state == {"a": 1}
+    assert (state, owners) == ({"a": 1}, {"a": "one"})
+
+
+# --- at start-up ---
+
+
+async def test_a_context_is_given_the_state_of_those_before_it() -> None:
+    seen: list[dict[str, Any]] = []
+
+    @asynccontextmanager
+    async def second(state: State) -> AsyncGenerator[None]:
+        seen.append(own(state))
+        yield
+
+    contexts = [context("a", yields={"a": 1}), second]
+    async with lifespan(LifespanMiddleware(hello, lifespan=contexts)):
+        pass
+
+    assert seen == [{"a": 1}]
+
+
+@pytest.mark.parametrize("yields", [pytest.param(None, id="None"), pytest.param(1, id="a number")])
+async def test_what_is_no_mapping_stays_out_of_the_state(yields: Any) -> None:
+    app = LifespanMiddleware(hello, lifespan=[context("a", yields=yields)])
+
+    async with lifespan(app) as running:
+        assert own(running.state) == {}
+
+
+@pytest.mark.parametrize(
+    ("yields", "message"),
+    [
+        pytest.param({"a": 2}, "a and b both set 'a' in the state; rename one", id="another's"),
+        pytest.param(
+            {"request_id": 2},
+            "RequestIDMiddleware and b both set 'request_id' in the state; rename one",
+            id="request_id",
+        ),
+        pytest.param(
+            {"timing": 2},
+            "TimingMiddleware and b both set 'timing' in the state; rename one",
+            id="timing",
+        ),
+        pytest.param(
+            {"tasks": 2},
+            "LifespanMiddleware and b both set 'tasks' in the state; rename one",
+            id="tasks",
+        ),
+    ],
+)
+async def test_two_that_set_one_key_fail_and_are_named(
+    yields: dict[str, int], message: str
+) -> None:
+    log: list[str] = []
+    contexts = [context("a", log, yields={"a": 1}), context("b", log, yields=yields)]
+    server = Server(LifespanMiddleware(hello, lifespan=contexts))
+
+    assert await server.start() == start_failed(f"ValueError: {message} (in b)")
+    await server.end()
+    assert log == ["+a", "+b", "-b", "-a"]
+
+
+def test_every_key_that_another_layer_sets_is_reserved() -> None:
+    assert RESERVED.keys() == {"request_id", "tasks", "timing"}
+
+
+# --- in the servers' state ---
+
+
+async def test_fills_the_state_of_a_server_that_has_one_and_leaves_the_rest() -> None:
+    state: dict[str, Any] = {"servers": 0}
+    app = LifespanMiddleware(hello, lifespan=[context("a", yields={"a": 1})])
+
+    async with running(Server(app, state=state)):
+        assert own(state) == {"servers": 0, "a": 1}
+        assert isinstance(state["tasks"], TaskSupervisor)
+
+
+async def test_does_not_read_the_servers_state_at_shutdown() -> None:
+    # granian has emptied it by then.
+    seen: list[object] = []
+    state: dict[str, Any] = {}
+
+    @asynccontextmanager
+    async def pool(given: State) -> AsyncGenerator[State]:
+        yield {"pool": "open"}
+        seen.append(given["pool"])
+
+    async with running(Server(LifespanMiddleware(hello, lifespan=[pool]), state=state)) as server:
+        state.clear()
+        await server.stop()
+
+    assert seen == ["open"]
+
+
+async def test_passes_on_the_scope_of_a_server_that_gives_each_request_a_copy() -> None:
+    passed: list[object] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        passed[:] = (scope, receive, send)
+        await hello(scope, receive, send)
+
+    wrapped = LifespanMiddleware(app)
+    given: list[object] = []
+
+    async def server(scope: Scope, receive: Receive, send: Send) -> None:
+        given[:] = (scope, receive, send)
+        await wrapped(scope, receive, send)
+
+    async with running(Server(wrapped, state={})):
+        await request(server, scope={"state": {"a": 1}})
+
+    assert [a is b for a, b in zip(passed, given, strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_gives_each_request_a_copy_where_the_server_does_not(kind: str) -> None:
+    app = recording(hello)
+    wrapped = LifespanMiddleware(app, lifespan=[context("a", yields={"a": []})])
+
+    async with running(Server(wrapped)):
+        for _ in range(2):
+            if kind == "http":
+                await request(wrapped)
+            else:
+                async with websocket(wrapped):
+                    pass
+
+    states = [call.scope["state"] for call in app.calls[1:]]
+    assert [own(state) for state in states] == [{"a": []}, {"a": []}]
+    assert states[0] is not states[1]
+    assert states[0]["a"] is states[1]["a"]
+
+
+async def test_what_a_layer_outside_has_set_for_the_request_stays() -> None:
+    app = recording(hello)
+    stack: ASGIApp = RequestIDMiddleware(
+        LifespanMiddleware(app, lifespan=[context("a", yields={"a": 1})])
+    )
+
+    async with running(Server(stack)):
+        await request(stack, headers={"x-request-id": "abc"})
+
+    assert own(app.calls[-1].scope["state"]) == {"a": 1, "request_id": "abc"}
+
+
+async def test_another_type_of_scope_passes_untouched() -> None:
+    given: tuple[Any, ...] = ({"type": "x-of-tomorrow"}, object(), object())
+    passed: list[object] = []
+
+    async def app(*arguments: object) -> None:
+        passed.extend(arguments)
+
+    await LifespanMiddleware(app)(*given)
+
+    assert [a is b for a, b in zip(passed, given, strict=True)] == [True] * 3
+
+
+async def test_a_websocket_is_served_as_it_is() -> None:
+    app = LifespanMiddleware(hello)
+
+    async with running(Server(app)), websocket(app) as socket:
+        await socket.send("hello")
+        assert await socket.receive() == "hello"

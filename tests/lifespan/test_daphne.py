@@ -1,0 +1,72 @@
+"""Daphne, which sends no lifespan, with the driver that does."""
+
+import re
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers.server import PATIENCE, serve
+
+pytest.importorskip("daphne")
+pytestmark = pytest.mark.process
+
+DAPHNE = (sys.executable, "-m", "daphne", "-p", "{port}", "tests.lifespan.daphne_app:application")
+
+
+def said(log: str) -> list[str]:
+    return re.findall(r"^(?:open|opening|closed|answered|request .*)$", log, re.MULTILINE)
+
+
+def test_the_first_request_waits_for_start_up_and_a_probe_does_not(tmp_path: Path) -> None:
+    with serve(DAPHNE, log=tmp_path / "log") as server:
+        assert httpx.get(f"{server.url}/livez", timeout=PATIENCE).status_code == 200
+        assert httpx.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 503
+        assert said(server.log()) == ["opening"]
+        assert httpx.get(server.url, timeout=PATIENCE).text == "done"
+        assert httpx.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 200
+
+    assert said(server.log()) == [
+        "opening",
+        "open",
+        "request with the pool open",
+        "answered",
+        "closed",
+    ]
+
+
+def test_a_request_in_flight_is_answered_before_the_end(tmp_path: Path) -> None:
+    with serve(DAPHNE, log=tmp_path / "log") as server:
+        with httpx.stream("GET", f"{server.url}/slow", timeout=PATIENCE) as response:
+            parts = response.iter_raw()
+            assert next(parts) == b"begun,"
+            server.process.send_signal(signal.SIGTERM)
+            assert b"".join(parts) == b"done"
+        assert server.process.wait(PATIENCE) == 0
+
+    assert said(server.log())[-2:] == ["answered", "closed"]
+
+
+def test_a_start_up_that_fails_ends_it_with_an_error(tmp_path: Path) -> None:
+    with serve(DAPHNE, log=tmp_path / "log", environment={"FAIL": "1"}) as server:
+        assert server.process.wait(PATIENCE) == 1
+
+    assert "lifespan.startup.failed: OSError: no database (in pool)" in server.log()
+
+
+def test_under_another_server_it_passes_everything_on(tmp_path: Path) -> None:
+    uvicorn = (sys.executable, "-m", "uvicorn", "--port", "{port}")
+
+    with serve((*uvicorn, "tests.lifespan.daphne_app:application"), log=tmp_path / "log") as server:
+        assert httpx.get(server.url, timeout=PATIENCE).text == "done"
+        server.stop(signal.SIGINT)
+
+    assert said(server.log()) == [
+        "opening",
+        "open",
+        "request with the pool open",
+        "answered",
+        "closed",
+    ]

@@ -1,0 +1,831 @@
+"""The end of a process that still has streams and WebSockets."""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from asgi_middleware import (
+    ConfigurationError,
+    Drain,
+    HealthMiddleware,
+    LifespanMiddleware,
+    Readiness,
+)
+from asgi_middleware.lifespan import drain as module
+from asgi_middleware.testing import (
+    HandshakeRefused,
+    SocketClosed,
+    recording,
+    request,
+    stream,
+    websocket,
+)
+from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
+from tests.apps import BODY, START, hello
+
+from .server import COMPLETE, SIGNALS, STOPPED, Handler, Server, context, forever, running, until
+
+NEVER = 3600.0
+
+
+@pytest.fixture
+def readiness() -> Readiness:
+    return Readiness()
+
+
+def draining(
+    app: ASGIApp, readiness: Readiness, *contexts: Any, **options: float
+) -> LifespanMiddleware:
+    return LifespanMiddleware(
+        without_lifespan(app),
+        lifespan=contexts,
+        readiness=readiness,
+        shutdown_timeout=NEVER * 2,
+        drain=Drain(**options),
+    )
+
+
+def without_lifespan(app: ASGIApp) -> ASGIApp:
+    async def http_and_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            raise ValueError
+        await app(scope, receive, send)
+
+    return http_and_websocket
+
+
+def kill(number: int = signal.SIGTERM) -> None:
+    os.kill(os.getpid(), number)
+
+
+# --- signals ---
+
+
+async def test_the_servers_handlers_are_called_and_restored(
+    handler: Handler, readiness: Readiness
+) -> None:
+    app = draining(hello, readiness, grace=NEVER)
+
+    async with running(Server(app)):
+        for number in SIGNALS:
+            assert signal.getsignal(number) is not handler
+        kill(signal.SIGINT)
+        kill(signal.SIGTERM)
+        assert handler.heard == [signal.SIGINT, signal.SIGTERM]
+
+    assert [signal.getsignal(number) for number in SIGNALS] == [handler, handler]
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=["SIGINT", "SIGTERM"])
+async def test_readiness_ends_with_the_first_signal_at_once(
+    number: int, handler: Handler, readiness: Readiness
+) -> None:
+    app = draining(hello, readiness, grace=NEVER, hold=NEVER)
+
+    async with running(Server(app)):
+        assert readiness.ready
+        kill(number)
+        assert readiness.reason == "draining"
+
+
+async def test_handlers_are_chained_once_start_up_is_complete(
+    handler: Handler, readiness: Readiness
+) -> None:
+    seen: list[object] = []
+
+    async def look() -> None:
+        seen.append(signal.getsignal(signal.SIGTERM))
+
+    app = draining(hello, readiness, context("a", enter=look))
+    async with running(Server(app)):
+        pass
+
+    assert seen == [handler]
+
+
+async def test_a_failed_start_up_touches_no_handler(handler: Handler, readiness: Readiness) -> None:
+    app = draining(hello, readiness, context("a", enter=OSError("no")))
+
+    await Server(app).start()
+
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+async def test_a_signal_that_is_ignored_stays_so(handler: Handler, readiness: Readiness) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    async with running(Server(draining(hello, readiness))):
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        kill(signal.SIGINT)
+        assert readiness.ready
+
+
+async def test_a_handler_set_by_somebody_else_meanwhile_stays(
+    handler: Handler, readiness: Readiness
+) -> None:
+    another = Handler()
+
+    async with running(Server(draining(hello, readiness))):
+        signal.signal(signal.SIGTERM, another)
+
+    assert signal.getsignal(signal.SIGTERM) is another
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+async def test_one_that_is_called_by_such_a_handler_after_the_end_passes_it_on(
+    handler: Handler, readiness: Readiness
+) -> None:
+    async with running(Server(draining(hello, readiness, grace=NEVER, hold=NEVER))):
+        ours: Any = signal.getsignal(signal.SIGTERM)
+
+    ours(signal.SIGTERM, None)
+
+    assert handler.heard == [signal.SIGTERM]
+
+
+async def test_without_a_handler_the_signal_does_what_it_does(
+    handler: Handler, readiness: Readiness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[int] = []
+    monkeypatch.setattr(signal, "raise_signal", raised.append)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    async with running(Server(draining(hello, readiness))):
+        kill()
+        assert raised == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_outside_the_main_thread_no_handler_is_touched(readiness: Readiness) -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    during: list[object] = []
+    app = draining(hello, readiness, grace=0)
+
+    async def live() -> None:
+        server = Server(app)
+        assert await server.start() == COMPLETE
+        during.extend(signal.getsignal(number) for number in SIGNALS)
+        assert await server.stop() == STOPPED
+
+    thread = threading.Thread(target=lambda: asyncio.run(live()))
+    thread.start()
+    thread.join()
+
+    assert during == before
+
+
+# --- hold ---
+
+
+async def test_during_the_hold_requests_are_served_and_the_server_hears_nothing(
+    handler: Handler, readiness: Readiness
+) -> None:
+    app = HealthMiddleware(draining(hello, readiness, grace=NEVER, hold=NEVER), readiness=readiness)
+
+    async with running(Server(app)):
+        assert (await request(app, target="/readyz")).status == 200
+        kill()
+        assert (await request(app, target="/readyz")).status == 503
+        assert (await request(app)).status == 200
+        assert handler.heard == []
+
+
+async def test_the_server_hears_of_it_when_the_hold_is_over(
+    handler: Handler, readiness: Readiness
+) -> None:
+    async with running(Server(draining(hello, readiness, grace=NEVER, hold=0.01))):
+        kill()
+        await until(lambda: handler.heard)
+
+    assert handler.heard == [signal.SIGTERM]
+
+
+async def test_a_second_signal_ends_the_hold(handler: Handler, readiness: Readiness) -> None:
+    app = draining(endless, readiness, grace=0.01, hold=NEVER)
+
+    async with running(Server(app)), stream(app) as exchange:
+        exchange.send_body(b"", more_body=False)
+        kill()
+        await asyncio.sleep(0.02)
+        assert handler.heard == []
+        kill(signal.SIGINT)
+        assert handler.heard == [signal.SIGINT]
+        # And the grace period has begun.
+        assert (await exchange.finish()).complete
+
+
+async def test_a_shutdown_that_comes_first_ends_the_hold(
+    handler: Handler, readiness: Readiness
+) -> None:
+    # granian hears of the signal from the event loop, and does not hold.
+    app = draining(endless, readiness, grace=0.01, hold=NEVER)
+    server = Server(app)
+    await server.start()
+
+    async with stream(app) as exchange:
+        exchange.send_body(b"", more_body=False)
+        await exchange.message()
+        kill()
+        assert await server.stop() == STOPPED
+        assert (await exchange.finish()).complete
+    assert handler.heard == []
+
+
+# --- the end of the grace period ---
+
+
+async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stream until the client leaves."""
+    await receive()
+    await send({**START, "headers": []})
+    await send({**BODY, "more_body": True})
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def test_a_stream_is_told_and_its_response_completed(
+    handler: Handler, readiness: Readiness
+) -> None:
+    log: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await endless(scope, receive, send)
+        finally:
+            log.append("finally")
+
+    wrapped = draining(app, readiness, context("a", log), grace=0.01)
+    server = Server(wrapped)
+    await server.start()
+    async with stream(wrapped) as exchange:
+        exchange.send_body(b"", more_body=False)
+        await exchange.message()
+        kill()
+        response = await exchange.finish()
+
+    assert response.complete
+    assert response.body == b"hello"
+    assert response.messages[-1] == {"type": "http.response.body"}
+    assert await server.stop() == STOPPED
+    assert log == ["+a", "finally", "-a"]
+
+
+async def test_the_grace_period_lets_what_can_end_by_itself(
+    handler: Handler, readiness: Readiness
+) -> None:
+    go_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await hello(scope, receive, send)
+
+    wrapped = draining(app, readiness, grace=NEVER)
+    server = Server(wrapped)
+    await server.start()
+    slow = asyncio.ensure_future(request(wrapped))
+    await asyncio.sleep(0)
+    kill()
+    stopping = asyncio.ensure_future(server.stop())
+    await asyncio.sleep(0.01)
+    assert not stopping.done()
+    go_on.set()
+
+    response = await slow
+    assert (response.status, response.body) == (200, b"hello")
+    assert await stopping == STOPPED
+
+
+async def test_shutdown_without_a_signal_begins_the_grace_period(readiness: Readiness) -> None:
+    # hypercorn's workers hear of the end in another way.
+    app = draining(endless, readiness, grace=0.01)
+    server = Server(app)
+    await server.start()
+
+    async with stream(app) as exchange:
+        exchange.send_body(b"", more_body=False)
+        await exchange.message()
+        assert await server.stop() == STOPPED
+        assert (await exchange.finish()).complete
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+async def test_a_second_signal_ends_the_grace_period_if_it_is_a_second_decision(
+    later: bool, handler: Handler, readiness: Readiness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ONE_DECISION", 0.0 if later else NEVER)
+    app = draining(endless, readiness, grace=NEVER)
+
+    async with running(Server(app)) as server, stream(app) as exchange:
+        exchange.send_body(b"", more_body=False)
+        await exchange.message()
+        kill()
+        await asyncio.sleep(0.01)
+        kill()
+        await asyncio.sleep(0.01)
+        assert handler.heard == [signal.SIGTERM] * 2
+        exchange_over = await _over(app)
+        assert exchange_over is later
+        exchange.disconnect()
+        server.task.cancel()
+
+
+async def _over(app: ASGIApp) -> bool:
+    """Tell whether the grace period is over: new requests are refused then."""
+    response = asyncio.ensure_future(request(app))
+    done, _ = await asyncio.wait({response}, timeout=0.05)
+    response.cancel()
+    return bool(done) and response.result().status == 503
+
+
+async def test_a_request_that_comes_after_it_is_refused(
+    handler: Handler, readiness: Readiness
+) -> None:
+    app = recording(hello)
+    wrapped = draining(app, readiness, grace=0)
+
+    async with running(Server(wrapped)):
+        kill()
+        await asyncio.sleep(0.01)
+        response = await request(wrapped)
+        assert (response.status, response.get(b"retry-after")) == (503, b"1")
+        with pytest.raises(HandshakeRefused):
+            async with websocket(wrapped):
+                pass
+
+    assert app.calls == []
+
+
+# --- what is sent in the app's place ---
+
+
+async def ended(app: ASGIApp, readiness: Readiness, *, scope: dict[str, Any] | None = None) -> Any:
+    """Return what comes of a request that the drain ends."""
+    # Recorded, so that it may spell its headers as Django does.
+    wrapped = draining(recording(app), readiness, grace=0)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(
+            request(wrapped, scope=scope or {}, raise_app_exceptions=False)
+        )
+        await asyncio.sleep(0.01)
+        kill()
+        return await call
+
+
+async def listen(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def then_listening(*messages: dict[str, Any]) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+        await listen(receive)
+
+    return app
+
+
+PART = {**BODY, "more_body": True}
+BARE = {**START, "headers": []}
+END = {"type": "http.response.body"}
+TRAILERS: dict[str, dict[str, object]] = {"http.response.trailers": {}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "added"),
+    [
+        pytest.param([BARE], [END], id="start"),
+        pytest.param([BARE, PART], [END], id="part"),
+        pytest.param([BARE, BODY], [], id="all"),
+        pytest.param(
+            [{**BARE, "trailers": True}, BODY, {"type": "http.response.trailers", "headers": []}],
+            [],
+            id="all, with trailers",
+        ),
+        pytest.param([{**BARE, "headers": iter([(b"x-a", b"1")])}, PART], [END], id="iterator"),
+        pytest.param([{"type": "http.response.start", "status": 200}], [END], id="no headers"),
+        pytest.param(
+            [{**BARE, "trailers": True}, PART],
+            [END, {"type": "http.response.trailers", "headers": []}],
+            id="trailers promised",
+        ),
+    ],
+)
+async def test_what_is_missing_of_a_response_is_added(
+    sent: list[Any], added: list[Any], handler: Handler, readiness: Readiness
+) -> None:
+    response = await ended(
+        then_listening(*sent), readiness, scope={"extensions": TRAILERS, "state": {}}
+    )
+
+    assert list(response.messages[len(sent) :]) == added
+    assert response.complete
+
+
+@pytest.mark.parametrize("name", [b"content-length", b"Content-Length"])
+async def test_a_response_whose_length_the_client_knows_is_left_to_be_cut(
+    name: bytes, handler: Handler, readiness: Readiness
+) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    start = {**BARE, "headers": [(name, b"50")]}
+    wrapped = draining(then_listening(start, PART), readiness, grace=0.01)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(wrapped({"type": "http"}, forever, send))
+        kill()
+        await call
+
+    assert sent == [start, PART]
+
+
+async def test_headers_that_can_be_read_once_still_arrive(
+    handler: Handler, readiness: Readiness
+) -> None:
+    start = {**BARE, "headers": iter([(b"x-a", b"1")])}
+
+    response = await ended(then_listening(start, PART), readiness)
+
+    assert response.headers == ((b"x-a", b"1"),)
+
+
+async def test_a_request_without_a_response_is_answered_503(
+    handler: Handler, readiness: Readiness
+) -> None:
+    response = await ended(then_listening(), readiness)
+
+    assert response.complete
+    assert response.status == 503
+    assert response.get(b"retry-after") == b"1"
+
+
+async def test_what_the_app_still_sends_arrives(handler: Handler, readiness: Readiness) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(BARE)
+        await listen(receive)
+        await send({**BODY, "body": b"bye"})
+
+    response = await ended(app, readiness)
+
+    assert response.body == b"bye"
+    assert response.messages[-1] == {**BODY, "body": b"bye"}
+
+
+async def test_what_the_app_raises_then_passes_and_nothing_is_added(
+    handler: Handler, readiness: Readiness
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(BARE)
+        await listen(receive)
+        raise OSError("mine")
+
+    response = await ended(app, readiness)
+
+    assert isinstance(response.exception, OSError)
+    assert list(response.messages) == [BARE]
+
+
+async def test_an_app_that_is_told_by_its_client_is_left_alone(
+    handler: Handler, readiness: Readiness
+) -> None:
+    wrapped = draining(then_listening(BARE, PART), readiness, grace=NEVER)
+    async with running(Server(wrapped)), stream(wrapped) as exchange:
+        exchange.send_body(b"", more_body=False)
+        await exchange.message()
+        exchange.disconnect()
+        response = await exchange.finish()
+
+    assert list(response.messages) == [BARE, PART]
+
+
+async def test_a_client_that_does_not_take_the_end_is_not_waited_for(
+    handler: Handler, readiness: Readiness
+) -> None:
+    sent: list[Message] = []
+    wrapped = draining(then_listening(BARE), readiness, grace=0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if message == END:
+            await forever()
+
+    async with running(Server(wrapped)):
+        kill()
+        await asyncio.sleep(0)
+        call = asyncio.ensure_future(wrapped({"type": "http"}, forever, send))
+        await asyncio.sleep(0)
+        done, _ = await asyncio.wait({call}, timeout=10)
+
+    assert done
+    assert sent == [BARE, END]
+
+
+async def test_a_server_that_does_not_take_the_end_is_no_error(
+    handler: Handler, readiness: Readiness, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrapped = draining(then_listening(BARE), readiness, grace=0.01)
+
+    async def send(message: Message) -> None:
+        if message == END:
+            raise RuntimeError("too late")
+
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(wrapped({"type": "http"}, forever, send))
+        kill()
+        await call
+
+    assert caplog.messages == []
+
+
+# --- receive() ---
+
+
+async def test_the_server_is_never_asked_again_after_a_disconnect(
+    handler: Handler, readiness: Readiness
+) -> None:
+    calls: list[str] = []
+    heard: list[Message] = []
+
+    async def receive() -> Message:
+        calls.append("receive")
+        return {"type": "http.disconnect"}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        heard.extend([await receive(), await receive(), await receive()])
+
+    wrapped = draining(app, readiness, grace=NEVER)
+    async with running(Server(wrapped)):
+        await wrapped({"type": "http"}, receive, forever)
+
+    assert calls == ["receive"]
+    assert heard == [{"type": "http.disconnect"}] * 3
+
+
+async def test_the_server_is_not_asked_once_the_drain_is_over(
+    handler: Handler, readiness: Readiness
+) -> None:
+    calls: list[str] = []
+    heard: list[Message] = []
+    go_on = asyncio.Event()
+
+    async def receive() -> Message:
+        calls.append("receive")
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        pass
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        heard.append(await receive())
+        await go_on.wait()
+        heard.extend([await receive(), await receive()])
+
+    wrapped = draining(app, readiness, grace=0)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(wrapped({"type": "http"}, receive, send))
+        await until(lambda: heard)
+        kill()
+        await asyncio.sleep(0.01)
+        go_on.set()
+        await call
+
+    assert calls == ["receive"]
+    assert heard[1:] == [{"type": "http.disconnect"}] * 2
+
+
+async def test_the_messages_of_the_server_are_passed_on_as_they_are(
+    handler: Handler, readiness: Readiness
+) -> None:
+    message = {"type": "http.request", "body": b"a", "more_body": True, "x-unknown": 1}
+    heard: list[Message] = []
+
+    async def receive() -> Message:
+        return message
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        heard.append(await receive())
+
+    wrapped = draining(app, readiness)
+    async with running(Server(wrapped)):
+        await wrapped({"type": "http"}, receive, forever)
+
+    assert heard[0] is message
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), TimeoutError("slow")], ids=["any", "timeout"])
+async def test_what_the_server_raises_passes(
+    error: Exception, handler: Handler, readiness: Readiness
+) -> None:
+    async def receive() -> Message:
+        raise error
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+
+    wrapped = draining(app, readiness)
+    async with running(Server(wrapped)):
+        with pytest.raises(type(error)) as raised:
+            await wrapped({"type": "http"}, receive, forever)
+
+    assert raised.value is error
+
+
+async def test_a_cancellation_passes(handler: Handler, readiness: Readiness) -> None:
+    log: list[str] = []
+
+    async def receive() -> Message:
+        log.append("asked")
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            log.append("cancelled")
+            raise
+        raise AssertionError
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        listening = asyncio.ensure_future(receive())
+        await until(lambda: log)
+        listening.cancel()  # as Django does
+        await asyncio.wait({listening})
+        log.append(f"{listening.cancelled()}")
+
+    wrapped = draining(app, readiness)
+    async with running(Server(wrapped)):
+        await wrapped({"type": "http"}, receive, forever)
+
+    assert log == ["asked", "cancelled", "True"]
+
+
+# --- WebSockets ---
+
+
+async def chatting(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def test_an_open_websocket_is_closed_with_1012_and_its_consumer_told(
+    handler: Handler, readiness: Readiness
+) -> None:
+    app = recording(chatting)
+    log: list[str] = []
+    wrapped = draining(app, readiness, context("a", log), grace=0.01)
+    server = Server(wrapped)
+    await server.start()
+
+    async with websocket(wrapped) as socket:
+        kill()
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+        assert await server.stop() == STOPPED
+
+    assert closed.value.code == 1012
+    assert app.calls[0].received[-1] == {
+        "type": "websocket.disconnect",
+        "code": 1012,
+        "reason": "",
+    }
+    assert log == ["+a", "-a"]
+
+
+async def closing(
+    app: ASGIApp, readiness: Readiness, send: Callable[[Message], Awaitable[None]]
+) -> None:
+    """Let the drain end a WebSocket whose messages go to *send*."""
+    messages = iter([{"type": "websocket.connect"}])
+
+    async def receive() -> Message:
+        for message in messages:
+            return message
+        await forever()
+        raise AssertionError
+
+    wrapped = draining(app, readiness, grace=0.01)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(wrapped({"type": "websocket"}, receive, send))
+        await asyncio.sleep(0)
+        kill()
+        await asyncio.wait_for(call, 10)
+
+
+async def test_a_server_that_refuses_1012_is_sent_1000(
+    handler: Handler, readiness: Readiness
+) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if message.get("code") == 1012:  # as autobahn, and so Daphne
+            raise Exception("invalid close code 1012")  # noqa: TRY002
+
+    await closing(chatting, readiness, send)
+
+    assert [message.get("code") for message in sent] == [None, 1012, 1000]
+
+
+async def test_a_client_that_does_not_close_is_not_waited_for(
+    handler: Handler, readiness: Readiness
+) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if message["type"] == "websocket.close":
+            await forever()
+
+    await closing(chatting, readiness, send)
+
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.close"]
+
+
+async def test_what_a_consumer_sends_after_that_goes_nowhere(
+    handler: Handler, readiness: Readiness
+) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await chatting(scope, receive, send)
+        await send({"type": "websocket.send", "text": "bye"})
+        await send({"type": "websocket.close"})
+
+    await closing(app, readiness, send)
+
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.close"]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        pytest.param({"type": "websocket.close", "code": 4000}, id="closed"),
+        pytest.param(
+            {"type": "websocket.http.response.start", "status": 403, "headers": []}, id="denied"
+        ),
+    ],
+)
+async def test_a_websocket_that_the_app_has_ended_is_not_closed_again(
+    last: Message, handler: Handler, readiness: Readiness
+) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(last)
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    await closing(app, readiness, send)
+
+    assert sent == [last]
+
+
+async def test_the_server_is_never_asked_again_after_it_closed_a_websocket(
+    handler: Handler, readiness: Readiness
+) -> None:
+    calls: list[str] = []
+    heard: list[Message] = []
+    gone = {"type": "websocket.disconnect", "code": 1012, "reason": "uvicorn"}
+
+    async def receive() -> Message:
+        calls.append("receive")
+        return gone
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        heard.extend([await receive(), await receive()])
+
+    wrapped = draining(app, readiness, grace=NEVER)
+    async with running(Server(wrapped)):
+        await wrapped({"type": "websocket"}, receive, forever)
+
+    assert calls == ["receive"]
+    assert heard == [gone, gone]
+
+
+# --- options ---
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param({"grace": -1}, "Drain: grace: -1 is no number of seconds", id="grace"),
+        pytest.param({"hold": -0.5}, "Drain: hold: -0.5 is no number of seconds", id="hold"),
+        pytest.param({"grace": float("nan")}, "Drain: grace: nan is no number", id="no number"),
+    ],
+)
+def test_refuses_what_is_negative(options: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Drain(**options)

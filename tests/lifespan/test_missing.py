@@ -1,0 +1,340 @@
+"""Requests that come where the server has sent no start-up, or one that is not over."""
+
+import asyncio
+import gc
+import logging
+import threading
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from asgi_middleware import HealthMiddleware, LifespanMiddleware, Readiness, RequestIDMiddleware
+from asgi_middleware.lifespan import middleware
+from asgi_middleware.request_id import get_request_id
+from asgi_middleware.testing import HandshakeRefused, lifespan, recording, request, websocket
+from asgi_middleware.types import Receive, Scope, Send
+from tests.apps import hello
+
+from .server import COMPLETE, Server, context, until
+
+State = dict[str, Any]
+
+
+async def knows_no_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        raise ValueError(scope["type"])
+    await hello(scope, receive, send)
+
+
+# --- "start" ---
+
+
+async def test_the_first_request_starts_once_and_the_others_wait() -> None:
+    log: list[str] = []
+    go_on = asyncio.Event()
+    app = recording(knows_no_lifespan)
+    contexts = [context("a", log, enter=go_on.wait, yields={"a": 1})]
+    wrapped = LifespanMiddleware(app, lifespan=contexts)
+    requests = [asyncio.ensure_future(request(wrapped)) for _ in range(3)]
+    await until(lambda: log)
+    assert [call.scope["type"] for call in app.calls] == []
+
+    go_on.set()
+    responses = await asyncio.gather(*requests)
+
+    assert log == ["+a"]
+    assert [response.status for response in responses] == [200] * 3
+    assert all(call.scope["state"]["a"] == 1 for call in app.calls[1:])
+
+
+async def test_a_websocket_starts_as_well() -> None:
+    log: list[str] = []
+    app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", log)])
+
+    async with websocket(app) as socket:
+        await socket.send("hello")
+        assert await socket.receive() == "hello"
+
+    assert log == ["+a"]
+
+
+async def test_the_first_client_may_leave_and_start_up_goes_on() -> None:
+    log: list[str] = []
+    go_on = asyncio.Event()
+    app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", log, enter=go_on.wait)])
+    first = asyncio.ensure_future(request(app))
+    await until(lambda: log)
+    second = asyncio.ensure_future(request(app))
+
+    first.cancel()
+    await asyncio.wait({first})
+    go_on.set()
+
+    assert (await second).status == 200
+    assert log == ["+a"]
+
+
+async def test_nothing_of_the_first_request_is_in_the_context() -> None:
+    seen: list[object] = []
+
+    @asynccontextmanager
+    async def looking(state: State) -> AsyncGenerator[None]:
+        seen.append(get_request_id())
+        yield
+
+    app = RequestIDMiddleware(LifespanMiddleware(knows_no_lifespan, lifespan=[looking]))
+    await request(app)
+
+    assert seen == [None]
+
+
+def test_the_end_of_the_loop_closes_what_a_request_has_opened() -> None:
+    log: list[str] = []
+    app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", log)])
+
+    asyncio.run(request(app))
+
+    assert log == ["+a", "-a"]
+
+
+async def test_a_failure_answers_503_and_says_when_to_come_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = LifespanMiddleware(hello, lifespan=[context("a", enter=OSError("no database"))])
+
+    response = await request(app)
+
+    assert response.status == 503
+    assert response.get(b"retry-after") == b"1"
+    assert response.get(b"cache-control") == b"no-store"
+    assert caplog.messages == ["start-up failed in a"]
+
+
+async def test_a_failure_closes_a_websocket_with_1013() -> None:
+    app = LifespanMiddleware(hello, lifespan=[context("a", enter=OSError("no database"))])
+
+    with pytest.raises(HandshakeRefused) as refused:
+        async with websocket(app):
+            pass
+
+    assert refused.value.code == 1013
+
+
+async def test_a_failure_is_tried_again_with_a_growing_delay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    errors = iter([OSError("1"), OSError("2"), OSError("3"), None])
+    attempts: list[float] = []
+
+    async def enter() -> None:
+        attempts.append(now)
+        if error := next(errors):
+            raise error
+
+    app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", enter=enter)])
+    answers: list[tuple[float, int | None, bytes | None]] = []
+    for now in (1000.0, 1000.9, 1001.0, 1002.0, 1003.0, 1006.5, 1007.0, 1008.0):
+        response = await request(app)
+        answers.append((now - 1000, response.status, response.get(b"retry-after")))
+
+    assert [attempt - 1000 for attempt in attempts] == [0, 1, 3, 7]
+    assert answers == [
+        (0.0, 503, b"1"),
+        (0.8999999999999773, 503, b"1"),
+        (1.0, 503, b"2"),
+        (2.0, 503, b"1"),
+        (3.0, 503, b"4"),
+        (6.5, 503, b"1"),
+        (7.0, 200, None),
+        (8.0, 200, None),
+    ]
+
+
+async def test_the_delay_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "_FIRST_RETRY", 0.001)
+    monkeypatch.setattr(middleware, "_LAST_RETRY", 0.001)
+    attempts: list[int] = []
+
+    async def enter() -> None:
+        attempts.append(1)
+        raise OSError("no database")
+
+    app = LifespanMiddleware(hello, lifespan=[context("a", enter=enter)])
+
+    async with asyncio.timeout(10):
+        while len(attempts) < 15:
+            await request(app)
+
+
+async def test_a_readiness_probe_starts_too_and_does_not_wait() -> None:
+    log: list[str] = []
+    readiness = Readiness()
+    inner = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", log)], readiness=readiness)
+    app = HealthMiddleware(inner, readiness=readiness)
+
+    assert (await request(app, target="/livez")).status == 200
+    assert log == []
+    assert (await request(app, target="/readyz")).status == 503
+    await until(lambda: readiness.ready)
+
+    assert (await request(app, target="/readyz")).status == 200
+    assert log == ["+a"]
+
+
+# --- "warn" and "error" ---
+
+
+async def test_warn_warns_once_and_goes_on_with_an_empty_state(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log: list[str] = []
+    app = recording(hello)
+    wrapped = LifespanMiddleware(app, lifespan=[context("a", log)], when_missing="warn")
+
+    for _ in range(2):
+        assert (await request(wrapped)).status == 200
+
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (
+            logging.WARNING,
+            "a request came, and the server has sent no lifespan.startup;"
+            " requests go on with an empty state",
+        )
+    ]
+    assert [call.scope["state"] for call in app.calls] == [{}, {}]
+    assert log == []
+
+
+async def test_error_raises_for_each_request() -> None:
+    app = LifespanMiddleware(hello, when_missing="error")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"the server has sent no lifespan\.startup"):
+            await request(app)
+
+
+@pytest.mark.parametrize("when_missing", ["warn", "error"])
+async def test_a_readiness_probe_starts_nothing_then(when_missing: Any) -> None:
+    log: list[str] = []
+    readiness = Readiness()
+    inner = LifespanMiddleware(
+        hello, lifespan=[context("a", log)], readiness=readiness, when_missing=when_missing
+    )
+
+    response = await request(HealthMiddleware(inner, readiness=readiness), target="/readyz")
+
+    assert response.status == 503
+    assert log == []
+
+
+@pytest.mark.parametrize("when_missing", ["start", "warn", "error"])
+async def test_a_server_that_sends_lifespan_is_left_to_it(
+    when_missing: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+    app = LifespanMiddleware(hello, lifespan=[context("a", log)], when_missing=when_missing)
+
+    async with lifespan(app) as running:
+        assert (await request(running)).status == 200
+
+    assert log == ["+a", "-a"]
+    assert caplog.messages == []
+
+
+# --- before, during and after a lifespan that the server sends ---
+
+
+async def test_a_request_that_comes_during_start_up_waits() -> None:
+    # As with the driver for Daphne, whose requests are read before start-up is complete.
+    go_on = asyncio.Event()
+    app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", enter=go_on.wait)])
+    server = Server(app)
+    starting = asyncio.ensure_future(server.start())
+    early = asyncio.ensure_future(request(app))
+    await asyncio.sleep(0.01)
+    assert not early.done()
+
+    go_on.set()
+
+    assert (await early).status == 200
+    assert await starting == COMPLETE
+    await server.stop()
+
+
+@pytest.mark.parametrize("fails", [True, False], ids=["start-up failed", "after shutdown"])
+async def test_a_request_without_what_it_needs_is_refused(fails: bool) -> None:
+    log: list[str] = []
+    enter = OSError("no database") if fails else None
+    app = LifespanMiddleware(hello, lifespan=[context("a", log, enter=enter)])
+    server = Server(app)
+    await server.start()
+    if not fails:
+        await server.stop()
+    await server.end()
+    before = list(log)
+
+    response = await request(app)
+
+    assert response.status == 503
+    assert response.get(b"retry-after") == b"1"
+    assert log == before
+    with pytest.raises(HandshakeRefused):
+        async with websocket(app):
+            pass
+
+
+# --- two event loops ---
+
+
+def test_two_loops_at_once_have_a_cycle_each() -> None:
+    both = threading.Barrier(2, timeout=30)
+    log: list[str] = []
+    seen: list[tuple[object, object]] = []
+
+    @asynccontextmanager
+    async def loop(state: State) -> AsyncGenerator[State]:
+        yield {"loop": asyncio.get_running_loop()}
+        log.append("closed")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            both.wait()
+            seen.append((scope["state"]["loop"], asyncio.get_running_loop()))
+        await knows_no_lifespan(scope, receive, send)
+
+    wrapped = LifespanMiddleware(app, lifespan=[loop])
+
+    async def live() -> None:
+        server = Server(wrapped)
+        await server.start()
+        await request(wrapped)
+        both.wait()
+        await server.stop()
+
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(asyncio.run, live()) for _ in range(2)]:
+            done.result()
+
+    assert [in_state is its_own for in_state, its_own in seen] == [True, True]
+    assert seen[0][0] is not seen[1][0]
+    assert log == ["closed"] * 2
+
+
+async def test_nothing_of_a_loop_is_kept() -> None:
+    app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a")])
+
+    await asyncio.to_thread(lambda: asyncio.run(request(app)))
+
+    async def live() -> None:
+        server = Server(app)
+        await server.start()
+        await server.stop()
+
+    await asyncio.to_thread(lambda: asyncio.run(live()))
+    gc.collect()
+    assert len(app._cycles) == 0

@@ -1,0 +1,262 @@
+"""What the server is told, and what runs, for each way in which a lifespan can go."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from asgi_middleware import LifespanMiddleware
+from asgi_middleware.types import ASGIApp
+from tests.apps import hello
+
+from .server import COMPLETE, STOPPED, Server, context, forever, start_failed, stop_failed, until
+
+# --- every outcome of start-up, crossed with every end and every outcome of shutdown ---
+
+
+@dataclass(frozen=True)
+class Start:
+    """How entering ``b``, the second of three, goes; and what then has been entered."""
+
+    error: BaseException | None
+    message: str = ""
+    raises: type[BaseException] | None = None
+    log: tuple[str, ...] = ("+a", "+b")
+
+
+STARTS = {
+    "starts": Start(None, log=("+a", "+b", "+c")),
+    "error": Start(OSError("no b"), "OSError: no b (in b)", OSError),
+    "no text": Start(KeyError(), "KeyError:  (in b)", KeyError),
+    "SystemExit": Start(SystemExit(3), "SystemExit: 3 (in b)", RuntimeError),
+    "KeyboardInterrupt": Start(KeyboardInterrupt(), "KeyboardInterrupt:  (in b)", RuntimeError),
+    "cancels itself": Start(asyncio.CancelledError(), "CancelledError:  (in b)", RuntimeError),
+}
+BODIES = ["shutdown", "cancelled"]
+# Which exits fail, and which of them the server hears of: the first.
+ENDS: dict[str, tuple[dict[str, BaseException], str]] = {
+    "closes": ({}, ""),
+    "c fails": ({"c": OSError("no")}, "OSError: no (in c)"),
+    "a fails": ({"a": OSError("no")}, "OSError: no (in a)"),
+    "a and c fail": ({"c": OSError("no"), "a": KeyError("x")}, "OSError: no (in c)"),
+    "SystemExit": ({"c": SystemExit(3)}, "SystemExit: 3 (in c)"),
+    "cancels itself": ({"c": asyncio.CancelledError()}, "CancelledError:  (in c)"),
+}
+
+
+def app_of(start: str, end: str, log: list[str]) -> ASGIApp:
+    exits = ENDS[end][0]
+    contexts = [
+        context("a", log, exit=exits.get("a")),
+        context("b", log, enter=STARTS[start].error),
+        context("c", log, exit=exits.get("c")),
+    ]
+    return LifespanMiddleware(hello, lifespan=contexts)
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("body", BODIES)
+async def test_a_start_up_that_succeeds(body: str, end: str) -> None:
+    log: list[str] = []
+    server = Server(app_of("starts", end, log))
+
+    assert await server.start() == COMPLETE
+    log.append(body)
+    if body == "cancelled":
+        assert isinstance(await server.cancel(), asyncio.CancelledError)
+        expected: list[Any] = [COMPLETE]
+    else:
+        await server.stop()
+        message = ENDS[end][1]
+        expected = [COMPLETE, stop_failed(message) if message else STOPPED]
+        assert server.task.exception() is None
+
+    assert log == ["+a", "+b", "+c", body, "-c", "-b", "-a"]
+    assert server.sent == expected
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("start", [start for start in STARTS if start != "starts"])
+async def test_a_start_up_that_fails(start: str, end: str) -> None:
+    log: list[str] = []
+    server = Server(app_of(start, end, log))
+
+    assert await server.start() == start_failed(STARTS[start].message)
+    error = await server.end()
+
+    assert type(error) is STARTS[start].raises
+    if isinstance(error, RuntimeError):
+        assert error.__cause__ is STARTS[start].error
+    else:
+        assert error is STARTS[start].error
+    # Neither is c entered, nor does it exit; b has not been entered.
+    assert log == ["+a", "+b", "-a"]
+    assert server.sent == [start_failed(STARTS[start].message)]
+
+
+# --- what is logged ---
+
+
+async def test_a_failed_start_up_is_logged_with_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await Server(app_of("error", "a fails", [])).start()
+
+    [start_up, unwinding] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert start_up.getMessage() == "start-up failed in b"
+    assert start_up.exc_info
+    assert start_up.exc_info[1] is STARTS["error"].error
+    assert unwinding.getMessage() == "shutdown failed in a"
+
+
+async def test_every_failed_exit_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(app_of("starts", "a and c fail", []))
+    await server.start()
+    await server.stop()
+
+    assert caplog.messages == ["shutdown failed in c", "shutdown failed in a"]
+    assert all(record.exc_info for record in caplog.records)
+
+
+async def test_nothing_is_logged_when_all_goes_well(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    server = Server(app_of("starts", "closes", []))
+    await server.start()
+    await server.stop()
+
+    assert caplog.messages == []
+
+
+# --- what send() raises ---
+
+
+class LifespanFailureError(Exception):
+    """As hypercorn's."""
+
+
+async def test_what_the_server_raises_at_the_news_of_a_failure_goes_out_untouched() -> None:
+    # hypercorn, which otherwise goes on to serve.
+    failure = LifespanFailureError()
+    app = app_of("error", "closes", [])
+    server = Server(app, refuses={"lifespan.startup.failed": failure})
+    await server.start()
+
+    assert await server.end() is failure
+
+
+async def test_nothing_is_awaited_after_the_news_of_a_failed_start_up() -> None:
+    # hypercorn looks right then whether the app has ended.
+    done: list[bool] = []
+    app = app_of("error", "closes", [])
+
+    async def send(message: object) -> None:
+        asyncio.get_running_loop().call_soon(lambda: done.append(task.done()))
+
+    async def receive() -> dict[str, str]:
+        return {"type": "lifespan.startup"}
+
+    task = asyncio.ensure_future(app({"type": "lifespan"}, receive, send))
+    await asyncio.wait({task})
+    await until(lambda: done)
+
+    assert done == [True]
+
+
+async def test_nothing_is_awaited_after_the_news_of_the_end() -> None:
+    done: list[bool] = []
+    app = app_of("starts", "closes", [])
+    messages = iter(["lifespan.startup", "lifespan.shutdown"])
+
+    async def send(message: dict[str, str]) -> None:
+        if message == STOPPED:
+            asyncio.get_running_loop().call_soon(lambda: done.append(task.done()))
+
+    async def receive() -> dict[str, str]:
+        return {"type": next(messages)}
+
+    task = asyncio.ensure_future(app({"type": "lifespan"}, receive, send))
+    await asyncio.wait({task})
+    await until(lambda: done)
+
+    assert done == [True]
+
+
+async def test_a_server_that_does_not_take_the_news_of_the_start_has_it_unwound() -> None:
+    log: list[str] = []
+    failure = LifespanFailureError()
+    app = LifespanMiddleware(hello, lifespan=[context("a", log)])
+    server = Server(app, refuses={"lifespan.startup.complete": failure})
+    await server.start()
+
+    assert await server.end() is failure
+    assert log == ["+a", "-a"]
+
+
+# --- cancellation ---
+
+
+async def test_a_cancellation_during_start_up_unwinds_and_propagates() -> None:
+    log: list[str] = []
+    contexts = [context("a", log), context("b", log, enter=forever)]
+    server = Server(LifespanMiddleware(hello, lifespan=contexts))
+    starting = asyncio.ensure_future(server.start())
+    await until(lambda: "+b" in log)
+
+    assert isinstance(await server.cancel(), asyncio.CancelledError)
+    assert log == ["+a", "+b", "-a"]
+    assert await starting is None
+
+
+async def test_a_cancellation_during_shutdown_still_closes_the_rest() -> None:
+    log: list[str] = []
+    contexts = [context("a", log), context("b", log, exit=forever)]
+    server = Server(LifespanMiddleware(hello, lifespan=contexts))
+    await server.start()
+    stopping = asyncio.ensure_future(server.stop())
+    await until(lambda: "-b" in log)
+
+    assert isinstance(await server.cancel(), asyncio.CancelledError)
+    assert log == ["+a", "+b", "-b", "-a"]
+    assert await stopping is None
+
+
+def test_the_end_of_the_event_loop_unwinds() -> None:
+    # As after a second Ctrl-C: uvicorn then leaves shutdown out.
+    log: list[str] = []
+
+    async def main() -> None:
+        await Server(LifespanMiddleware(hello, lifespan=[context("a", log)])).start()
+
+    asyncio.run(main())
+
+    assert log == ["+a", "-a"]
+
+
+# --- one instance, many lives ---
+
+
+async def test_one_instance_lives_twice() -> None:
+    log: list[str] = []
+    app = LifespanMiddleware(hello, lifespan=[context("a", log, yields={"a": 1})])
+
+    for _ in range(2):
+        server = Server(app, state={})
+        assert await server.start() == COMPLETE
+        assert await server.stop() == STOPPED
+
+    assert log == ["+a", "-a"] * 2
+
+
+async def test_a_failed_start_up_leaves_nothing_to_the_next() -> None:
+    attempts = iter([OSError("not yet"), None])
+
+    async def enter() -> None:
+        if error := next(attempts):
+            raise error
+
+    app = LifespanMiddleware(hello, lifespan=[context("a", enter=enter, yields={"a": 1})])
+
+    assert await Server(app).start() == start_failed("OSError: not yet (in a)")
+    assert await Server(app).start() == COMPLETE

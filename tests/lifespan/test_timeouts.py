@@ -1,0 +1,241 @@
+"""Start-up and shutdown that take too long: named, cut short, and never waited for."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import pytest
+
+from asgi_middleware import LifespanMiddleware
+from asgi_middleware.types import ASGIApp, Receive, Scope, Send
+from tests.apps import hello
+
+from .server import COMPLETE, Server, Stubborn, context, forever, start_failed, stop_failed, until
+
+State = dict[str, Any]
+SOON = 0.05
+
+STARTING = "TimeoutError: start-up took more than 0.05 s"
+STOPPING = "TimeoutError: shutdown took more than 0.05 s"
+
+
+def app_of(
+    *contexts: Any, start: float = 30.0, stop: float = 20.0, app: ASGIApp = hello
+) -> ASGIApp:
+    return LifespanMiddleware(app, lifespan=contexts, startup_timeout=start, shutdown_timeout=stop)
+
+
+async def test_a_start_up_that_hangs_fails_and_names_the_culprit() -> None:
+    log: list[str] = []
+    contexts = [context("a", log), context("b", log, enter=forever), context("c", log)]
+    server = Server(app_of(*contexts, start=SOON))
+
+    assert await server.start() == start_failed(f"{STARTING} (in b)")
+    assert isinstance(await server.end(), TimeoutError)
+    assert log == ["+a", "+b", "-a"]
+
+
+async def test_the_log_shows_where_it_hung(caplog: pytest.LogCaptureFixture) -> None:
+    await Server(app_of(context("b", enter=forever), start=SOON)).start()
+
+    assert "in forever\n" in caplog.text
+
+
+async def test_the_time_is_for_all_of_start_up() -> None:
+    async def half() -> None:
+        await asyncio.sleep(SOON * 0.7)
+
+    contexts = [context("a", enter=half), context("b", enter=half)]
+
+    assert await Server(app_of(*contexts, start=SOON)).start() == start_failed(f"{STARTING} (in b)")
+
+
+async def test_a_shutdown_that_hangs_fails_and_names_the_culprit() -> None:
+    log: list[str] = []
+    contexts = [context("a", log), context("b", log, exit=forever), context("c", log)]
+    server = Server(app_of(*contexts, stop=SOON))
+    await server.start()
+
+    assert await server.stop() == stop_failed(f"{STOPPING} (in b)")
+    assert log == ["+a", "+b", "+c", "-c", "-b", "-a"]
+
+
+async def test_each_exit_that_remains_still_gets_a_moment() -> None:
+    closed: list[str] = []
+
+    def closing(name: str) -> Callable[[], Awaitable[None]]:
+        async def close() -> None:
+            await asyncio.sleep(0.01)
+            closed.append(name)
+
+        return close
+
+    contexts = [
+        context("a", exit=closing("a")),
+        context("b", exit=closing("b")),
+        context("c", exit=forever),
+    ]
+    server = Server(app_of(*contexts, stop=SOON))
+    await server.start()
+    await server.stop()
+
+    assert closed == ["b", "a"]
+
+
+async def test_each_exit_that_remains_gets_no_more_than_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    contexts = [context("a", exit=forever), context("b", exit=forever)]
+    server = Server(app_of(*contexts, stop=SOON))
+    await server.start()
+
+    assert await server.stop() == stop_failed(f"{STOPPING} (in b)")
+    assert caplog.messages == ["shutdown failed in b", "shutdown failed in a"]
+
+
+async def test_the_exits_after_a_start_up_that_failed_get_what_is_left_of_its_time() -> None:
+    closed: list[str] = []
+
+    async def close() -> None:
+        await asyncio.sleep(0.1)  # more than what remains get after the time
+        closed.append("a")
+
+    contexts = [context("a", exit=close), context("b", enter=OSError("no"))]
+    await Server(app_of(*contexts)).start()
+
+    assert closed == ["a"]
+
+
+# --- hooks that will not be stopped ---
+
+
+async def test_a_hook_that_ignores_cancellation_is_left_behind(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tasks: list[object] = []
+    stubborn = Stubborn()
+
+    @asynccontextmanager
+    async def outer(state: State) -> AsyncGenerator[None]:
+        yield
+        tasks.append(asyncio.current_task())
+
+    @asynccontextmanager
+    async def inner(state: State) -> AsyncGenerator[None]:
+        yield
+        tasks.append(asyncio.current_task())
+        await stubborn()
+
+    inner.__qualname__ = "inner"
+    server = Server(app_of(outer, inner, stop=SOON))
+    await server.start()
+
+    assert await server.stop() == stop_failed(f"{STOPPING} (in inner)")
+    # The exits that remain run in another task, while the first one goes on.
+    assert len(set(tasks)) == 2
+    assert stubborn.cancellations == 1
+    assert "inner goes on though it was cancelled; it is left behind" in caplog.messages
+    await stubborn.end()
+
+
+async def test_a_start_up_that_ignores_cancellation_is_left_behind() -> None:
+    log: list[str] = []
+    stubborn = Stubborn()
+    contexts = [context("a", log), context("b", log, enter=stubborn)]
+    server = Server(app_of(*contexts, start=SOON))
+
+    assert await server.start() == start_failed(f"{STARTING} (in b)")
+    assert log == ["+a", "+b", "-a"]
+    await stubborn.end()
+
+
+async def test_a_start_up_that_heeds_cancellation_late_is_exited() -> None:
+    log: list[str] = []
+
+    async def enter() -> None:
+        try:
+            await forever()
+        except asyncio.CancelledError:
+            log.append("opened all the same")
+
+    server = Server(app_of(context("a", log, enter=enter), start=SOON))
+
+    assert await server.start() == start_failed(f"{STARTING} (in a)")
+    assert log == ["+a", "opened all the same", "-a"]
+
+
+def test_what_is_left_behind_does_not_keep_the_event_loop() -> None:
+    stubborn = [Stubborn() for _ in range(3)]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(COMPLETE)
+        await stubborn[1]()
+
+    @asynccontextmanager
+    async def spawning(state: State) -> AsyncGenerator[None]:
+        state["tasks"].spawn(stubborn[2])
+        yield
+
+    async def main() -> object:
+        contexts = [context("a", exit=stubborn[0]), spawning]
+        server = Server(app_of(*contexts, stop=SOON, app=app))
+        await server.start()
+        return await server.stop()
+
+    # asyncio.run() cancels every task that it knows, and waits for its end.
+    assert asyncio.run(main()) == stop_failed(f"{STOPPING} (in Stubborn)")
+    assert [each.cancellations for each in stubborn] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("where", ["enter", "exit"])
+async def test_a_sync_hook_that_is_stuck_is_left_behind(
+    where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+    stuck, release = threading.Event(), threading.Event()
+
+    @contextmanager
+    def sync(state: State) -> Generator[None]:
+        if where == "enter":
+            stuck.set()
+            release.wait(10)
+        yield
+        stuck.set()
+        release.wait(10)
+
+    @contextmanager
+    def outer(state: State) -> Generator[None]:
+        yield
+        log.append("-outer")
+
+    sync.__qualname__ = "sync"
+    try:
+        if where == "enter":
+            answer = await Server(app_of(outer, sync, start=SOON)).start()
+            assert answer == start_failed(f"{STARTING} (in sync)")
+        else:
+            server = Server(app_of(outer, sync, stop=SOON))
+            await server.start()
+            assert await server.stop() == stop_failed(f"{STOPPING} (in sync)")
+        assert stuck.is_set()
+        assert log == ["-outer"]
+        assert "sync goes on in its thread; it is left behind" in caplog.messages
+    finally:
+        release.set()
+
+
+async def test_cancelled_by_the_server_a_stubborn_hook_is_left_behind_too() -> None:
+    log: list[str] = []
+    stubborn = Stubborn()
+    server = Server(app_of(context("a", log), context("b", log, exit=stubborn)))
+    await server.start()
+    stopping = asyncio.ensure_future(server.stop())
+    await until(lambda: "-b" in log)
+
+    assert isinstance(await server.cancel(), asyncio.CancelledError)
+    assert log == ["+a", "+b", "-b", "-a"]
+    await stubborn.end()
+    await stopping
