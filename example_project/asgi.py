@@ -9,6 +9,7 @@ DJANGO_ENV chooses the settings (``environment.py``). A request meets the layers
 # ruff: noqa: E402 -- what uses models can be imported only once Django is set up.
 
 from functools import partial
+from operator import attrgetter
 
 from django.core.asgi import get_asgi_application
 
@@ -23,26 +24,36 @@ from django.conf import settings
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 
 from asgi_middleware import (
+    AccessLog,
     CORSMiddleware,
     LifespanMiddleware,
+    PrometheusMetrics,
     RequestIDMiddleware,
     TimingMiddleware,
     WebSocketOriginMiddleware,
     compose,
 )
+from asgi_middleware.django import time_database_queries
 
-from .lifespan import uptime
+from .lifespan import gauges, uptime
 from .showcase.routing import websocket_urlpatterns
 
 if settings.DEBUG:
     # In production a web server or a CDN has these files.
     django_application = ASGIStaticFilesHandler(django_application)
 
+time_database_queries()
+
 middleware = compose(
     # Outermost, so that all that is logged or answered further in carries the ID.
     RequestIDMiddleware,
     # Outside whatever answers in Django's place, so that it measures what the client gets.
-    partial(TimingMiddleware, server_timing=settings.SERVER_TIMING),
+    partial(
+        TimingMiddleware,
+        observers=[AccessLog(skip_paths=["/metrics"]), PrometheusMetrics()],
+        # If not to everybody, to those whom middleware.py marks.
+        server_timing=settings.SERVER_TIMING or attrgetter("expose"),
+    ),
     # Outside whatever may refuse a request, so that a page of another origin can read why.
     partial(
         CORSMiddleware,
@@ -52,7 +63,7 @@ middleware = compose(
         expose_headers=["x-request-id"],
     ),
     # Next to the app: what is opened here, at start-up, is there for views and consumers.
-    partial(LifespanMiddleware, lifespan=[uptime]),
+    partial(LifespanMiddleware, lifespan=[uptime, gauges]),
 )
 
 application = middleware(

@@ -43,6 +43,14 @@ def required(
     return [environment[name] for name in names]
 
 
+def switched_on(environment: Mapping[str, str], name: str) -> bool:
+    """Tell whether *name* is 1. Unset, empty and 0 are off; anything else is a mistake."""
+    value = environment.get(name, "")
+    if value not in ("", "0", "1"):
+        raise ImproperlyConfigured(f"{name} is {value!r}: write 1 or 0")
+    return value == "1"
+
+
 def listed(value: str) -> list[str]:
     """Return the parts of a list that is written with commas."""
     return [part for each in value.split(",") if (part := each.strip())]

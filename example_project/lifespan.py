@@ -1,12 +1,16 @@
 """What the process opens when it starts, and closes when it stops."""
 
 import logging
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from prometheus_client import multiprocess
+
+from .metrics import SHARED
 
 logger = logging.getLogger(__name__)
 
@@ -20,3 +24,13 @@ async def uptime(_state: dict[str, Any]) -> AsyncGenerator[dict[str, datetime]]:
         yield {"started_at": started_at}
     finally:
         logger.info("closed: served for %s", timezone.now() - started_at)
+
+
+@asynccontextmanager
+async def gauges(_state: dict[str, Any]) -> AsyncGenerator[None]:
+    """At the end take this process out of the figures that several processes add up."""
+    try:
+        yield
+    finally:
+        if SHARED in os.environ:
+            multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

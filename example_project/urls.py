@@ -1,7 +1,14 @@
 """The paths of the project; WebSockets have theirs in ``showcase/routing.py``."""
 
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
+
+from .metrics import metrics
 
 urlpatterns = [
     path("", include("example_project.showcase.urls")),
+    path("login/", LoginView.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    # Without a slash at the end, as Prometheus asks for it.
+    path("metrics", metrics, name="metrics"),
 ]

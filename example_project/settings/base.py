@@ -15,14 +15,16 @@ INSTALLED_APPS = [
     "example_project.showcase",
 ]
 
-# Django's own, for HTTP only. All of them are at home in async code as well, so that an
-# async view costs no thread. The layers around Django are in asgi.py.
+# For HTTP only. All of them are at home in async code as well, so that an async view costs
+# no thread. The layers around Django are in asgi.py.
 MIDDLEWARE = [
+    "asgi_middleware.django.route_middleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "example_project.middleware.staff_see_timings",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -51,31 +53,41 @@ CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 
 STATIC_URL = "static/"
 
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "showcase:home"
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# Origins whose pages may read our answers, and whether everybody may see how long a
-# request took: options of the layers in asgi.py.
+# Origins whose pages may read our answers, an option of the layers in asgi.py.
 CORS_ALLOWED_ORIGINS: list[str] = []
+# Whether everybody may see how long a request took, and read /metrics. Staff may.
 SERVER_TIMING = False
+METRICS_PUBLIC = False
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"request_id": {"()": "asgi_middleware.RequestIDFilter"}},
     "formatters": {
-        "line": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"},
+        "console": {
+            "format": "{asctime} {levelname} {name} [{request_id}] {message}",
+            "style": "{",
+        },
     },
     "handlers": {
         # The filter is here, not on a logger, whose filters its children's lines pass by.
         "console": {
             "class": "logging.StreamHandler",
             "filters": ["request_id"],
-            "formatter": "line",
+            "formatter": "console",
         },
     },
     "root": {"handlers": ["console"], "level": "INFO"},
+    # Two lines tell of each request: uvicorn.access when the response starts, and
+    # asgi_middleware.access with times and outcome when it has ended.
+    #
     # Naming these takes from them the handlers that Django and uvicorn gave them, so that
     # each line is printed once, and with the ID. It also undoes uvicorn's --no-access-log:
     # give "uvicorn.access" a level here instead.

@@ -12,3 +12,4 @@ CORS_ALLOWED_ORIGINS = [
     "http://localhost:3000",
 ]
 SERVER_TIMING = True
+METRICS_PUBLIC = True

@@ -1,9 +1,11 @@
 """The paths of WebSockets, as ``urls.py`` has those of pages."""
 
-from django.urls import path
+from django.urls import path, re_path
 
-from .consumers import EchoConsumer
+from .consumers import EchoConsumer, no_such_path
 
 websocket_urlpatterns = [
     path("ws/echo/", EchoConsumer.as_asgi()),
+    # Last, for all the others: URLRouter raises where nothing matches, which is a 500.
+    re_path("", no_such_path),
 ]

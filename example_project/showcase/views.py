@@ -19,7 +19,7 @@ NoteForm = modelform_factory(Note, fields=["text"])
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     """The page."""
-    with measure("database", "the latest notes"):
+    with measure("notes", "the latest ones"):
         latest = list(Note.objects.all()[:LATEST])
     context = {"notes": latest, "form": NoteForm(), "request_id": get_request_id()}
     with measure("render"):
@@ -31,9 +31,12 @@ def notes(request: HttpRequest) -> HttpResponse:
     """The latest notes as JSON; or one more, from the form on the page."""
     if request.method == "POST":
         form = NoteForm(request.POST)
-        if not form.is_valid():
+        with measure("validate"):
+            valid = form.is_valid()
+        if not valid:
             return HttpResponseBadRequest("A note is a line of 1 to 200 characters.\n")
-        form.save()
+        with measure("save"):
+            form.save()
         return redirect("showcase:home")
     latest = Note.objects.values("text", "created_at")[:LATEST]
     return JsonResponse({"notes": list(latest)})

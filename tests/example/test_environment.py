@@ -8,7 +8,13 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 import manage
-from example_project.environment import choose_settings, listed, required, settings_module
+from example_project.environment import (
+    choose_settings,
+    listed,
+    required,
+    settings_module,
+    switched_on,
+)
 
 PRODUCTION = {
     "DJANGO_SECRET_KEY": "a secret",
@@ -121,6 +127,27 @@ def test_lists_are_written_with_commas(value: str, parts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("environment", "on"),
+    [
+        pytest.param({}, False, id="unset"),
+        pytest.param({"SWITCH": ""}, False, id="empty"),
+        pytest.param({"SWITCH": "0"}, False, id="0"),
+        pytest.param({"SWITCH": "1"}, True, id="1"),
+    ],
+)
+def test_a_switch_is_off_unless_it_is_1(environment: dict[str, str], on: bool) -> None:
+    assert switched_on(environment, "SWITCH") is on
+
+
+@pytest.mark.parametrize("value", ["false", "no", " 1", "2"])
+def test_what_is_neither_on_nor_off_is_refused(value: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        switched_on({"SWITCH": value}, "SWITCH")
+
+    assert str(refusal.value) == f"SWITCH is {value!r}: write 1 or 0"
+
+
+@pytest.mark.parametrize(
     ("setting", "value"),
     [
         pytest.param("DEBUG", False, id="debugging is off"),
@@ -128,12 +155,19 @@ def test_lists_are_written_with_commas(value: str, parts: list[str]) -> None:
         pytest.param("ALLOWED_HOSTS", ["example.org", "www.example.org"], id="the hosts"),
         pytest.param("CORS_ALLOWED_ORIGINS", ["https://app.example"], id="the origins"),
         pytest.param("SERVER_TIMING", False, id="timings are not for everybody"),
+        pytest.param("METRICS_PUBLIC", False, id="nor are metrics"),
     ],
 )
 def test_production_is_set_by_the_environment(
     setting: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _production(monkeypatch, PRODUCTION)[setting] == value
+
+
+def test_production_shows_metrics_to_everybody_if_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _production(monkeypatch, {**PRODUCTION, "METRICS_PUBLIC": "1"})
+
+    assert settings["METRICS_PUBLIC"] is True
 
 
 @pytest.mark.parametrize("name", PRODUCTION)
@@ -148,7 +182,7 @@ def test_production_names_what_it_misses(name: str, monkeypatch: pytest.MonkeyPa
 
 def _production(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> dict[str, Any]:
     """Return the settings as a fresh process would read them."""
-    for name in PRODUCTION:
+    for name in (*PRODUCTION, "METRICS_PUBLIC"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

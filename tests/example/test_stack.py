@@ -1,6 +1,7 @@
 """The whole of asgi.py in this process: layers, Django, Channels; no server."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -10,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from asgi_middleware.testing import SocketClosed, websocket
+from asgi_middleware.testing import HandshakeRefused, SocketClosed, websocket
 from asgi_middleware.types import ASGIApp
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -39,8 +40,16 @@ async def test_an_async_view_reads_what_start_up_left(client: httpx.AsyncClient)
 async def test_the_page_tells_its_phases(client: httpx.AsyncClient) -> None:
     response = await client.get("/")
 
-    entries = response.headers["server-timing"].split(", ")
-    assert [entry.partition(";")[0] for entry in entries] == ["app", "database", "render"]
+    assert _phases(response) == ["app", "db", "notes", "render"]
+
+
+async def test_a_form_tells_its_phases(client: httpx.AsyncClient) -> None:
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', (await client.get("/")).text)
+    assert token
+
+    response = await client.post("/notes/", data={"text": "x", "csrfmiddlewaretoken": token[1]})
+
+    assert _phases(response) == ["app", "db", "validate", "save"]
 
 
 async def test_a_visitor_without_a_session_is_anonymous(running: ASGIApp) -> None:
@@ -87,6 +96,20 @@ async def test_what_is_no_json_closes_the_socket(sent: str | bytes, running: ASG
             await socket.receive()
 
     assert closed.value.code == 1003
+
+
+@pytest.mark.parametrize("path", ["/ws/nowhere/", "/", "/ws/echo/more/", "/ws/echo/%0a"])
+async def test_a_websocket_to_an_unknown_path_is_refused(path: str, running: ASGIApp) -> None:
+    with pytest.raises(HandshakeRefused) as refused:
+        async with websocket(running, path):
+            pass
+
+    assert refused.value.status == 403
+
+
+def _phases(response: httpx.Response) -> list[str]:
+    entries = response.headers["server-timing"].split(", ")
+    return [entry.partition(";")[0] for entry in entries]
 
 
 def _session_cookie(name: str) -> str:

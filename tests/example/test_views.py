@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import AsyncClient, AsyncRequestFactory, Client
 from django.urls import resolve
 
@@ -71,3 +72,25 @@ async def test_the_status_does_without_a_state() -> None:
 def test_one_view_raises() -> None:
     with pytest.raises(RuntimeError, match="raised on purpose"):
         Client().get("/fail/")
+
+
+def test_a_user_logs_in_and_out() -> None:
+    User.objects.create_user("ada", password="a password")
+    client = Client()
+
+    logged_in = client.post("/login/", {"username": "ada", "password": "a password"})
+    shown = client.get("/login/").text
+    client.post("/logout/")
+
+    assert logged_in.headers["location"] == "/"
+    assert "You are ada." in shown
+    assert "You are" not in client.get("/login/").text
+
+
+def test_a_wrong_password_is_not_let_in() -> None:
+    User.objects.create_user("ada", password="a password")
+    client = Client()
+
+    client.post("/login/", {"username": "ada", "password": "another"})
+
+    assert "You are" not in client.get("/login/").text

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from .server import Server, serve
@@ -151,10 +152,23 @@ def test_a_consumer_answers(server: Server) -> None:
         assert json.loads(socket.recv(30)) == {"type": "echo", "content": ["hello"]}
 
 
+def test_a_websocket_to_an_unknown_path_is_refused_without_an_error(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with serve(UVICORN, log=tmp_path / "log", environment=environment) as server:
+        with pytest.raises(InvalidStatus) as refused:
+            connect(f"{server.websocket_url}/ws/nowhere/")
+        server.stop(signal.SIGINT)
+
+    assert refused.value.response.status_code == 403
+    assert re.findall("WARNING|ERROR|Traceback", server.log()) == []
+
+
 @pytest.mark.parametrize(
     ("path", "logger", "message"),
     [
-        pytest.param("/", "uvicorn.access", '"GET / HTTP/1.1" 200', id="access log"),
+        pytest.param("/", "uvicorn.access", '"GET / HTTP/1.1" 200', id="the server's access log"),
+        pytest.param("/", "asgi_middleware.access", "GET / 200 ", id="access log"),
         pytest.param("/missing/", "django.request", "Not Found: /missing/", id="404"),
         pytest.param("/fail/", "django.request", "Internal Server Error: /fail/", id="500"),
     ],
@@ -164,6 +178,7 @@ def test_a_log_line_has_the_request_id_and_is_written_once(
 ) -> None:
     request_id = f"{logger}-of-{path.strip('/') or 'the-page'}"
     client.get(path, headers={"x-request-id": request_id})
+    server.log_lines(rf" {logger} \[{request_id}\] ")
     # Once a later request is in the log, so is all that belongs to this one.
     client.get("/status/", headers={"x-request-id": f"after-{request_id}"})
     server.log_lines(rf"uvicorn\.access \[after-{request_id}\]")

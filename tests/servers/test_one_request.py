@@ -1,0 +1,351 @@
+"""One ID from a user's screenshot: all that an operator finds with it, on a real server."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from websockets.sync.client import connect
+
+from .server import PATIENCE, ROOT, Server, clean_environment, serve
+from .test_example_on_uvicorn import UVICORN
+
+pytest.importorskip("pythonjsonlogger", reason="needs python-json-logger, see `example`")
+
+pytestmark = pytest.mark.process
+
+ID = "from-a-screenshot"
+PASSWORD = "for tests"
+PRODUCTION = {
+    "DJANGO_ENV": "production",
+    "DJANGO_SECRET_KEY": "for tests",
+    "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
+    "DJANGO_CORS_ORIGINS": "https://app.example",
+}
+
+
+@dataclass
+class Line:
+    level: str
+    logger: str
+    request_id: str
+    message: str
+    fields: dict[str, Any]
+
+
+@dataclass
+class Found:
+    """What became of one request that fails and one WebSocket, both with our ID."""
+
+    failed: httpx.Response
+    welcome: dict[str, Any]
+    page: dict[str, httpx.Response]
+    """The page as it is shown to visitors of two kinds."""
+    metrics: dict[str, httpx.Response]
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], float]
+    log: str
+    lines: list[Line]
+
+    def lines_of(self, logger: str) -> list[tuple[str, str]]:
+        """Return level and message of the lines that *logger* wrote with our ID."""
+        return [
+            (line.level, line.message)
+            for line in self.lines
+            if (line.logger, line.request_id) == (logger, ID)
+        ]
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.samples.get((name, frozenset(labels.items())))
+
+
+@pytest.fixture(scope="module")
+def with_staff(environment: dict[str, str]) -> dict[str, str]:
+    """The environment, with a member of staff in the database."""
+    subprocess.run(
+        [
+            *(sys.executable, "manage.py", "createsuperuser", "--noinput"),
+            *("--username", "ada", "--email", "ada@example.org"),
+        ],
+        cwd=ROOT,
+        env=clean_environment({**environment, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        check=True,
+        timeout=120,
+    )
+    return environment
+
+
+@pytest.fixture(scope="module")
+def development(with_staff: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Found:
+    return followed(with_staff, tmp_path_factory.mktemp("development"))
+
+
+@pytest.fixture(scope="module")
+def production(with_staff: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Found:
+    return followed({**with_staff, **PRODUCTION}, tmp_path_factory.mktemp("production"))
+
+
+@pytest.fixture(params=["development", "production"])
+def found(request: pytest.FixtureRequest) -> Found:
+    found: Found = request.getfixturevalue(request.param)
+    return found
+
+
+def followed(environment: dict[str, str], folder: Path) -> Found:
+    with serve(UVICORN, log=folder / "log", environment=environment) as server:
+        staff = {"cookie": session_cookie(server)}
+        headers = {"x-request-id": ID}
+        failed = httpx.get(f"{server.url}/fail/?token=secret", headers=headers, timeout=PATIENCE)
+        with connect(
+            f"{server.websocket_url}/ws/echo/",
+            additional_headers={**headers, **staff, "origin": server.url},
+        ) as socket:
+            welcome = json.loads(socket.recv(PATIENCE))
+        for each in ("GET /login/", "POST /login/", "GET /fail/", "WEBSOCKET /ws/echo/"):
+            wait_for_record(server, each)
+        visitors: dict[str, dict[str, str]] = {"staff": staff, "anonymous": {}}
+        page, metrics = {}, {}
+        for visitor, cookie in visitors.items():
+            page[visitor] = httpx.get(server.url, headers=cookie, timeout=PATIENCE)
+            wait_for_record(server, "GET /", at_least=len(page))
+            metrics[visitor] = httpx.get(f"{server.url}/metrics", headers=cookie, timeout=PATIENCE)
+        server.stop(signal.SIGINT)
+    samples = samples_of(metrics["staff"].text)
+    lines = list(lines_of(server.log()))
+    return Found(failed, welcome, page, metrics, samples, server.log(), lines)
+
+
+def wait_for_record(server: Server, call: str, *, at_least: int = 1) -> None:
+    """A record is complete a moment after the client has got its response."""
+    server.log_lines(rf"asgi_middleware\.access.*{call} ", at_least=at_least)
+
+
+def session_cookie(server: Server) -> str:
+    """Log in with the form, and return the cookie: in production no client sends it over HTTP."""
+    url = f"{server.url}/login/"
+    form = httpx.get(url, timeout=PATIENCE)
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
+    assert token
+    response = httpx.post(
+        url,
+        data={"username": "ada", "password": PASSWORD, "csrfmiddlewaretoken": token[1]},
+        headers={"cookie": f"csrftoken={form.cookies['csrftoken']}"},
+        timeout=PATIENCE,
+    )
+    return f"sessionid={response.cookies['sessionid']}"
+
+
+def samples_of(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def lines_of(log: str) -> Iterator[Line]:
+    """Read a log of either kind; tracebacks between lines of text are left out."""
+    for line in log.splitlines():
+        if line.startswith("{"):
+            fields = json.loads(line)
+            yield Line(
+                fields.pop("level"),
+                fields.pop("logger"),
+                fields.pop("request_id"),
+                fields.pop("message"),
+                fields,
+            )
+        elif text := re.fullmatch(r"\S+ \S+ ([A-Z]+) (\S+) \[(\S+)\] (.*)", line):
+            level, logger, request_id, message = text.groups()
+            yield Line(level, logger, request_id, message, {})
+
+
+def test_the_response_has_the_id(found: Found) -> None:
+    assert (found.failed.status_code, found.failed.headers["x-request-id"]) == (500, ID)
+
+
+def test_the_consumer_has_the_id_and_the_user(found: Found) -> None:
+    assert found.welcome == {"type": "welcome", "user": "ada", "request_id": ID}
+
+
+@pytest.mark.parametrize(
+    ("logger", "level", "message"),
+    [
+        pytest.param(
+            "asgi_middleware.access",
+            "INFO",
+            r"GET /fail/ 500 ttfb_ms=\d+\.\d+ duration_ms=\d+\.\d+ bytes_sent=\d+ outcome=ok"
+            rf" client=127\.0\.0\.1 request_id={ID} route=fail/",
+            id="access log",
+        ),
+        pytest.param(
+            "asgi_middleware.access",
+            "INFO",
+            r"WEBSOCKET /ws/echo/ close_code=1000 accepted_ms=\d+\.\d+ duration_ms=\d+\.\d+"
+            rf" outcome=ok client=127\.0\.0\.1 request_id={ID} route=ws/echo/",
+            id="access log, of the socket",
+        ),
+        pytest.param(
+            "django.request", "ERROR", "Internal Server Error: /fail/", id="django.request"
+        ),
+        pytest.param(
+            "uvicorn.error", "INFO", r'.* - "WebSocket /ws/echo/" \[accepted\]', id="uvicorn.error"
+        ),
+        pytest.param(
+            "example_project.showcase.consumers", "INFO", "said welcome to ada", id="consumer"
+        ),
+    ],
+)
+def test_a_line_of_the_log_has_the_id(logger: str, level: str, message: str, found: Found) -> None:
+    matching = [line for line in found.lines_of(logger) if re.fullmatch(message, line[1])]
+
+    assert [line[0] for line in matching] == [level]
+
+
+def test_the_servers_own_access_log_has_the_id_in_development(development: Found) -> None:
+    [(level, message)] = development.lines_of("uvicorn.access")
+
+    assert level == "INFO"
+    assert message.endswith('"GET /fail/?token=secret HTTP/1.1" 500')
+
+
+def test_no_request_is_logged_twice_in_production(production: Found) -> None:
+    assert [line for line in production.lines if line.logger == "uvicorn.access"] == []
+
+
+def test_every_line_is_json_in_production(production: Found) -> None:
+    lines = production.log.splitlines()
+
+    assert len(lines) == len(production.lines) > 0
+    assert {line[0] for line in lines} == {"{"}
+
+
+def test_json_lines_have_the_fields_of_the_access_log(production: Found) -> None:
+    [line] = [
+        line
+        for line in production.lines
+        if (line.logger, line.request_id) == ("asgi_middleware.access", ID)
+        and line.message.startswith("GET")
+    ]
+    measured = {name: line.fields.pop(name) for name in ("ttfb_ms", "duration_ms")}
+
+    assert all(isinstance(value, float) for value in measured.values())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00", line.fields.pop("time"))
+    assert line.fields == {
+        "method": "GET",
+        "path": "/fail/",
+        "status": 500,
+        "bytes_sent": len(production.failed.content),
+        "outcome": "ok",
+        "client": "127.0.0.1",
+        "route": "fail/",
+    }
+
+
+def test_json_lines_have_the_exception(production: Found) -> None:
+    [line] = [
+        line
+        for line in production.lines
+        if (line.logger, line.request_id) == ("django.request", ID)
+    ]
+
+    assert line.fields["exception"].endswith("RuntimeError: raised on purpose, by the view /fail/")
+
+
+def test_no_query_is_logged_in_production(production: Found) -> None:
+    assert "secret" not in production.log
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        pytest.param(
+            "http_server_request_duration_seconds_count",
+            {"method": "GET", "status": "500", "route": "fail/"},
+            1.0,
+            id="request",
+        ),
+        pytest.param(
+            "websocket_server_connection_duration_seconds_count",
+            {"outcome": "ok", "route": "ws/echo/"},
+            1.0,
+            id="socket",
+        ),
+        pytest.param("websocket_server_active_connections", {}, 0.0, id="sockets that are open"),
+        pytest.param("http_server_active_requests", {"method": "GET"}, 1.0, id="this request"),
+    ],
+)
+def test_it_counts_in_the_metrics(
+    name: str, labels: dict[str, str], value: float, found: Found
+) -> None:
+    assert found.sample(name, **labels) == value
+
+
+def test_the_metrics_have_no_sample_of_a_websocket_as_a_request(found: Found) -> None:
+    routes = {
+        dict(labels).get("route")
+        for name, labels in found.samples
+        if name == "http_server_request_duration_seconds_count"
+    }
+
+    assert routes == {"login/", "fail/", "/"}
+
+
+@pytest.mark.parametrize("visitor", ["anonymous", "staff"])
+def test_everybody_sees_timings_and_metrics_in_development(
+    visitor: str, development: Found
+) -> None:
+    assert phases(development.page[visitor]) == ["app", "db", "notes", "render"]
+    assert development.metrics[visitor].status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("visitor", "timings", "status"),
+    [
+        pytest.param("anonymous", [], 404, id="anonymous"),
+        pytest.param("staff", ["app", "db", "notes", "render"], 200, id="staff"),
+    ],
+)
+def test_staff_see_timings_and_metrics_in_production(
+    visitor: str, timings: list[str], status: int, production: Found
+) -> None:
+    assert phases(production.page[visitor]) == timings
+    assert production.metrics[visitor].status_code == status
+
+
+def phases(response: httpx.Response) -> list[str]:
+    """Return the names in Server-Timing."""
+    entries = response.headers.get("server-timing", "")
+    return re.findall(r"(?:^|, )(\w+);dur=\d+\.\d", entries)
+
+
+def test_processes_that_share_a_folder_add_up_their_figures(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    shared = {**environment, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    name = "http_server_request_duration_seconds_count"
+    labels = frozenset({"method": "GET", "status": "200", "route": "status/"}.items())
+    counts: list[float] = []
+    # One after the other: of several at once, nobody knows which one gets a request.
+    for log in ("first", "second"):
+        with serve(UVICORN, log=tmp_path / log, environment=shared) as server:
+            httpx.get(f"{server.url}/status/", timeout=PATIENCE)
+            wait_for_record(server, "GET /status/")
+            metrics = httpx.get(f"{server.url}/metrics", timeout=PATIENCE).text
+            counts.append(samples_of(metrics)[name, labels])
+            server.stop(signal.SIGINT)
+
+    assert counts == [1.0, 2.0]
+    # What is active in a process has gone with it.
+    assert list(folder.glob("gauge_live*")) == []
