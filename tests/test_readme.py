@@ -8,7 +8,9 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_it_shows_the_examples_asgi_py_in_full() -> None:
-    shown = re.search(r"<!-- asgi.py -->\n```python\n(.*?)```\n<!-- /asgi.py -->", README, re.DOTALL)
+    shown = re.search(
+        r"<!-- asgi.py -->\n```python\n(.*?)```\n<!-- /asgi.py -->", README, re.DOTALL
+    )
 
     assert shown is not None
     assert shown[1] == (ROOT / "example_project" / "asgi.py").read_text()
