@@ -95,7 +95,7 @@ class _CORSSettings:
 
     def options(self) -> dict[str, Any]:
         regexes = self._get("CORS_ALLOWED_ORIGIN_REGEXES", "CORS_ORIGIN_REGEX_WHITELIST", [])
-        sources = [regex.pattern if isinstance(regex, re.Pattern) else regex for regex in regexes]
+        sources = [_source(regex) for regex in regexes]
         return {
             "allow_origins": ["*"] if self._allows_all else self._origins,
             "allow_origin_regex": "|".join(f"(?:{each})" for each in sources) or None,
@@ -148,13 +148,16 @@ class _CORSSettings:
 
     @property
     def _urls(self) -> str:
-        regex = self._get("CORS_URLS_REGEX", None, "^.*$")
-        return cast("str", regex.pattern if isinstance(regex, re.Pattern) else regex)
+        return _source(self._get("CORS_URLS_REGEX", None, "^.*$"))
 
     def _get(self, name: str, former: str | None, default: object) -> Any:
         if former is not None:
             default = getattr(self._settings, former, default)
         return getattr(self._settings, name, default)
+
+
+def _source(regex: str | re.Pattern[str]) -> str:
+    return regex if isinstance(regex, str) else regex.pattern
 
 
 _EVERY_URL = frozenset({"^.*$", ".*", "^.*", "^/.*$", "^/", ""})

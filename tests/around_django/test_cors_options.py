@@ -77,7 +77,8 @@ def test_every_setting_becomes_an_option(settings: dict[str, Any], changes: dict
 def test_a_prefix_becomes_a_policy(regex: Any) -> None:
     options = cors_options(SimpleNamespace(CORS_URLS_REGEX=regex, CORS_ALLOWED_ORIGINS=[A]))
 
-    assert options == {"policies": {"/api/": CORSPolicy(**{**DEFAULTS, "allow_origins": [A]})}}
+    expected: dict[str, Any] = {**DEFAULTS, "allow_origins": [A]}
+    assert options == {"policies": {"/api/": CORSPolicy(**expected)}}
 
 
 def test_refuses_what_cannot_be_carried_over() -> None:

@@ -72,7 +72,7 @@ async def test_a_sockets_send_is_seen_as_async(serve: Serve, row: Row) -> None:
 
     await call(await serve(row, app), REFERENCES["websocket"])
 
-    assert iscoroutinefunction(app.calls[0].send)
+    assert iscoroutinefunction(app.calls[0].send)  # pyright: ignore[reportDeprecated]
 
 
 # --- what the caller owns ---
