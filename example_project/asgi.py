@@ -3,8 +3,8 @@
     uvicorn example_project.asgi:application
 
 DJANGO_ENV chooses the settings (``environment.py``). A request meets the layers of
-``middleware`` from the top down, then Django (``urls.py``) or a consumer of Channels
-(``showcase/routing.py``).
+``middleware`` from the top down, then Django (``urls.py``), Starlette (``echo.py``) or a
+consumer of Channels (``showcase/routing.py``).
 """
 # ruff: noqa: E402 -- what uses models can be imported only once Django is set up.
 
@@ -26,16 +26,22 @@ from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from asgi_middleware import (
     AccessLog,
     CORSMiddleware,
+    Drain,
+    HealthMiddleware,
     LifespanMiddleware,
     PrometheusMetrics,
+    Readiness,
     RequestIDMiddleware,
     TimingMiddleware,
     WebSocketOriginMiddleware,
     compose,
 )
 from asgi_middleware.django import time_database_queries
+from asgi_middleware.types import Receive, Scope, Send
 
-from .lifespan import gauges, uptime
+from .checks import checks
+from .echo import echo
+from .lifespan import client, gauges, ticker, uptime
 from .showcase.routing import websocket_urlpatterns
 
 if settings.DEBUG:
@@ -44,8 +50,13 @@ if settings.DEBUG:
 
 time_database_queries()
 
+# What start-up and shutdown set, and /readyz tells.
+readiness = Readiness()
+
 middleware = compose(
-    # Outermost, so that all that is logged or answered further in carries the ID.
+    # Outermost: probes have no Host that Django would allow, and do not wait for start-up.
+    partial(HealthMiddleware, readiness=readiness, checks=checks),
+    # Outside the rest, so that all that is logged or answered further in carries the ID.
     RequestIDMiddleware,
     # Outside whatever answers in Django's place, so that it measures what the client gets.
     partial(
@@ -63,13 +74,29 @@ middleware = compose(
         expose_headers=["x-request-id"],
     ),
     # Next to the app: what is opened here, at start-up, is there for views and consumers.
-    partial(LifespanMiddleware, lifespan=[uptime, gauges]),
+    partial(
+        LifespanMiddleware,
+        lifespan=[uptime, gauges, client, ticker],
+        readiness=readiness,
+        # Ends streams and WebSockets, which would keep the process from ending.
+        drain=Drain(grace=settings.DRAIN_GRACE, hold=settings.DRAIN_HOLD),
+        shutdown_timeout=settings.DRAIN_GRACE + 10,
+    ),
 )
+
+
+async def http(scope: Scope, receive: Receive, send: Send) -> None:
+    """Starlette has one path, Django all others."""
+    app = echo if scope["path"] == "/echo/" else django_application
+    await app(scope, receive, send)
+
 
 application = middleware(
     ProtocolTypeRouter(
         {
-            "http": django_application,
+            "http": http,
+            # Django has no start-up of its own. Starlette's comes after those listed above.
+            "lifespan": echo,
             # Any page may open a WebSocket, with its visitor's cookies; only ours gets in.
             # Outside the session, so that a stranger costs no look into the database.
             "websocket": WebSocketOriginMiddleware(

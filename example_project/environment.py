@@ -1,5 +1,6 @@
 """What the process takes from its environment: the choice of settings, and their secrets."""
 
+import math
 import os
 from collections.abc import Collection, Mapping
 
@@ -49,6 +50,20 @@ def switched_on(environment: Mapping[str, str], name: str) -> bool:
     if value not in ("", "0", "1"):
         raise ImproperlyConfigured(f"{name} is {value!r}: write 1 or 0")
     return value == "1"
+
+
+def seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    """Return the number of seconds that *name* is; *default* if it is unset or empty."""
+    value = environment.get(name, "")
+    if not value:
+        return default
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ImproperlyConfigured(f"{name} is {value!r}: write a number of seconds, 0 or more")
+    return number
 
 
 def listed(value: str) -> list[str]:

@@ -1,4 +1,8 @@
-"""What the process opens when it starts, and closes when it stops."""
+"""What the process opens when it starts, and closes when it stops: see ``asgi.py``.
+
+What a context yields, views find in ``request.scope["state"]``, and consumers in
+``self.scope["state"]``.
+"""
 
 import logging
 import os
@@ -7,17 +11,19 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+import httpx
 from django.utils import timezone
 from prometheus_client import multiprocess
 
 from .metrics import SHARED
+from .ticker import Ticker
 
 logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def uptime(_state: dict[str, Any]) -> AsyncGenerator[dict[str, datetime]]:
-    """Note when the process began to serve. Views find it in ``request.scope["state"]``."""
+    """Note when the process began to serve."""
     started_at = timezone.now()
     logger.info("open: serving since %s", started_at.isoformat())
     try:
@@ -34,3 +40,22 @@ async def gauges(_state: dict[str, Any]) -> AsyncGenerator[None]:
     finally:
         if SHARED in os.environ:
             multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
+
+
+@asynccontextmanager
+async def client(_state: dict[str, Any]) -> AsyncGenerator[dict[str, httpx.AsyncClient]]:
+    """Keep connections to other services open, for as long as there are requests to use them."""
+    logger.info("open: the client for other services")
+    # The service that the example calls is on this machine: no proxy has to do with it.
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        yield {"client": client}
+    logger.info("closed: the client for other services")
+
+
+@asynccontextmanager
+async def ticker(state: dict[str, Any]) -> AsyncGenerator[dict[str, Ticker]]:
+    """Tick in a task that is restarted if it crashes, and ended before anything is closed."""
+    ticker = Ticker()
+    # "always": at the end it is not waited for, as it would not come to one.
+    state["tasks"].spawn(ticker.run, name="ticker", restart="always")
+    yield {"ticker": ticker}

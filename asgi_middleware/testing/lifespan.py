@@ -1,4 +1,30 @@
-"""Start an app and shut it down, as a server does."""
+"""Start an app and shut it down, as a server does.
+
+With httpx a request goes the whole way, through every layer:
+
+    async with lifespan(application) as running:
+        transport = httpx.ASGITransport(running)
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            response = await client.get("/status/")
+
+Django's AsyncClient calls Django alone, around which there is no layer. What start-up left
+has to be put into its scopes, and ``request`` is where all of them pass by:
+
+    class StartedClient(AsyncClient):
+        def __init__(self, running, **options):
+            super().__init__(**options)
+            self.running = running
+
+        async def request(self, **scope):
+            return await super().request(**scope, state=dict(self.running.state))
+
+    async with lifespan(application) as running:
+        response = await StartedClient(running).get("/status/")
+
+Start the app inside the test that uses it: what was opened belongs to that test's loop.
+Django's other client, ``Client``, runs each async view on a loop of its own. httpx keeps a
+response until it is complete, so a stream without an end is for :func:`stream`.
+"""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager

@@ -66,6 +66,11 @@ CORS_ALLOWED_ORIGINS: list[str] = []
 SERVER_TIMING = False
 METRICS_PUBLIC = False
 
+# Seconds that streams and WebSockets still have once the server is told to stop; and those
+# before, in which /readyz is 503 already and all is served as ever.
+DRAIN_GRACE = 10.0
+DRAIN_HOLD = 0.0
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

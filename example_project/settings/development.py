@@ -13,3 +13,6 @@ CORS_ALLOWED_ORIGINS = [
 ]
 SERVER_TIMING = True
 METRICS_PUBLIC = True
+
+# Nobody at work wants to wait for it.
+DRAIN_GRACE = 1.0

@@ -8,5 +8,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("notes/", views.notes, name="notes"),
     path("status/", views.status, name="status"),
+    path("ticks/", views.ticks, name="ticks"),
+    path("outgoing/", views.outgoing, name="outgoing"),
     path("fail/", views.fail, name="fail"),
 ]

@@ -1,15 +1,30 @@
-"""Views of both colours: sync ones with the ORM, an async one that reads the state."""
+"""Views of both colours: sync ones with the ORM, async ones with what start-up opened."""
 
+import logging
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
 from django import get_version
 from django.forms import modelform_factory
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    JsonResponse,
+    StreamingHttpResponse,
+)
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
-from asgi_middleware import get_request_id, measure
+from asgi_middleware import get_request_id, measure, outgoing_headers
 
+from .jobs import forget_old_notes
 from .models import Note
+
+logger = logging.getLogger(__name__)
 
 LATEST = 10
 
@@ -37,6 +52,8 @@ def notes(request: HttpRequest) -> HttpResponse:
             return HttpResponseBadRequest("A note is a line of 1 to 200 characters.\n")
         with measure("save"):
             form.save()
+        if tasks := _state(request).get("tasks"):
+            tasks.spawn(forget_old_notes)
         return redirect("showcase:home")
     latest = Note.objects.values("text", "created_at")[:LATEST]
     return JsonResponse({"notes": list(latest)})
@@ -44,21 +61,79 @@ def notes(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 async def status(request: HttpRequest) -> JsonResponse:
-    """Since when this process serves, as the lifespan context noted it."""
-    # Under WSGI there is no scope, and nobody to fill the state.
-    state = getattr(request, "scope", {}).get("state", {})
-    started_at = state.get("started_at")
+    """Since when this process serves, as a context of lifespan.py noted it, and its ticks."""
+    state = _state(request)
+    started_at, ticker = state.get("started_at"), state.get("ticker")
     return JsonResponse(
         {
             "django": get_version(),
             "request_id": get_request_id(),
             "started_at": started_at,
             "seconds": (timezone.now() - started_at).total_seconds() if started_at else None,
+            "ticks": ticker.count if ticker else None,
         }
     )
+
+
+@require_GET
+async def ticks(request: HttpRequest) -> StreamingHttpResponse:
+    """A stream without an end: server-sent events, one a second.
+
+    When the process is to end, Drain tells this view that its client has gone.
+    """
+    ticker = _opened(request, "ticker")
+
+    async def events() -> AsyncGenerator[str]:
+        try:
+            tick = ticker.count
+            while True:
+                yield f"data: {tick}\n\n"
+                tick = await ticker.next()
+        finally:
+            logger.info("closed: the stream of ticks")
+
+    # A proxy is to hand on each event as it comes; nginx reads the second header.
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingHttpResponse(events(), content_type="text/event-stream", headers=headers)
+
+
+@require_GET
+async def outgoing(request: HttpRequest) -> JsonResponse:
+    """What another service sees of a call from here.
+
+    That service is /echo/ of this very server, so that it works offline. The address is the
+    one that the server listens at: no client can choose it with a Host.
+    """
+    client = _opened(request, "client")
+    host, port = request.scope["server"]  # type: ignore[attr-defined]
+    if port is None:
+        raise Http404("The server listens at a Unix socket, which no URL can name.")
+    # granian's port is a string, against the ASGI specification.
+    url = httpx.URL(scheme="http", host=host, port=int(port), path="/echo/")
+    try:
+        with measure("echo"):
+            response = await client.get(url, headers=outgoing_headers())
+        response.raise_for_status()
+    except httpx.HTTPError as error:
+        logger.warning("no answer from %s: %r", url, error)
+        return JsonResponse({"detail": "The other service did not answer."}, status=502)
+    return JsonResponse({"request_id": get_request_id(), "answer": response.json()})
 
 
 @require_GET
 def fail(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- what every view takes
     """Raise, so that one can see what becomes of it."""
     raise RuntimeError("raised on purpose, by the view /fail/")
+
+
+def _state(request: HttpRequest) -> dict[str, Any]:
+    """Return what start-up left. Under WSGI there was none, and so there is nothing."""
+    state: dict[str, Any] = getattr(request, "scope", {}).get("state", {})
+    return state
+
+
+def _opened(request: HttpRequest, name: str) -> Any:
+    try:
+        return _state(request)[name]
+    except KeyError:
+        raise Http404(f"Only where start-up has opened the {name}.") from None

@@ -15,6 +15,7 @@ def test_asgi_has_the_layers_in_their_order(application: ASGIApp) -> None:
         layer = getattr(layer, "app", None)
 
     assert layers == [
+        "HealthMiddleware",
         "RequestIDMiddleware",
         "TimingMiddleware",
         "CORSMiddleware",

@@ -1,7 +1,9 @@
 """Which settings are chosen, and what they want from the environment."""
 
+import logging
 import os
 import runpy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from example_project.environment import (
     choose_settings,
     listed,
     required,
+    seconds,
     settings_module,
     switched_on,
 )
@@ -21,6 +24,13 @@ PRODUCTION = {
     "DJANGO_ALLOWED_HOSTS": "example.org, www.example.org",
     "DJANGO_CORS_ORIGINS": "https://app.example",
 }
+
+
+@pytest.fixture(autouse=True)
+def _warnings() -> Iterator[None]:
+    """Production writes warnings to its log, which is a matter of the whole process."""
+    yield
+    logging.captureWarnings(False)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +158,27 @@ def test_what_is_neither_on_nor_off_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("environment", "number"),
+    [
+        pytest.param({}, 10.0, id="unset"),
+        pytest.param({"SECONDS": ""}, 10.0, id="empty"),
+        pytest.param({"SECONDS": "0"}, 0.0, id="none"),
+        pytest.param({"SECONDS": "2.5"}, 2.5, id="a fraction"),
+    ],
+)
+def test_seconds_are_a_number(environment: dict[str, str], number: float) -> None:
+    assert seconds(environment, "SECONDS", 10.0) == number
+
+
+@pytest.mark.parametrize("value", ["-1", "inf", "nan", "10s"])
+def test_what_is_no_number_of_seconds_is_refused(value: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        seconds({"SECONDS": value}, "SECONDS", 10.0)
+
+    assert str(refusal.value) == f"SECONDS is {value!r}: write a number of seconds, 0 or more"
+
+
+@pytest.mark.parametrize(
     ("setting", "value"),
     [
         pytest.param("DEBUG", False, id="debugging is off"),
@@ -156,6 +187,8 @@ def test_what_is_neither_on_nor_off_is_refused(value: str) -> None:
         pytest.param("CORS_ALLOWED_ORIGINS", ["https://app.example"], id="the origins"),
         pytest.param("SERVER_TIMING", False, id="timings are not for everybody"),
         pytest.param("METRICS_PUBLIC", False, id="nor are metrics"),
+        pytest.param("DRAIN_GRACE", 10.0, id="streams have ten seconds to end"),
+        pytest.param("DRAIN_HOLD", 0.0, id="no load balancer is waited for"),
     ],
 )
 def test_production_is_set_by_the_environment(
@@ -170,6 +203,13 @@ def test_production_shows_metrics_to_everybody_if_told_so(monkeypatch: pytest.Mo
     assert settings["METRICS_PUBLIC"] is True
 
 
+@pytest.mark.parametrize("name", ["DRAIN_GRACE", "DRAIN_HOLD"])
+def test_production_takes_the_seconds_of_the_drain(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _production(monkeypatch, {**PRODUCTION, name: "7"})[name] == 7.0
+
+
 @pytest.mark.parametrize("name", PRODUCTION)
 def test_production_names_what_it_misses(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {key: value for key, value in PRODUCTION.items() if key != name}
@@ -182,7 +222,7 @@ def test_production_names_what_it_misses(name: str, monkeypatch: pytest.MonkeyPa
 
 def _production(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> dict[str, Any]:
     """Return the settings as a fresh process would read them."""
-    for name in (*PRODUCTION, "METRICS_PUBLIC"):
+    for name in (*PRODUCTION, "METRICS_PUBLIC", "DRAIN_GRACE", "DRAIN_HOLD"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

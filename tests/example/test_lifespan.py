@@ -1,10 +1,13 @@
 """What the process opens and closes."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 
-from example_project.lifespan import uptime
+from asgi_middleware.testing import lifespan
+from asgi_middleware.types import ASGIApp
+from example_project.lifespan import client, uptime
 
 
 async def test_the_state_tells_since_when_the_process_serves() -> None:
@@ -21,3 +24,27 @@ async def test_opening_and_closing_are_logged(caplog: pytest.LogCaptureFixture) 
         pass
 
     assert [message.partition(":")[0] for message in caplog.messages] == ["open", "closed"]
+
+
+async def test_the_client_is_open_for_as_long_as_the_process_serves() -> None:
+    async with client({}) as yielded:
+        assert not yielded["client"].is_closed
+
+    assert yielded["client"].is_closed
+
+
+async def test_the_ticker_ticks_while_the_process_serves(application: ASGIApp) -> None:
+    async with lifespan(application) as running, asyncio.timeout(30):
+        ticker = running.state["ticker"]
+        assert [await ticker.next(), await ticker.next()] == [1, 2]
+
+
+async def test_the_ticker_ends_with_the_process(application: ASGIApp) -> None:
+    async with lifespan(application):
+        assert "ticker" in _names_of_tasks()
+
+    assert "ticker" not in _names_of_tasks()
+
+
+def _names_of_tasks() -> list[str]:
+    return [task.get_name() for task in asyncio.all_tasks()]

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from asgi_middleware.testing import HandshakeRefused, SocketClosed, websocket
+from asgi_middleware.testing import HandshakeRefused, SocketClosed, recording, stream, websocket
 from asgi_middleware.types import ASGIApp
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -35,6 +36,61 @@ async def test_an_async_view_reads_what_start_up_left(client: httpx.AsyncClient)
     response = await client.get("/status/")
 
     assert response.json()["seconds"] >= 0
+
+
+async def test_starlette_has_the_state_of_its_own_lifespan(client: httpx.AsyncClient) -> None:
+    first, second = await client.get("/echo/"), await client.get("/echo/")
+
+    assert (first.json()["number"], second.json()["number"]) == (1, 2)
+
+
+async def test_starlette_and_django_share_what_start_up_left(client: httpx.AsyncClient) -> None:
+    of_starlette, of_django = await client.get("/echo/"), await client.get("/status/")
+
+    written = datetime.fromisoformat(of_starlette.json()["started_at"])
+    # Django's JSON has milliseconds.
+    assert datetime.fromisoformat(of_django.json()["started_at"]) == written.replace(
+        microsecond=written.microsecond // 1000 * 1000
+    )
+
+
+async def test_starlette_has_the_layers_too(client: httpx.AsyncClient) -> None:
+    response = await client.get("/echo/", headers={"x-request-id": "of-both"})
+
+    assert (response.json()["request_id"], response.headers["x-request-id"]) == (
+        "of-both",
+        "of-both",
+    )
+
+
+async def test_an_echo_keeps_cookies_to_itself(client: httpx.AsyncClient) -> None:
+    response = await client.get("/echo/", headers={"cookie": "sessionid=secret"})
+
+    assert "secret" not in response.text
+
+
+async def test_ticks_are_sent_as_they_come(running: ASGIApp) -> None:
+    async with stream(recording(running), target="/ticks/") as exchange:
+        exchange.send_body(b"", more_body=False)
+        start, *ticks = [await exchange.message() for _ in range(3)]
+
+    assert (start["status"], [tick["body"] for tick in ticks]) == (
+        200,
+        [b"data: 0\n\n", b"data: 1\n\n"],
+    )
+
+
+async def test_the_stream_of_ticks_is_closed_when_its_client_leaves(
+    running: ASGIApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="example_project.showcase.views")
+
+    async with stream(recording(running), target="/ticks/") as exchange:
+        exchange.send_body(b"", more_body=False)
+        await exchange.message()
+        await exchange.message()
+
+    assert caplog.messages.count("closed: the stream of ticks") == 1
 
 
 async def test_the_page_tells_its_phases(client: httpx.AsyncClient) -> None:

@@ -1,10 +1,14 @@
 """The pages, by Django's own test clients: no server, and none of the layers."""
 
 import json
+import socket
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 from django.contrib.auth.models import User
+from django.http import Http404, HttpResponse
 from django.test import AsyncClient, AsyncRequestFactory, Client
 from django.urls import resolve
 
@@ -48,7 +52,7 @@ def test_a_form_of_another_site_is_refused() -> None:
     assert client.post("/notes/", {"text": "forged"}).status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/", "/status/", "/fail/"])
+@pytest.mark.parametrize("path", ["/", "/status/", "/ticks/", "/outgoing/", "/fail/"])
 def test_what_is_only_read_takes_no_post(path: str) -> None:
     assert Client().post(path).status_code == 405
 
@@ -67,6 +71,38 @@ async def test_the_status_does_without_a_state() -> None:
     response = await AsyncClient().get("/status/")
 
     assert response.json()["started_at"] is None
+
+
+@pytest.mark.parametrize("path", ["/ticks/", "/outgoing/"])
+def test_what_start_up_has_to_open_is_not_there_without(path: str) -> None:
+    assert Client().get(path).status_code == 404
+
+
+async def outgoing(address: tuple[str, int | str | None]) -> HttpResponse:
+    """Return the answer of a server that listens at *address*, or so its scope says."""
+    request = AsyncRequestFactory().get("/outgoing/")
+    async with httpx.AsyncClient(trust_env=False) as client:
+        request.scope = {**request.scope, "server": address, "state": {"client": client}}
+        response: HttpResponse = await resolve("/outgoing/").func(request)
+        return response
+
+
+@pytest.mark.parametrize("spelled", [int, str], ids=["as in ASGI", "as granian has it"])
+async def test_a_service_that_does_not_answer_is_a_bad_gateway(
+    spelled: Callable[[int], int | str],
+) -> None:
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        host, port = nobody_listens.getsockname()
+
+        response = await outgoing((host, spelled(port)))
+
+    assert response.status_code == 502
+
+
+async def test_a_server_at_a_unix_socket_cannot_call_itself() -> None:
+    with pytest.raises(Http404):
+        await outgoing(("/run/example.sock", None))
 
 
 def test_one_view_raises() -> None:

@@ -1,5 +1,6 @@
 """Real traffic: the example behind uvicorn, with httpx and websockets as clients."""
 
+import http.client
 import json
 import re
 import signal
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from .server import Server, serve
+from .server import HOST, PATIENCE, Server, serve
 
 pytestmark = pytest.mark.process
 
@@ -21,6 +22,12 @@ UVICORN = (
     *(sys.executable, "-m", "uvicorn", "example_project.asgi:application"),
     *("--host", "127.0.0.1", "--port", "{port}", "--lifespan", "on"),
 )
+PRODUCTION = {
+    "DJANGO_ENV": "production",
+    "DJANGO_SECRET_KEY": "for tests",
+    "DJANGO_ALLOWED_HOSTS": "example.org",
+    "DJANGO_CORS_ORIGINS": "",
+}
 ORIGIN = "http://localhost:3000"
 PREFLIGHT = {
     "access-control-request-method": "POST",
@@ -33,6 +40,7 @@ every_answer = pytest.mark.parametrize(
         pytest.param("GET", "/", {}, 200, id="page"),
         pytest.param("GET", "/status/", {}, 200, id="async view"),
         pytest.param("GET", "/notes/", {}, 200, id="sync view"),
+        pytest.param("GET", "/echo/", {}, 200, id="Starlette"),
         pytest.param("GET", "/static/showcase/showcase.css", {}, 200, id="static file"),
         pytest.param("GET", "/missing/", {}, 404, id="404"),
         pytest.param("GET", "/fail/", {}, 500, id="500"),
@@ -47,6 +55,16 @@ def server(
 ) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("uvicorn") / "log"
     with serve(UVICORN, log=log, environment=environment) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def production(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    pytest.importorskip("pythonjsonlogger", reason="needs python-json-logger, see `example`")
+    log = tmp_path_factory.mktemp("production") / "log"
+    with serve(UVICORN, log=log, environment={**environment, **PRODUCTION}) as server:
         yield server
 
 
@@ -208,6 +226,125 @@ def test_a_view_reads_what_the_lifespan_context_wrote(server: Server, client: ht
     assert read == written.replace(microsecond=written.microsecond // 1000 * 1000)
 
 
+def test_starlette_and_django_share_what_start_up_left(client: httpx.Client) -> None:
+    of_starlette = datetime.fromisoformat(client.get("/echo/").json()["started_at"])
+    of_django = datetime.fromisoformat(client.get("/status/").json()["started_at"])
+
+    assert of_django == of_starlette.replace(microsecond=of_django.microsecond)
+    assert of_starlette.microsecond // 1000 == of_django.microsecond // 1000
+
+
+def test_starlette_has_what_its_own_lifespan_left(client: httpx.Client) -> None:
+    first, second = (client.get("/echo/").json()["number"] for _ in range(2))
+
+    assert second == first + 1
+
+
+def test_a_call_to_another_service_carries_the_request_id(client: httpx.Client) -> None:
+    answer = client.get("/outgoing/", headers={"x-request-id": "through-both"}).json()
+
+    assert (answer["request_id"], answer["answer"]["request_id"]) == ("through-both",) * 2
+    # The call was made by the client that start-up opened, not by ours.
+    assert answer["answer"]["user_agent"].startswith("python-httpx/")
+
+
+def test_a_task_works_while_the_process_serves(server: Server, client: httpx.Client) -> None:
+    def ticks() -> int:
+        count: int = client.get("/status/").json()["ticks"]
+        return count
+
+    before = ticks()
+
+    server.until(lambda: ticks() > before, "tick")
+
+
+def test_a_view_leaves_work_to_the_background(server: Server, client: httpx.Client) -> None:
+    pattern = r"example_project\.showcase\.jobs \[-\] forgot \d+ old notes"
+    before = len(re.findall(pattern, server.log()))
+    client.get("/")
+
+    response = client.post(
+        "/notes/",
+        data={"text": "one more", "csrfmiddlewaretoken": client.cookies["csrftoken"]},
+        headers={"origin": str(client.base_url).rstrip("/")},
+    )
+
+    assert response.status_code == 302
+    server.log_lines(pattern, at_least=before + 1)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+@pytest.mark.parametrize(
+    "headers", [{"host": "10.0.0.1"}, {}], ids=["by its address", "without a Host"]
+)
+def test_a_probe_is_answered_where_django_would_refuse(
+    headers: dict[str, str], path: str, production: Server
+) -> None:
+    assert _status(production, path, headers) == 200
+    assert _status(production, "/status/", headers) == 400
+
+
+def test_readiness_tells_of_the_database(client: httpx.Client) -> None:
+    assert client.get("/readyz").json() == {"status": "ready", "checks": {"database": "ok"}}
+
+
+def test_a_useless_option_is_a_line_of_the_log_in_production(production: Server) -> None:
+    [line] = production.log_lines("no origin is allowed")
+
+    fields = json.loads(line)
+    assert (fields["level"], fields["logger"]) == ("WARNING", "py.warnings")
+
+
+def test_streams_and_websockets_end_in_good_order(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with serve(UVICORN, log=tmp_path / "log", environment=environment) as server:
+        with (
+            connect(f"{server.websocket_url}/ws/echo/") as socket,
+            httpx.stream("GET", f"{server.url}/ticks/", timeout=PATIENCE) as response,
+        ):
+            socket.recv(PATIENCE)  # the welcome
+            events = response.iter_text()
+            assert next(events) == "data: 0\n\n"
+            server.process.send_signal(signal.SIGTERM)
+            # httpx raises unless the end of the body is well-formed.
+            rest = "".join(events)
+            with pytest.raises(ConnectionClosed) as closed:
+                socket.recv(PATIENCE)
+        status = server.process.wait(PATIENCE)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
+    assert re.fullmatch(r"(data: \d+\n\n)*", rest)
+    assert status == -signal.SIGTERM
+    assert _steps(server) == [
+        "open: serving",
+        "open: the client",
+        "open: the counter",
+        "closed: the stream",
+        "closed: the counter",
+        "closed: the client",
+        "closed: served",
+    ]
+    assert re.findall("WARNING|ERROR|Traceback|Warning", server.log()) == []
+
+
+def test_a_load_balancer_is_told_while_requests_are_served_as_ever(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    drain = {"DRAIN_HOLD": "600", "DRAIN_GRACE": "1"}
+    with serve(
+        UVICORN, log=tmp_path / "log", environment={**environment, **PRODUCTION, **drain}
+    ) as server:
+        assert _status(server, "/readyz") == 200
+        server.process.send_signal(signal.SIGTERM)
+        server.until(lambda: _status(server, "/readyz") == 503, "word of the end")
+        assert _status(server, "/echo/") == 200
+
+        # Not held any longer: the second signal is the server's.
+        assert server.stop() == -signal.SIGTERM
+
+
 @pytest.mark.parametrize(
     ("signal_number", "status"),
     [
@@ -222,8 +359,14 @@ def test_a_signal_closes_what_start_up_opened(
     with serve(UVICORN, log=tmp_path / "log", environment=environment) as server:
         assert server.stop(signal_number) == status
 
-    steps = re.findall(r" example_project\.lifespan \[-\] (\w+):", server.log())
-    assert steps == ["open", "closed"]
+    assert _steps(server) == [
+        "open: serving",
+        "open: the client",
+        "open: the counter",
+        "closed: the counter",
+        "closed: the client",
+        "closed: served",
+    ]
 
 
 def test_nothing_is_logged_as_an_error_from_start_to_end(
@@ -236,3 +379,23 @@ def test_nothing_is_logged_as_an_error_from_start_to_end(
         server.stop(signal.SIGINT)
 
     assert re.findall("WARNING|ERROR|Traceback|Warning", server.log()) == []
+
+
+def _steps(server: Server) -> list[str]:
+    """Return the first words of each line that tells of an opening or a closing."""
+    return re.findall(
+        r" example_project\.\S+ \[\S+\] ((?:open|closed): (?:the )?\w+)", server.log()
+    )
+
+
+def _status(server: Server, path: str, headers: Mapping[str, str] | None = None) -> int:
+    """Return the status of a request that has these headers, and no Host unless it is there."""
+    connection = http.client.HTTPConnection(HOST, server.port, timeout=PATIENCE)
+    try:
+        connection.putrequest("GET", path, skip_host=True, skip_accept_encoding=True)
+        for name, value in (headers or {}).items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -1,8 +1,9 @@
 // The page works without this. It adds what only a browser knows: the timing that the
-// response's header told, and a WebSocket.
+// response's header told, a WebSocket, and a stream.
 
 showServerTiming(document.querySelector("#server-timing"));
 greet(document.querySelector("#connection"), document.querySelector("#websocket-id"));
+showTicks(document.querySelector("#ticks"));
 
 function showServerTiming(place) {
   const [navigation] = performance.getEntriesByType("navigation");
@@ -25,5 +26,12 @@ function greet(connection, id) {
   });
   socket.addEventListener("close", () => {
     connection.textContent = "Closed. Reload the page to connect again.";
+  });
+}
+
+function showTicks(place) {
+  // Connects anew by itself, and no answer was cut short when the server ended one.
+  new EventSource("/ticks/").addEventListener("message", ({ data }) => {
+    place.textContent = data;
   });
 }

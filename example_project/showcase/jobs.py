@@ -1,0 +1,19 @@
+"""What a view leaves to be done in the background, by ``state["tasks"].spawn(...)``."""
+
+import logging
+
+from channels.db import database_sync_to_async
+
+from .models import Note
+
+logger = logging.getLogger(__name__)
+
+KEPT = 100
+
+
+@database_sync_to_async
+def forget_old_notes() -> None:
+    """Keep the latest notes. Whoever saved one does not wait for that."""
+    old = Note.objects.values("pk")[KEPT:]
+    _, deleted = Note.objects.filter(pk__in=old).delete()
+    logger.info("forgot %d old notes", deleted.get("showcase.Note", 0))

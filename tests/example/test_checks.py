@@ -1,0 +1,51 @@
+"""/readyz, and the checks that it waits for."""
+
+from pathlib import Path
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import OperationalError, connection, connections
+
+from asgi_middleware.testing import request
+from asgi_middleware.types import ASGIApp
+from example_project.checks import database
+
+
+@pytest.fixture
+def no_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """New connections fail: a folder is no database."""
+    monkeypatch.setitem(connections.settings["default"], "NAME", str(tmp_path))
+
+
+def check_and_look() -> object:
+    """Run the check in a thread, whose connections are its own, and return what it left open."""
+    database()
+    return connection.connection
+
+
+@pytest.mark.usefixtures("database")
+async def test_the_check_of_the_database_leaves_no_connection() -> None:
+    assert await sync_to_async(check_and_look, thread_sensitive=False)() is None
+
+
+@pytest.mark.usefixtures("database", "no_database")
+async def test_the_check_of_the_database_raises_where_there_is_none() -> None:
+    with pytest.raises(OperationalError):
+        await sync_to_async(check_and_look, thread_sensitive=False)()
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_process_that_serves_is_ready(running: ASGIApp) -> None:
+    response = await request(running, "GET", "/readyz")
+
+    assert (response.status, response.json()) == (
+        200,
+        {"status": "ready", "checks": {"database": "ok"}},
+    )
+
+
+@pytest.mark.usefixtures("database", "no_database")
+async def test_a_process_without_its_database_is_not_ready(running: ASGIApp) -> None:
+    response = await request(running, "GET", "/readyz")
+
+    assert (response.status, response.json()["checks"]) == (503, {"database": "failed"})
