@@ -43,7 +43,7 @@ def main() -> None:
                 page.get_by_role("button", name="Save").click()
             page.get_by_text("anonymous").wait_for()
             IMAGES.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=IMAGES / "example.png")
+            page.screenshot(path=IMAGES / "example.png", full_page=True)
 
 
 if __name__ == "__main__":
