@@ -16,8 +16,9 @@ Belongs outside whatever may refuse a request, so that a browser can read the re
 and inside timing, so that preflights are measured.
 """
 
+from .function import OriginFunction
 from .middleware import CORSMiddleware
-from .policy import CORSPolicy, OriginFunction, Preflight
+from .policy import CORSPolicy, Preflight
 from .websocket import WebSocketOriginMiddleware
 
 __all__ = [

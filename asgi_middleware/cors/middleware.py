@@ -1,6 +1,5 @@
 """The ASGI side of CORS: find the request's kind, ask the policy, answer or delegate."""
 
-import inspect
 import logging
 import re
 import warnings
@@ -12,7 +11,8 @@ from .._headers import rereadable
 from .._send import send_response, send_text
 from ..errors import ConfigurationError, ConfigurationWarning
 from ..types import ASGIApp, Header, Headers, Message, Receive, Scope, Send
-from .policy import CORSPolicy, Grant, OriginFunction
+from .function import OriginFunction, allows
+from .policy import CORSPolicy, Grant
 
 logger = logging.getLogger("asgi_middleware.cors")
 
@@ -97,7 +97,7 @@ class CORSMiddleware:
             origin = b",".join([value for name, value in headers if name == b"origin"])
             grant = policy.grant(origin)
             if grant is None and policy.allow_origin_func is not None:
-                grant = await self._ask_function(policy.allow_origin_func, origin, policy, scope)
+                grant = await _granted_by(policy.allow_origin_func, origin, policy, scope)
         edit = policy.without_grant if grant is None else partial(policy.with_grant, grant)
         await self._delegate(scope, receive, send, edit, is_granted=grant is not None)
 
@@ -110,22 +110,6 @@ class CORSMiddleware:
                 return policy
         return self._policy
 
-    async def _ask_function(
-        self, function: OriginFunction, origin: bytes, policy: CORSPolicy, scope: Scope
-    ) -> Grant | None:
-        """Return what ``allow_origin_func`` grants an origin that nothing else did."""
-        if not policy.may_ask_function(origin):
-            return None
-        try:
-            verdict = function(origin.decode("ascii"), scope)
-            if inspect.isawaitable(verdict):
-                verdict = await verdict
-        except Exception:
-            logger.exception("allow_origin_func failed; the origin is refused")
-            return None
-        # Nothing that is merely true, a coroutine that was forgotten for one.
-        return policy.grant_to(origin) if verdict is True else None
-
     async def _answer(
         self, asked: Mapping[bytes, bytes], policy: CORSPolicy, scope: Scope, send: Send
     ) -> None:
@@ -133,7 +117,7 @@ class CORSMiddleware:
         origin = asked[b"origin"]
         grant = policy.grant(origin)
         if grant is None and policy.allow_origin_func is not None:
-            grant = await self._ask_function(policy.allow_origin_func, origin, policy, scope)
+            grant = await _granted_by(policy.allow_origin_func, origin, policy, scope)
         answer = policy.preflight(
             grant,
             asked[b"access-control-request-method"],
@@ -175,6 +159,16 @@ class CORSMiddleware:
                 with suppress(OSError):  # the client is gone
                     await send_text(cors_send, 500, (), "Internal Server Error")
             raise
+
+
+async def _granted_by(
+    function: OriginFunction, origin: bytes, policy: CORSPolicy, scope: Scope
+) -> Grant | None:
+    """Return what ``allow_origin_func`` grants an origin that nothing else did."""
+    if not policy.may_ask_function(origin):
+        return None
+    allowed = await allows(function, origin.decode("ascii"), scope)
+    return policy.grant_to(origin) if allowed else None
 
 
 # https://fetch.spec.whatwg.org/#http-requests and https://wicg.github.io/private-network-access/

@@ -5,15 +5,16 @@ The words are those of the Fetch standard: https://fetch.spec.whatwg.org/#http-c
 
 import re
 import warnings
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from .._headers import elements, is_token, vary_on
 from ..errors import ConfigurationError, ConfigurationWarning
-from ..types import Header, Headers, Scope
+from ..types import Header, Headers
 from . import configuration
+from .function import OriginFunction
 from .origins import MAX_LENGTH, Patterns, is_pattern
 
 # Need it with some values only. https://fetch.spec.whatwg.org/#cors-safelisted-request-header
@@ -37,10 +38,6 @@ _VARY_PREFLIGHT = (
 _ORIGIN_BYTES = re.compile(rb"[\x21-\x2b\x2d-\x7e]+")
 
 Grant = tuple[Header, ...]
-
-
-class OriginFunction(Protocol):
-    def __call__(self, origin: str, scope: Scope, /) -> bool | Awaitable[bool]: ...
 
 
 class Preflight(NamedTuple):

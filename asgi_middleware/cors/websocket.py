@@ -1,6 +1,5 @@
 """Refuse WebSocket handshakes that come from other sites' pages."""
 
-import inspect
 import logging
 from collections.abc import Awaitable, Sequence
 
@@ -9,8 +8,8 @@ from .._send import send_text
 from ..errors import ConfigurationError
 from ..types import ASGIApp, Message, Receive, Scope, Send
 from .configuration import origin_problems
+from .function import OriginFunction, allows
 from .origins import MAX_LENGTH, Patterns, is_pattern, parse, problem_with
-from .policy import OriginFunction
 
 logger = logging.getLogger("asgi_middleware.cors")
 
@@ -86,7 +85,8 @@ class WebSocketOriginMiddleware:
             return True
         if self._same_origin and self._is_same(origin, hosts):
             return True
-        return await self._function_allows(origin, scope)
+        function = self._allow_origin_func
+        return function is not None and await allows(function, origin, scope)
 
     def _is_same(self, origin: str, hosts: list[bytes]) -> bool:
         """Tell whether *origin* is the site itself, as far as ``Host`` tells."""
@@ -103,18 +103,6 @@ class WebSocketOriginMiddleware:
         return self._allowed_hosts is None or any(
             _is_host(asked.host.removesuffix("."), allowed) for allowed in self._allowed_hosts
         )
-
-    async def _function_allows(self, origin: str, scope: Scope) -> bool:
-        if self._allow_origin_func is None:
-            return False
-        try:
-            verdict = self._allow_origin_func(origin, scope)
-            if inspect.isawaitable(verdict):
-                verdict = await verdict
-        except Exception:
-            logger.exception("allow_origin_func failed; the origin is refused")
-            return False
-        return verdict is True
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
