@@ -16,8 +16,22 @@ HOST = "127.0.0.1"
 # Generous: it is waited for in full only where a test fails.
 PATIENCE = 30.0
 
+# How each server is told where to listen. More options may follow the app.
+_ADDRESS = ("--host", HOST, "--port", "{port}")
+SERVERS = {
+    "uvicorn": ("uvicorn", *_ADDRESS),
+    "hypercorn": ("hypercorn", "--bind", f"{HOST}:{{port}}"),
+    "granian": ("granian", *_ADDRESS, "--interface", "asgi"),
+    "daphne": ("daphne", "-b", HOST, "-p", "{port}"),
+}
+
 # Of the process that runs the tests, and not for the one that is tested.
 _NOT_INHERITED = {"DJANGO_ENV", "DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY"}
+
+
+def command(name: str, application: str, *options: str) -> list[str]:
+    """Return what starts the server *name*, for :func:`serve`."""
+    return [sys.executable, "-m", *SERVERS[name], *options, application]
 
 
 class Server:
@@ -71,9 +85,15 @@ class Server:
 
 @contextmanager
 def serve(
-    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    listening: bool = True,
 ) -> Generator[Server]:
     """Start *command* in the project's folder, yield once it listens, and end it.
+
+    With ``listening=False`` yield at once.
 
         with serve(UVICORN, log=tmp_path / "log") as server:
             httpx.get(server.url)
@@ -94,7 +114,8 @@ def serve(
             )
         try:
             server = Server(process, port, log)
-            server.until(server.listens, f"server on port {port}")
+            if listening:
+                server.until(server.listens, f"server on port {port}")
             yield server
         finally:
             _end(process)

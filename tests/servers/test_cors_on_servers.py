@@ -1,7 +1,6 @@
 """CORS on the wire, as each server puts it there: raw bytes in, what comes back out."""
 
 import socket
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from http.client import BadStatusLine, HTTPMessage, HTTPResponse
@@ -10,18 +9,15 @@ from typing import NamedTuple
 import pytest
 
 from .apps.cors import ORIGIN
-from .server import HOST, PATIENCE, Server, serve
+from .server import HOST, PATIENCE, Server, command, serve
 
 pytestmark = pytest.mark.process
 
 APP = "tests.servers.apps.cors:application"
-_ADDRESS = ("--host", HOST, "--port", "{port}")
 SERVERS = {
-    "uvicorn-httptools": ("uvicorn", APP, *_ADDRESS, "--http", "httptools"),
-    "uvicorn-h11": ("uvicorn", APP, *_ADDRESS, "--http", "h11"),
-    "hypercorn": ("hypercorn", APP, "--bind", f"{HOST}:{{port}}"),
-    "granian": ("granian", APP, *_ADDRESS, "--interface", "asgi"),
-    "daphne": ("daphne", APP, "-b", HOST, "-p", "{port}"),
+    "uvicorn-httptools": command("uvicorn", APP, "--http", "httptools"),
+    "uvicorn-h11": command("uvicorn", APP, "--http", "h11"),
+    **{name: command(name, APP) for name in ("hypercorn", "granian", "daphne")},
 }
 # What a header that is too long comes to. None: the server hangs up without a word. One
 # that answers before it has read everything and then hangs up may reset the connection,
@@ -62,7 +58,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def server(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp(name) / "log"
-    with serve((sys.executable, "-m", *SERVERS[name]), log=log) as server:
+    with serve(SERVERS[name], log=log) as server:
         yield server
 
 

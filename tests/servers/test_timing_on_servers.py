@@ -3,35 +3,28 @@
 import json
 import re
 import socket
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from .server import HOST, PATIENCE, Server, serve
+from .server import HOST, PATIENCE, SERVERS, Server, command, serve
 
 pytest.importorskip("prometheus_client", reason="needs prometheus-client, see `prometheus`")
 
 pytestmark = pytest.mark.process
 
 APPLICATION = "tests.servers.apps.timing:application"
-COMMANDS = {
-    "uvicorn": ("uvicorn", APPLICATION, "--host", HOST, "--port", "{port}"),
-    "hypercorn": ("hypercorn", APPLICATION, "--bind", f"{HOST}:{{port}}"),
-    "granian": ("granian", APPLICATION, "--interface", "asgi", "--host", HOST, "--port", "{port}"),
-    "daphne": ("daphne", APPLICATION, "-b", HOST, "-p", "{port}"),
-}
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+@pytest.fixture(scope="module", params=SERVERS)
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     pytest.importorskip(request.param, reason=f"needs {request.param}")
     log = tmp_path_factory.mktemp(request.param) / "log"
-    with serve((sys.executable, "-m", *COMMANDS[request.param]), log=log) as server:
+    with serve(command(request.param, APPLICATION), log=log) as server:
         yield server
 
 

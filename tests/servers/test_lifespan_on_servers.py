@@ -1,0 +1,102 @@
+"""Start-up, state and shutdown on real servers, with Django inside."""
+
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from .apps.lifespan.settings import HEADERS
+from .lifespan import NAMES, ONE_PROCESS, events, page_row, serving
+from .server import PATIENCE, Server
+
+pytestmark = pytest.mark.process
+
+
+def ended_without_serving(server: Server) -> int:
+    """Ask again and again until the process has ended; return its status."""
+    answers: list[int] = []
+
+    def over() -> bool:
+        try:
+            answers.append(httpx.get(server.url, headers=HEADERS, timeout=0.2).status_code)
+        except httpx.TransportError:
+            time.sleep(0.05)
+        return server.process.poll() is not None
+
+    server.until(over, "end")
+    # Daphne listens at once, and its requests wait for start-up.
+    assert set(answers) <= {503}
+    assert "request_started" not in server.log()
+    return server.process.wait()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "hypercorn"])
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        pytest.param("raises", "OSError: no database (in second)", id="fails"),
+        pytest.param("hangs", "TimeoutError: start-up took more than 1 s (in second)", id="hangs"),
+    ],
+)
+def test_a_start_up_that(fault: str, message: str, name: str, tmp_path: Path) -> None:
+    with serving(name, tmp_path, {"FAULT": fault}, listening=False) as server:
+        status = ended_without_serving(server)
+
+    assert [str(status)] == page_row("Exit status of a failed start-up", name)
+    assert message in server.log()
+    for process in events(server).values():
+        assert process == ["first opened", "first closed"]
+
+
+@pytest.mark.parametrize("name", ONE_PROCESS)
+def test_a_context_that_does_not_exit_holds_up_nothing(name: str, tmp_path: Path) -> None:
+    with serving(name, tmp_path, {"FAULT": "exit hangs"}) as server:
+        assert state(server)["opened here"]
+        server.stop()
+
+    assert "shutdown failed in second" in server.log()
+    assert "TimeoutError: shutdown took more than 1 s" in server.log()
+    [process] = events(server).values()
+    assert process[-2:] == ["task group closed", "first closed"]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str | None], Any]:
+    """What a view sees on the server of that name, with that grace, if any."""
+
+    @cache
+    def run(name: str, grace: str | None) -> Any:
+        environment = {} if grace is None else {"GRACE": grace}
+        with serving(name, tmp_path_factory.mktemp("seen"), environment) as server:
+            return state(server)
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_view_has_the_state_of_its_process(
+    name: str, seen: Callable[[str, str | None], Any]
+) -> None:
+    assert seen(name, None)["opened here"]
+
+
+@pytest.mark.parametrize("name", ONE_PROCESS)
+@pytest.mark.parametrize(
+    ("grace", "untouched"),
+    [pytest.param(None, True, id="no drain"), pytest.param("1", False, id="drain")],
+)
+def test_signal_handlers_are_touched_for_a_drain_only(
+    grace: str | None, untouched: bool, name: str, seen: Callable[[str, str | None], Any]
+) -> None:
+    before, while_serving = seen(name, grace)["handlers"]
+
+    assert (while_serving == before) == untouched
+
+
+def state(server: Server) -> Any:
+    response = httpx.get(f"{server.url}/state", headers=HEADERS, timeout=PATIENCE)
+    return response.raise_for_status().json()
