@@ -34,8 +34,6 @@ from .types import ASGIApp, Header, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
-Remark = Callable[[], None]
-
 # The ID, and the name of the header that hands it on, in lower case.
 _current: ContextVar[tuple[str, str] | None] = ContextVar("request_id", default=None)
 
@@ -201,17 +199,18 @@ class RequestIDMiddleware:
 
         headers: list[Header] = list(scope.get("headers", ()))
         names = self._names
-        sent = [header for header in headers if header[0].lower() in names]
+        # Servers send names in lower case, as ASGI asks of them.
+        sent = [header for header in headers if header[0] in names]
 
         # Whatever is there is not ours: a server may start a kept-alive connection's next
         # request in the context of the one before.
         outer = _current.get()
         if outer is not None:
             _current.set(None)
-        request_id, remarks = self._chosen(scope, sent)
+        request_id = self._chosen(scope, sent)
         _current.set((request_id, self._outgoing_header))
-        for remark in remarks:
-            remark()
+        if sent and logger.isEnabledFor(logging.DEBUG):
+            self._tell_of_refusal(scope, sent)
 
         ours = (self._header, request_id.encode())
         if self._update_request_header:
@@ -229,35 +228,63 @@ class RequestIDMiddleware:
         if outer is not None:
             _current.set(outer)
 
-    def _chosen(self, scope: Scope, sent: list[Header]) -> tuple[str, list[Remark]]:
-        """Return the ID, and what is to be logged once it is set."""
-        remarks: list[Remark] = []
-        request_id = self._accepted(scope, sent, remarks) if sent else None
+    def _chosen(self, scope: Scope, sent: list[Header]) -> str:
+        request_id = self._accepted(scope, sent) if sent else None
         if request_id is None:
-            request_id = _checked("generator", self._generator, remarks)
+            request_id = self._made("generator", self._generator)
         if self._transformer is not None:
-            request_id = _checked("transformer", partial(self._transformer, request_id), remarks)
-        return request_id, remarks
+            request_id = self._made("transformer", partial(self._transformer, request_id))
+        return request_id
 
-    def _accepted(self, scope: Scope, sent: list[Header], remarks: list[Remark]) -> str | None:
+    def _accepted(self, scope: Scope, sent: list[Header]) -> str | None:
         """Return the first valid ID that the caller sent, in the order of the names."""
         if not self._trusts(scope):
-            remarks.append(partial(logger.debug, "the peer is not trusted with a request ID"))
             return None
-        accepted = None
-        refused: list[str] = []
-        values = _values(sent)
         for name in self._names:
-            if (value := values.get(name)) is None:
-                continue
-            if self._accepts(value):
-                accepted = value
+            value = _value(sent, name)
+            if value and self._accepts(value):
+                return value
+        return None
+
+    def _made(self, what: str, function: Callable[[], str]) -> str:
+        """Return the ID that *function* makes, or a generated one where it makes none."""
+        error: Exception | None = None
+        made: object = None
+        try:
+            made = request_id = function()
+            if _FLOOR.fullmatch(request_id):
+                return request_id
+        except Exception as raised:  # noqa: BLE001 -- logged below, with the ID that stands in
+            error = raised
+        request_id = generate_request_id()
+        _current.set((request_id, self._outgoing_header))
+        if error is not None:
+            logger.error(
+                "the %s of request IDs failed; a generated one stands in", what, exc_info=error
+            )
+        else:
+            logger.error(
+                "the %s of request IDs returned %.200r, not 1 to 128 visible ASCII"
+                " characters; a generated one stands in",
+                what,
+                made,
+            )
+        return request_id
+
+    def _tell_of_refusal(self, scope: Scope, sent: list[Header]) -> None:
+        """Log which names brought nothing of use; without the value, which is a stranger's."""
+        if not self._trusts(scope):
+            logger.debug("the peer is not trusted with a request ID")
+            return
+        refused: list[str] = []
+        for name in self._names:
+            value = _value(sent, name)
+            if value and self._accepts(value):
                 break
-            refused.append(name.decode())
+            if value is not None:
+                refused.append(name.decode())
         if refused:
-            # Without the value: it is a stranger's.
-            remarks.append(partial(logger.debug, "refused the ID in %s", ", ".join(refused)))
-        return accepted
+            logger.debug("refused the ID in %s", ", ".join(refused))
 
 
 class RequestIDFilter(logging.Filter):
@@ -353,16 +380,14 @@ def _echoing(send: Send, ours: Header, protocol: str) -> Send:
     return echoing if protocol == "http" else markcoroutinefunction(echoing)
 
 
-def _values(sent: list[Header]) -> dict[bytes, str]:
-    """Return the value of each name; two different ones are no more use than an empty one."""
-    values: dict[bytes, str] = {}
-    for header in sent:
-        name = header[0].lower()
-        # Blanks around a value are not part of it (RFC 9110, section 5.5), but httptools
-        # leaves them there.
-        value = header[1].strip(OWS).decode("latin-1")
-        values[name] = value if values.get(name, value) == value else ""
-    return values
+def _value(sent: list[Header], name: bytes) -> str | None:
+    """Return the value of *name*, None without one; two different ones are of no use."""
+    # Blanks around a value are not part of it (RFC 9110, section 5.5), but httptools
+    # leaves them there.
+    values = {value.strip(OWS) for key, value in sent if key == name}
+    if not values:
+        return None
+    return values.pop().decode("latin-1") if len(values) == 1 else ""
 
 
 def _acceptance(validator: Callable[[str], bool] | None) -> Callable[[str], object]:
@@ -381,34 +406,6 @@ def _acceptance(validator: Callable[[str], bool] | None) -> Callable[[str], obje
             return False
 
     return accepts
-
-
-def _checked(what: str, function: Callable[[], str], remarks: list[Remark]) -> str:
-    """Return the ID that *function* makes, or a generated one where it makes none."""
-    try:
-        request_id = function()
-        if _FLOOR.fullmatch(request_id):
-            return request_id
-    except Exception as error:  # noqa: BLE001 -- logged with the remarks
-        remarks.append(
-            partial(
-                logger.error,
-                "the %s of request IDs failed; a generated one stands in",
-                what,
-                exc_info=error,
-            )
-        )
-    else:
-        remarks.append(
-            partial(
-                logger.error,
-                "the %s of request IDs returned %.200r, not 1 to 128 visible ASCII"
-                " characters; a generated one stands in",
-                what,
-                request_id,
-            )
-        )
-    return generate_request_id()
 
 
 def _problems_with_header(option: str, name: object) -> list[str]:
