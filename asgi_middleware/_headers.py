@@ -49,23 +49,30 @@ def elements(value: bytes) -> list[bytes]:
     return [element for part in value.split(b",") if (element := part.strip(OWS))]
 
 
-def vary_on(headers: Headers, *names: bytes) -> list[Header]:
-    """Return *headers* with *names* listed in ``Vary``, keeping what is there.
+def vary_on(headers: Headers, name: bytes) -> list[Header]:
+    """Return *headers* with *name* listed in their one ``Vary``, keeping what is there."""
+    kept: list[Header] = []
+    vary = b""
+    for header in headers:
+        if header[0].lower() == b"vary":
+            # Several lines are one list: RFC 9110, section 5.3.
+            vary = vary + b", " + header[1] if vary else header[1]
+        else:
+            kept.append(header)
+    kept.append((b"vary", listing(vary, name)))
+    return kept
 
-    Several lines become one, where the first stood. ``Vary: *`` says more than
-    any name could, and stays. https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
+
+def listing(value: bytes, name: bytes) -> bytes:
+    """Return the list *value* of a ``Vary`` with *name* in it.
+
+    ``*`` says more than any name could, and stays alone.
+    https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
     """
-    headers = list(headers)
-    lines = values(headers, b"vary")
-    if not lines:
-        headers.append((b"vary", b", ".join(names)))
-        return headers
-    listed = elements(b",".join(lines))
-    known = {element.lower() for element in listed}
-    missing = [name for name in names if name.lower() not in known]
-    if b"*" in known or not missing:
-        return headers
-    folded = (b"vary", b", ".join([*listed, *missing]))
-    position = next(i for i, (key, _) in enumerate(headers) if key.lower() == b"vary")
-    others = [header for header in headers if header[0].lower() != b"vary"]
-    return [*others[:position], folded, *others[position:]]
+    if not value:
+        return name
+    lower = value.lower()
+    # Split only where it may be there already.
+    if (name.lower() in lower or b"*" in lower) and {b"*", name.lower()} & {*elements(lower)}:
+        return value
+    return value + b", " + name

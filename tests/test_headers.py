@@ -25,14 +25,19 @@ def test_reads_headers_that_can_be_read_only_once() -> None:
     [
         pytest.param([], [(b"vary", b"Origin")], id="none yet"),
         pytest.param(
-            [(b"Vary", b"Cookie")], [(b"vary", b"Cookie, Origin")], id="added to the app's"
+            [(b"Vary", b"Cookie"), (b"x", b"y")],
+            [(b"x", b"y"), (b"vary", b"Cookie, Origin")],
+            id="added to the app's",
         ),
-        pytest.param([(b"Vary", b"origin")], [(b"Vary", b"origin")], id="listed already"),
+        pytest.param([(b"Vary", b"a,origin")], [(b"vary", b"a,origin")], id="listed already"),
+        pytest.param(
+            [(b"vary", b"x-origin")], [(b"vary", b"x-origin, Origin")], id="a longer name"
+        ),
         pytest.param([(b"vary", b"*")], [(b"vary", b"*")], id="a star says all"),
         pytest.param([(b"vary", b"a, *")], [(b"vary", b"a, *")], id="a star among others"),
         pytest.param(
-            [(b"vary", b"a"), (b"x", b"y"), (b"Vary", b" b ,, c")],
-            [(b"vary", b"a, b, c, Origin"), (b"x", b"y")],
+            [(b"vary", b"a"), (b"x", b"y"), (b"Vary", b"b, c")],
+            [(b"x", b"y"), (b"vary", b"a, b, c, Origin")],
             id="several lines become one",
         ),
         pytest.param([(b"vary", b"")], [(b"vary", b"Origin")], id="an empty one"),

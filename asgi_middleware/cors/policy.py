@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from .._headers import elements, is_token, vary_on
+from .._headers import elements, is_token, listing, vary_on
 from ..errors import ConfigurationError, ConfigurationWarning
 from ..types import Header, Headers
 from . import configuration
@@ -28,7 +28,6 @@ ANY_HEADERS_LIMIT = 4096
 # https://fetch.spec.whatwg.org/#cors-check
 _SINGLE = frozenset({b"access-control-allow-origin", b"access-control-allow-credentials"})
 
-_VARY_ORIGIN = (b"vary", b"Origin")
 _VARY_PREFLIGHT = (
     b"vary",
     b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
@@ -147,22 +146,18 @@ class CORSPolicy:
 
     def with_grant(self, grant: Grant, headers: Headers) -> list[Header]:
         """Return *headers*, those of a response, for an origin that may read it."""
-        kept: list[Header] = []
-        varies = False
-        for header in headers:
-            name = header[0].lower()
-            if name in _SINGLE:
-                continue
-            varies = varies or name == b"vary"
-            kept.append(header)
-        kept += grant
-        kept += self._exposed
         if self.is_static:
-            return kept
-        if varies:
-            return vary_on(kept, b"Origin")
-        kept.append(_VARY_ORIGIN)
-        return kept
+            kept = [header for header in headers if header[0].lower() not in _SINGLE]
+            return [*kept, *grant, *self._exposed]
+        kept = []
+        vary = b""
+        for header in headers:  # one pass: every response pays for it
+            name = header[0].lower()
+            if name == b"vary":
+                vary = vary + b", " + header[1] if vary else header[1]
+            elif name not in _SINGLE:
+                kept.append(header)
+        return [*kept, *grant, *self._exposed, (b"vary", listing(vary, b"Origin"))]
 
     def without_grant(self, headers: Headers) -> list[Header]:
         """Return *headers*, those of a response, for no origin or one that is refused."""
