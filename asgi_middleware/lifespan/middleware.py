@@ -97,7 +97,7 @@ class LifespanMiddleware:
                 return await self.app(scope, receive, send)
             self._start_unasked(loop)
         cycle = self._cycles[loop]
-        if cycle is not None:
+        if cycle is not None and not cycle.settled.is_set():
             await cycle.settled.wait()
         if cycle is None or not cycle.serving:
             return await refuse(scope, receive, send, cycle.retry_after if cycle else 1)
@@ -176,7 +176,8 @@ def _problems(
     lifespan: object, timeouts: Mapping[str, object], when_missing: object, drain: object
 ) -> Iterator[str]:
     if not isinstance(lifespan, list | tuple):
-        yield f"lifespan: {lifespan!r} is no list; write [{name_of(lifespan)}]"
+        way_out = f"[{name_of(lifespan)}]" if callable(lifespan) else "a list of functions"
+        yield f"lifespan: {lifespan!r} is no list; write {way_out}"
     else:
         for factory in cast("Sequence[object]", lifespan):
             if not callable(factory):

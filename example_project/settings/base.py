@@ -95,7 +95,8 @@ LOGGING = {
     #
     # Naming these takes from them the handlers that Django and uvicorn gave them, so that
     # each line is printed once, and with the ID. It also undoes uvicorn's --no-access-log:
-    # give "uvicorn.access" a level here instead.
+    # give "uvicorn.access" a level here instead. And it undoes Django's mail to ADMINS: who
+    # has ADMINS defines the handler mail_admins above, and lists it here for "django".
     "loggers": {
         name: {"handlers": [], "propagate": True}
         for name in ("django", "django.server", "uvicorn", "uvicorn.access", "uvicorn.error")

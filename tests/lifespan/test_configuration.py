@@ -23,6 +23,11 @@ from tests.apps import hello
             id="lifespan, one",
         ),
         pytest.param(
+            {"lifespan": 3},
+            "lifespan: 3 is no list; write a list of functions",
+            id="lifespan, a number",
+        ),
+        pytest.param(
             {"startup_timeout": None},
             "startup_timeout: None leaves no time; write a number of seconds above 0",
             id="startup_timeout, none",

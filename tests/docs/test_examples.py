@@ -1,0 +1,258 @@
+"""Every Python example of README.md and docs/, as it stands there.
+
+The examples of a page run in order, as one module in a process of its own, with the example
+project for ``mysite``. Then what they have only defined is used.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.docs.test_recipes_request_id import ROOT, ran
+
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+EXAMPLE = re.compile(
+    r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n)?```python\n(?P<code>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
+
+# The pages' project: its settings, a consumer, and asgi.py, which the page itself is.
+PROJECT = """
+import asyncio, os, sys
+from types import ModuleType, SimpleNamespace
+import django
+from django.core.management import call_command
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings.development"
+django.setup()
+call_command("migrate", verbosity=0)
+from example_project.showcase.consumers import EchoConsumer
+
+__package__ = "mysite"
+for name, module in {
+    "mysite": ModuleType("mysite"),
+    "mysite.asgi": sys.modules["__main__"],
+    "mysite.consumers": SimpleNamespace(ChatConsumer=EchoConsumer),
+}.items():
+    sys.modules[name] = module
+"""
+
+# What else a page takes for granted.
+BEFORE = {
+    # It shows the asgi.py of another project as well.
+    "README.md": """
+__package__ = "example_project"
+""",
+    "docs/deployment.md": """
+from contextlib import asynccontextmanager
+from functools import partial
+from django.core.asgi import get_asgi_application
+from asgi_middleware import *
+
+@asynccontextmanager
+async def publisher(state):
+    yield {"publisher": "open"}
+""",
+    "docs/timing.md": """
+sent = []
+statsd = SimpleNamespace(timing=lambda *arguments, tags: sent.append((*arguments, tags)))
+sys.modules["datadog"] = SimpleNamespace(statsd=statsd)
+""",
+}
+
+# What to do with what a page has defined.
+AFTER = {
+    "README.md": """
+asyncio.run(test_the_page_has_an_id())
+""",
+    "docs/cors.md": """
+from asgi_middleware.testing import HandshakeRefused, websocket
+
+application = WebSocketOriginMiddleware(
+    URLRouter(websocket_urlpatterns), allowed_hosts=settings.ALLOWED_HOSTS
+)
+
+async def connect(path):
+    headers = {"host": "localhost", "origin": "http://localhost"}
+    scope = {"state": {"timing": SimpleNamespace()}, "user": SimpleNamespace(get_username=str)}
+    async with websocket(application, path, headers=headers, scope=scope):
+        pass
+
+asyncio.run(connect("/ws/chat/"))
+try:
+    asyncio.run(connect("/ws/nowhere/"))
+except HandshakeRefused:
+    pass
+else:
+    raise AssertionError("an unknown path was let in")
+""",
+    "docs/health.md": """
+from asgi_middleware.testing import lifespan, request
+
+async def probe():
+    async with lifespan(application) as running:
+        return await request(running, target="/readyz")
+
+assert asyncio.run(probe()).json() == {"status": "ready", "checks": {"database": "ok"}}
+""",
+    "docs/lifespan.md": """
+async def spawned():
+    done = asyncio.Event()
+    global send_receipt
+    async def send_receipt(number):
+        assert number == 7
+        done.set()
+
+    async def view(scope, receive, send):
+        await asyncio.to_thread(order, SimpleNamespace(scope=scope))
+        await done.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    os.chdir(os.environ["FOLDER"])
+    application = LifespanMiddleware(view, lifespan=[client, journal])
+    async with lifespan(application) as running:
+        assert set(running.state) == {"tasks", "client", "journal"}
+        assert (await request(running)).status == 200
+
+async def inside():
+    application = LifespanMiddleware(
+        ProtocolTypeRouter({"http": http, "lifespan": api}), lifespan=[client]
+    )
+    async with lifespan(application) as running:
+        assert set(running.state) == {"tasks", "client", "hits"}
+
+async def over_a_socket():
+    heard = []
+    async def listening(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        heard.append((await receive())["text"])
+        await receive()
+    await connected(listening)
+    assert heard == ["hello"]
+
+application = LifespanMiddleware(get_asgi_application(), lifespan=[client])
+asyncio.run(test_the_client_is_open_until_the_end())
+asyncio.run(spawned())
+asyncio.run(inside())
+asyncio.run(over_a_socket())
+""",
+    "docs/request-id.md": """
+from asgi_middleware import get_request_id
+
+seen = []
+run(SimpleNamespace(headers={"request_id": "abc"}, function=lambda: seen.append(get_request_id())))
+with request_id_context("def"):
+    asyncio.run(with_the_id(lambda: seen.append(get_request_id())))
+for thread in set(threading.enumerate()) - {threading.main_thread()}:
+    thread.join()
+assert seen == ["abc", "def", "def"]
+
+with request_id_context("ghi"):
+    async def get(url, headers):
+        return headers
+    assert asyncio.run(items(SimpleNamespace(get=get))) == {"x-request-id": "ghi"}
+""",
+    "docs/timing.md": """
+import io, logging.config
+from asgi_middleware import RequestIDFilter
+from asgi_middleware.testing import request
+
+async def auser():
+    return SimpleNamespace(is_staff=True)
+
+async def app(scope, receive, send):
+    response = await staff_sees_timings(invoice)(SimpleNamespace(auser=auser))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": response.content})
+
+log = io.StringIO()
+handler = logging.StreamHandler(log)
+handler.addFilter(RequestIDFilter())
+handler.setFormatter(JSONFormatter())
+logging.getLogger("asgi_middleware.access").addHandler(handler)
+
+timed = compose(
+    RequestIDMiddleware,
+    partial(
+        TimingMiddleware,
+        observers=[AccessLog(), PrometheusMetrics(), watch, to_statsd],
+        server_timing=attrgetter("expose"),
+    ),
+)(app)
+response = asyncio.run(request(timed, headers={"x-request-id": "abc"}))
+
+assert response.text == "stockrender", response.text
+assert b"stock" in response.get(b"server-timing")
+line = json.loads(log.getvalue())
+assert (line["request_id"], line["status"], line["outcome"]) == ("abc", 200, "ok")
+assert sent[0][-1] == ["http_status:200", "http_method:GET", "route:unmatched"]
+for view in (metrics, metrics_of_all_processes):
+    assert b"http_server_request_duration_seconds_count" in view(None).content
+
+sys.modules["mysite"].logs = SimpleNamespace(JSONFormatter=JSONFormatter)
+logging.config.dictConfig(LOGGING)
+""",
+}
+
+
+def as_module(page: str, *, everything: bool) -> str:
+    """Return the examples of *page*, all or those that run, on the lines where they stand."""
+    text, lines = PAGES[page], list[str]()
+    for example in EXAMPLE.finditer(text):
+        if everything or example["reason"] is None:
+            above = text.count("\n", 0, example.start("code"))
+            lines += [""] * (above - len(lines))
+            lines += example["code"].splitlines()
+    return "\n".join(lines)
+
+
+def test_what_is_not_run() -> None:
+    not_run = [
+        f"{page}: {example['reason']}"
+        for page, text in PAGES.items()
+        for example in EXAMPLE.finditer(text)
+        if example["reason"]
+    ]
+
+    assert not_run == ["docs/request-id.md: test_recipes_request_id.py runs it"] * 2
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_example_is_seen(page: str) -> None:
+    assert len(EXAMPLE.findall(PAGES[page])) == PAGES[page].count("```python")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_compile(page: str) -> None:
+    compile(as_module(page, everything=True), page, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_run(page: str, tmp_path: Path) -> None:
+    module = as_module(page, everything=False)
+    if "asgi_middleware.lifespan.daphne" in module:
+        pytest.importorskip("daphne", reason="needs daphne")
+    code = f"""
+{PROJECT}
+{BEFORE.get(page, "")}
+exec(compile({module!r}, {page!r}, "exec"))
+{AFTER.get(page, "")}
+"""
+    failure = None
+    try:
+        ran(
+            code,
+            SQLITE_PATH=str(tmp_path / "db.sqlite3"),
+            PROMETHEUS_MULTIPROC_DIR=str(tmp_path),
+            FOLDER=str(tmp_path),
+        )
+    except subprocess.CalledProcessError as error:
+        failure = error.output
+    assert failure is None, failure
