@@ -17,6 +17,7 @@ from .request_id import (
     request_id_context,
     uuid7_hex,
 )
+from .thread_pool import ThreadPool, ThreadPoolMiddleware
 from .timing import (
     AccessLog,
     OpenTelemetryMetrics,
@@ -47,6 +48,8 @@ __all__ = [
     "RequestIDMiddleware",
     "RequestTiming",
     "TaskSupervisor",
+    "ThreadPool",
+    "ThreadPoolMiddleware",
     "TimingMiddleware",
     "TraceContext",
     "TraceContextMiddleware",

@@ -19,6 +19,7 @@ from asgi_middleware import (
     HealthMiddleware,
     LifespanMiddleware,
     RequestIDMiddleware,
+    ThreadPoolMiddleware,
     TimingMiddleware,
     TraceContextMiddleware,
     WebSocketOriginMiddleware,
@@ -79,6 +80,7 @@ EACH = [
     Row("websocket-origin", guard, {"websocket": set()}),
     Row("drain", partial(LifespanMiddleware, when_missing="warn", drain=Drain()), {"http": set(), "websocket": set(), "lifespan": {"tasks"}}),
     Row("lifespan", partial(LifespanMiddleware, lifespan=[opened], when_missing="warn"), {"http": set(), "websocket": set(), "lifespan": {"opened", "tasks"}}),
+    Row("thread-pool", ThreadPoolMiddleware, {"http": set(), "websocket": set()}),
 ]
 # fmt: on
 

@@ -1,0 +1,48 @@
+"""Sync functions whose thread can be told, and that return when they are let go."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from threading import Thread
+
+from asgiref.sync import sync_to_async
+
+from asgi_middleware.types import ASGIApp, Receive, Scope, Send
+from tests.apps import echo, hello
+
+# Generous: it is waited for in full only where a test fails.
+PATIENCE = 30.0
+
+current_thread = sync_to_async(threading.current_thread)
+
+
+class Blocking:
+    """A sync function that says when it has begun, and returns its thread when let go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.let_go = threading.Event()
+
+    def __call__(self) -> Thread:
+        self.begun.set()
+        assert self.let_go.wait(PATIENCE)
+        return threading.current_thread()
+
+    async def begins(self) -> None:
+        await until(self.begun.is_set)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 -- threads have a part in it
+            await asyncio.sleep(0.001)
+
+
+def visiting(visit: Callable[[], Awaitable[object]]) -> ASGIApp:
+    """Return an app that awaits *visit*, then answers: a page, or an echo."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await visit()
+        await (echo if scope["type"] == "websocket" else hello)(scope, receive, send)
+
+    return app

@@ -1,0 +1,354 @@
+"""How many threads there are, when they start, and when they end."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from asgi_middleware import (
+    ConfigurationError,
+    LifespanMiddleware,
+    ThreadPool,
+    ThreadPoolMiddleware,
+    compose,
+    thread_pool,
+)
+from asgi_middleware.testing import lifespan, request
+from tests.apps import hello
+
+from .calls import PATIENCE, Blocking, current_thread, until, visiting
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        pytest.param({"size": 0}, "size: 0 keeps no thread; write 1 or more", id="no thread"),
+        pytest.param({"size": 2.5}, "size: 2.5 keeps no thread; write 1 or more", id="a half"),
+        pytest.param(
+            {"max_overflow": -1},
+            "max_overflow: -1; write 0 or more, or None",
+            id="overflow below none",
+        ),
+        pytest.param({"timeout": 0}, "timeout: 0; write a number of seconds above 0", id="no time"),
+        pytest.param(
+            {"timeout": None}, "timeout: None; write a number of seconds above 0", id="no timeout"
+        ),
+    ],
+)
+def test_refuses_numbers_that_cannot_work(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        ThreadPool(**options)
+
+    assert refused.value.problems == (problem,)
+
+
+def test_names_all_problems_at_once() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        ThreadPool(0, max_overflow=-1, timeout=0)
+
+    assert len(refused.value.problems) == 3
+
+
+def test_the_middleware_refuses_what_is_no_pool() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        ThreadPoolMiddleware(hello, pool=8)  # type: ignore[arg-type]
+
+    assert refused.value.problems == ("pool: 8 is no pool; write ThreadPool() or None",)
+
+
+async def test_a_thread_starts_when_one_is_needed_and_is_used_again() -> None:
+    threads: list[threading.Thread] = []
+
+    async def visit() -> None:
+        threads.append(await current_thread())
+
+    async with ThreadPool() as pool:
+        app = ThreadPoolMiddleware(visiting(visit), pool=pool)
+        assert pool.statistics() == (0, 0, 0, 0)
+        for _ in range(100):
+            await request(app)
+
+        assert len(set(threads)) == 1
+        assert pool.statistics() == (0, 1, 0, 0)
+
+
+async def test_overflow_threads_end_and_the_others_stay() -> None:
+    calls = [Blocking() for _ in range(5)]
+
+    async with ThreadPool(size=2) as pool:
+        requests = [
+            asyncio.create_task(request(ThreadPoolMiddleware(_making(call), pool=pool)))
+            for call in calls
+        ]
+        for call in calls:
+            await call.begins()
+        assert pool.statistics()._asdict() == {
+            "leased": 5,
+            "idle": 0,
+            "overflow": 3,
+            "waiting": 0,
+        }
+        for call in calls:
+            call.let_go.set()
+        await asyncio.gather(*requests)
+
+        await until(lambda: pool.statistics() == (0, 2, 0, 0))
+        await until(lambda: len(_alive("thread pool")) == 2)
+
+
+async def test_an_overflow_thread_may_be_needed_again_before_it_ends() -> None:
+    first, second, third = Blocking(), Blocking(), Blocking()
+
+    async with ThreadPool(size=1) as pool:
+        requests = [_start(pool, first), _start(pool, second)]
+        await first.begins()
+        await second.begins()
+        second.let_go.set()
+        await requests[1]
+        requests.append(_start(pool, third))
+        await third.begins()
+
+        assert pool.statistics() == (2, 0, 1, 0)
+        first.let_go.set()
+        third.let_go.set()
+        await asyncio.gather(*requests)
+
+
+async def test_an_overflow_thread_does_not_end_while_it_is_lent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(thread_pool, "_LINGER", 0.001)
+    call = Blocking()
+    idle = 0
+
+    async with ThreadPool(size=1) as pool:
+        retire = pool.retire
+
+        def counting(worker: Any) -> bool:
+            nonlocal idle
+            idle += 1
+            return retire(worker)
+
+        async def visit() -> None:
+            first = await current_thread()
+            # It has nothing to do for longer than an idle one stays.
+            await until(lambda: idle > 2)
+            assert await current_thread() is first
+
+        monkeypatch.setattr(pool, "retire", counting)
+        lasting = _start(pool, call)
+        await call.begins()
+        await request(ThreadPoolMiddleware(visiting(visit), pool=pool))
+        call.let_go.set()
+        await lasting
+
+
+async def test_at_the_end_of_its_context_all_threads_have_ended() -> None:
+    threads: list[threading.Thread] = []
+
+    async def visit() -> None:
+        threads.append(await current_thread())
+
+    async with ThreadPool() as pool:
+        await request(ThreadPoolMiddleware(visiting(visit), pool=pool))
+        assert threads[0].is_alive()
+
+    assert not threads[0].is_alive()
+    assert pool.statistics() == (0, 0, 0, 0)
+
+
+async def test_the_end_waits_for_a_call_that_runs() -> None:
+    call = Blocking()
+    pool = ThreadPool()
+
+    running = _start(pool, call)
+    await call.begins()
+    assert len(_alive("thread pool")) == 1
+    closing = asyncio.create_task(_used(pool))
+    await until(lambda: len(_alive("thread pool shutdown")) == 1)
+    assert not closing.done()
+    call.let_go.set()
+    await closing
+
+    assert (await running).status == 200
+    assert _alive("thread pool") == []
+
+
+async def _used(pool: ThreadPool) -> None:
+    async with pool:
+        pass
+
+
+async def test_a_closed_pool_still_serves_and_keeps_no_thread() -> None:
+    threads: list[threading.Thread] = []
+
+    async def visit() -> None:
+        threads.append(await current_thread())
+
+    async with ThreadPool() as pool:
+        pass
+    response = await request(ThreadPoolMiddleware(visiting(visit), pool=pool))
+
+    assert response.status == 200
+    assert pool.statistics() == (0, 0, 0, 0)
+    await until(lambda: not threads[0].is_alive())
+
+
+async def test_a_lifespan_opens_and_closes_it_as_often_as_it_lives() -> None:
+    threads: list[threading.Thread] = []
+
+    async def visit() -> None:
+        threads.append(await current_thread())
+
+    pool = ThreadPool()
+    app = compose(
+        lambda app: LifespanMiddleware(app, lifespan=[pool]),
+        lambda app: ThreadPoolMiddleware(app, pool=pool),
+    )(_living(visit))
+
+    for _ in range(2):
+        async with lifespan(app) as running:
+            await request(running)
+            await request(running)
+            assert pool.statistics() == (0, 1, 0, 0)
+        assert pool.statistics() == (0, 0, 0, 0)
+    assert [thread.is_alive() for thread in threads] == [False] * 4
+    assert len(set(threads)) == 2
+
+
+def _living(visit: Any) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await (hello if scope["type"] == "lifespan" else visiting(visit))(scope, receive, send)
+
+    return app
+
+
+async def test_one_of_two_lifespans_that_ends_does_not_close_it() -> None:
+    async with ThreadPool() as pool:
+        async with pool:
+            await request(ThreadPoolMiddleware(visiting(current_thread), pool=pool))
+        assert pool.statistics() == (0, 1, 0, 0)
+
+
+def test_two_event_loops_share_it() -> None:
+    pool = ThreadPool(size=1, max_overflow=0)
+    first, second = Blocking(), Blocking()
+
+    async def serve(call: Blocking) -> threading.Thread:
+        threads: list[threading.Thread] = []
+
+        async def visit() -> None:
+            threads.append(await sync_to_async(call)())
+
+        await request(ThreadPoolMiddleware(visiting(visit), pool=pool), timeout=PATIENCE)
+        return threads[0]
+
+    async def both() -> list[threading.Thread]:
+        one = asyncio.create_task(asyncio.to_thread(asyncio.run, serve(first)))
+        await first.begins()
+        other = asyncio.create_task(asyncio.to_thread(asyncio.run, serve(second)))
+        await until(lambda: pool.statistics().waiting == 1)
+        # The thread goes from a request on one loop to one on the other.
+        first.let_go.set()
+        await second.begins()
+        second.let_go.set()
+        return [await one, await other]
+
+    one, other = asyncio.run(both())
+    pool.close()
+
+    assert one is other
+
+
+def test_a_call_that_outlives_its_loop_gives_its_thread_back() -> None:
+    pool = ThreadPool()
+    call = Blocking()
+
+    async def abandon() -> None:
+        _start(pool, call)
+        await call.begins()
+
+    asyncio.run(abandon())
+    assert pool.statistics() == (1, 0, 0, 0)
+    call.let_go.set()
+    asyncio.run(until(lambda: pool.statistics() == (0, 1, 0, 0)))
+    pool.close()
+
+
+FORKING = """
+import asyncio, os, threading
+from asgi_middleware import ThreadPool, ThreadPoolMiddleware
+from asgi_middleware.testing import request
+from tests.thread_pool.calls import current_thread, visiting
+
+pool = ThreadPool(size=1, max_overflow=0)
+app = ThreadPoolMiddleware(visiting(current_thread), pool=pool)
+
+def serve():
+    print(asyncio.run(request(app)).status, *pool.statistics(), flush=True)
+
+serve()
+pool.lock.acquire()  # as another thread may hold it at that moment
+child = os.fork()
+if child:
+    pool.lock.release()
+    _, status = os.waitpid(child, 0)
+    print("child", status, flush=True)
+serve()
+"""
+
+
+@pytest.mark.process
+def test_a_fork_has_threads_of_its_own() -> None:
+    assert _output(FORKING) == ["200 0 1 0 0", "200 0 1 0 0", "child 0", "200 0 1 0 0"]
+
+
+EXITING = """
+import asyncio, atexit
+from asgi_middleware import ThreadPoolMiddleware
+from asgi_middleware.testing import request
+from tests.thread_pool.calls import current_thread, visiting
+
+threads = []
+
+async def visit():
+    threads.append(await current_thread())
+
+asyncio.run(request(ThreadPoolMiddleware(visiting(visit))))
+print(threads[0].is_alive())
+"""
+
+
+@pytest.mark.process
+def test_a_pool_that_nobody_closes_ends_with_the_process() -> None:
+    # What is registered before the pool's module is called after it.
+    before = "import atexit\natexit.register(lambda: print(threads[0].is_alive()))\n"
+
+    assert _output(before + EXITING) == ["True", "False"]
+
+
+def _output(code: str) -> list[str]:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def _making(call: Blocking) -> Any:
+    async def visit() -> None:
+        await sync_to_async(call)()
+
+    return visiting(visit)
+
+
+def _start(pool: ThreadPool, call: Blocking) -> "asyncio.Task[Any]":
+    app = ThreadPoolMiddleware(_making(call), pool=pool)
+    return asyncio.create_task(request(app, timeout=PATIENCE))
+
+
+def _alive(name: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == name]
