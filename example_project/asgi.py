@@ -32,6 +32,8 @@ from asgi_middleware import (
     PrometheusMetrics,
     Readiness,
     RequestIDMiddleware,
+    ThreadPool,
+    ThreadPoolMiddleware,
     TimingMiddleware,
     WebSocketOriginMiddleware,
     compose,
@@ -52,9 +54,11 @@ time_database_queries()
 
 # What start-up and shutdown set, and /readyz tells.
 readiness = Readiness()
+# The threads for sync views, middleware, and the ORM.
+pool = ThreadPool(size=8)
 
 middleware = compose(
-    # Outermost: probes have no Host that Django would allow, and do not wait for start-up.
+    # Outermost: probes have no Host that Django would allow, and are neither logged nor counted.
     partial(HealthMiddleware, readiness=readiness, checks=checks),
     # Outside the rest, so that all that is logged or answered further in carries the ID.
     RequestIDMiddleware,
@@ -73,15 +77,17 @@ middleware = compose(
         allow_headers=["content-type", "x-csrftoken", "x-request-id"],
         expose_headers=["x-request-id"],
     ),
-    # Next to the app: what is opened here, at start-up, is there for views and consumers.
+    # What is opened here, at start-up, is there for views and consumers; the first is closed last.
     partial(
         LifespanMiddleware,
-        lifespan=[uptime, gauges, client, ticker],
+        lifespan=[pool, uptime, gauges, client, ticker],
         readiness=readiness,
         # Ends streams and WebSockets, which would keep the process from ending.
         drain=Drain(grace=settings.DRAIN_GRACE, hold=settings.DRAIN_HOLD),
         shutdown_timeout=settings.DRAIN_GRACE + 10,
     ),
+    # Next to Django, which would start a thread for each request; nothing further out needs one.
+    partial(ThreadPoolMiddleware, pool=pool),
 )
 
 

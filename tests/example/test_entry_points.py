@@ -20,6 +20,7 @@ def test_asgi_has_the_layers_in_their_order(application: ASGIApp) -> None:
         "TimingMiddleware",
         "CORSMiddleware",
         "LifespanMiddleware",
+        "ThreadPoolMiddleware",
         "ProtocolTypeRouter",
     ]
 
