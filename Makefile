@@ -9,7 +9,7 @@ UVICORN_FLAGS ?=
 .NOTPARALLEL:
 # A half-made environment would look finished next time.
 .DELETE_ON_ERROR:
-.PHONY: help run test test-all check bench screenshots clean port-is-free
+.PHONY: help run test test-all test-django check bench screenshots clean port-is-free
 
 venv := .venv
 python := $(venv)/bin/python
@@ -26,7 +26,7 @@ usable := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 $(shell test -x $(python) || rm -f $(venv)/.run-stamp $(venv)/.dev-stamp)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: port-is-free $(venv)/.run-stamp ## serve the example on http://127.0.0.1:8000 (PORT= for another port)
 	@$(python) manage.py migrate --verbosity 0
@@ -39,6 +39,9 @@ test: $(venv)/.dev-stamp ## run the tests; those that miss a service say so and 
 
 test-all: $(venv)/.dev-stamp ## run the tests; a missing service is a failure
 	@REQUIRE_SERVICES=1 $(python) -m pytest $(PYTEST_FLAGS)
+
+test-django: $(python) ## run Django's own tests without and with the thread pool, and compare
+	@$(python) -m tests.django_suite
 
 check: $(venv)/.dev-stamp ## formatting, lint, types
 	$(python) -m ruff format --check

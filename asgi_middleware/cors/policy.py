@@ -147,9 +147,9 @@ class CORSPolicy:
     def with_grant(self, grant: Grant, headers: Headers) -> list[Header]:
         """Return *headers*, those of a response, for an origin that may read it."""
         if self.is_static:
-            kept = [header for header in headers if header[0].lower() not in _SINGLE]
-            return [*kept, *grant, *self._exposed]
-        kept = []
+            others = [header for header in headers if header[0].lower() not in _SINGLE]
+            return [*others, *grant, *self._exposed]
+        kept: list[Header] = []
         vary = b""
         for header in headers:  # one pass: every response pays for it
             name = header[0].lower()

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
+from .postgresql import PostgreSQL, cluster
 from .server import ROOT, clean_environment
 
 
@@ -22,3 +24,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         timeout=120,
     )
     return changes
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    with cluster() as postgresql:
+        yield postgresql
