@@ -1,0 +1,127 @@
+"""The application that the end-to-end benchmark serves: Django, alone or in one of the arms.
+
+The environment chooses what it is made of: ``ARM``, ``MAX_OVERFLOW``, ``MIDDLEWARE``,
+``CONN_MAX_AGE``, ``PSYCOPG_POOL``, ``SQLITE_PATH``, ``DATABASE_URL``. Run as a module it
+makes the table.
+"""
+# ruff: noqa: E402 -- models can be made only once Django is set up.
+
+import os
+from functools import partial
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import django
+from django.conf import settings
+
+
+def database() -> dict[str, Any]:
+    url = os.environ.get("DATABASE_URL")
+    if not url:
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["SQLITE_PATH"]}
+    parts = urlsplit(url)
+    options = {"pool": True} if os.environ.get("PSYCOPG_POOL") else {}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.path.removeprefix("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(parts.hostname or ""),
+        "PORT": parts.port or "",
+        "OPTIONS": options,
+    }
+
+
+# As `django-admin startproject` writes them.
+STOCK_MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+settings.configure(
+    ALLOWED_HOSTS=["127.0.0.1"],
+    DATABASES={"default": {**database(), "CONN_MAX_AGE": int(os.environ.get("CONN_MAX_AGE", "0"))}},
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    INSTALLED_APPS=[
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "django.contrib.sessions",
+        "django.contrib.messages",
+        "benchmarks",
+    ],
+    MIDDLEWARE=STOCK_MIDDLEWARE if os.environ.get("MIDDLEWARE") == "stock" else [],
+    ROOT_URLCONF=__name__,
+    SECRET_KEY="benchmark",  # noqa: S106
+    USE_TZ=True,
+)
+django.setup()
+
+from django.core.asgi import get_asgi_application
+from django.db import connection, models
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+
+from asgi_middleware import (
+    CORSMiddleware,
+    LifespanMiddleware,
+    RequestIDMiddleware,
+    ThreadPool,
+    ThreadPoolMiddleware,
+    TimingMiddleware,
+    compose,
+)
+from asgi_middleware.types import Middleware
+
+
+class Note(models.Model):
+    text = models.CharField(max_length=100)
+
+    class Meta:
+        app_label = "benchmarks"
+
+
+def sync_view(_: HttpRequest) -> HttpResponse:
+    return HttpResponse(b"hello")
+
+
+async def async_view(_: HttpRequest) -> HttpResponse:
+    return HttpResponse(b"hello")
+
+
+def query_view(_: HttpRequest) -> HttpResponse:
+    return HttpResponse(Note.objects.get(pk=1).text)
+
+
+urlpatterns = [
+    path("sync", sync_view),
+    path("async", async_view),
+    path("query", query_view),
+]
+
+max_overflow = os.environ.get("MAX_OVERFLOW")
+pool = ThreadPool(max_overflow=int(max_overflow) if max_overflow else None)
+
+ARMS: dict[str, Middleware] = {
+    "plain": compose(),
+    "pool": partial(ThreadPoolMiddleware, pool=pool),
+    "stack": compose(
+        RequestIDMiddleware,
+        partial(TimingMiddleware, server_timing=True),
+        partial(CORSMiddleware, allow_origins=["https://app.example"]),
+        partial(LifespanMiddleware, lifespan=[pool]),
+        partial(ThreadPoolMiddleware, pool=pool),
+    ),
+}
+
+application = ARMS[os.environ.get("ARM", "plain")](get_asgi_application())
+
+if __name__ == "__main__":
+    with connection.schema_editor() as editor:
+        if "benchmarks_note" not in connection.introspection.table_names():
+            editor.create_model(Note)
+    Note.objects.update_or_create(pk=1, defaults={"text": "hello"})
