@@ -50,14 +50,14 @@ def _fulfil(result: "Future[T]", function: Callable[[], T]) -> None:
         try:
             value = function()
         finally:
-            _close_django_connections()
+            close_django_connections()
     except BaseException as error:  # noqa: BLE001 -- raised again where it is awaited
         result.set_exception(error)
     else:
         result.set_result(value)
 
 
-def _close_django_connections() -> None:
+def close_django_connections() -> None:
     """Close the connections that Django has opened in this thread, if there is a Django."""
     db, conf = sys.modules.get("django.db"), sys.modules.get("django.conf")
     if db is not None and conf is not None and conf.settings.configured:

@@ -43,10 +43,7 @@ from asgiref.sync import (
 )
 
 from ._send import send_text
-from ._threads import (
-    WorkerThread,
-    _close_django_connections,  # pyright: ignore[reportPrivateUsage]
-)
+from ._threads import WorkerThread, close_django_connections
 from .errors import ConfigurationError
 from .types import ASGIApp, Message, Receive, Scope, Send
 
@@ -421,7 +418,7 @@ class _Worker:
             while (call := self._next()) is not None:
                 call()
                 del call  # or it, and with it a request, would be kept until the next one
-            _close_django_connections()
+            close_django_connections()
         finally:
             self._pool.ended(self)
 
