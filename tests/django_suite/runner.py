@@ -1,0 +1,110 @@
+"""What runs within Django's ``runtests.py``, in an arm of the comparison.
+
+Variables of the environment:
+
+* ``LOOP``: ``own`` gives each async test an event loop of its own, as a server has one. Django
+  runs them below ``async_to_sync``, where sync calls go to the thread that waits, unless the
+  test calls the app in an empty context.
+* ``POOLED``: ``yes`` puts the middleware around Django's handlers.
+* ``OUTCOMES``: the file for how each test ended, and how often a thread was lent.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import MutableMapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import TestSuite, TextTestResult
+
+from asgiref.sync import AsyncToSync
+from django.core.handlers.asgi import ASGIHandler
+from django.test import testcases
+from django.test.client import AsyncClientHandler
+from django.test.runner import DiscoverRunner
+from django.test.utils import (  # type: ignore[attr-defined]
+    iter_test_cases,  # pyright: ignore[reportAttributeAccessIssue]
+)
+
+from asgi_middleware import ThreadPool, ThreadPoolMiddleware
+from asgi_middleware.types import Message, Receive, Scope, Send
+
+
+class CountingPool(ThreadPool):
+    lent = 0
+
+    def lend(self) -> Any:
+        worker = super().lend()
+        self.lent += worker is not None
+        return worker
+
+
+class Runner(DiscoverRunner):
+    def run_suite(self, suite: TestSuite, **options: Any) -> TextTestResult:
+        pool = CountingPool()
+        if os.environ["POOLED"] == "yes":
+            put_around_handlers(pool)
+        if os.environ["LOOP"] == "own":
+            testcases.async_to_sync = InLoopOfItsOwn  # type: ignore[attr-defined]
+            # What a test writes is then seen by other threads.
+            without = classmethod(lambda _: False)
+            testcases.TestCase._databases_support_transactions = without  # type: ignore[attr-defined]
+        # Before the run, which empties the suite.
+        outcomes = {test.id(): "passed" for test in iter_test_cases(suite)}
+
+        result: TextTestResult = super().run_suite(suite, **options)
+
+        pool.close()
+        skipped = [test for test, _ in (*result.skipped, *result.expectedFailures)]
+        failed = [test for test, _ in (*result.failures, *result.errors)]
+        for outcome, tests in [
+            ("skipped", skipped),
+            ("failed", [*failed, *result.unexpectedSuccesses]),
+        ]:
+            for test in tests:
+                # A subtest is of a test case.
+                outcomes[getattr(test, "test_case", test).id()] = outcome
+        report = {"lent": pool.lent, "outcomes": outcomes}
+        Path(os.environ["OUTCOMES"]).write_text(json.dumps(report))
+        return result
+
+
+class InLoopOfItsOwn(AsyncToSync[[], None]):
+    """Django's tests look whether their method is an ``AsyncToSync``."""
+
+    def __call__(self) -> None:
+        async def test() -> None:
+            await self.awaitable()
+
+        asyncio.run(test())
+
+
+def put_around_handlers(pool: ThreadPool) -> None:
+    """Have all ASGI handlers, and those of async test clients, run in the pool's threads."""
+    serve: Any = ASGIHandler.__call__
+    respond: Any = AsyncClientHandler.__call__
+
+    async def served(handler: ASGIHandler, scope: Scope, receive: Receive, send: Send) -> None:
+        await ThreadPoolMiddleware(partial(serve, handler), pool=pool)(scope, receive, send)
+
+    async def responded(handler: AsyncClientHandler, scope: MutableMapping[str, Any]) -> Any:
+        response: Any = None
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            nonlocal response
+            response = await respond(handler, scope)
+
+        await ThreadPoolMiddleware(app, pool=pool)(scope, nothing_comes, nothing_goes)
+        return response
+
+    ASGIHandler.__call__ = served  # type: ignore[method-assign,assignment]
+    AsyncClientHandler.__call__ = responded  # type: ignore[method-assign,assignment]
+
+
+async def nothing_comes() -> Message:
+    raise AssertionError("a test client's handler has the body in its scope")
+
+
+async def nothing_goes(message: Message) -> None:
+    raise AssertionError(f"a test client's handler returns its response, and has sent {message}")

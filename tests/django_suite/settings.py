@@ -1,0 +1,7 @@
+"""Settings with which Django's ``runtests.py`` tests Django: those of its own, and our runner."""
+
+DATABASES = {alias: {"ENGINE": "django.db.backends.sqlite3"} for alias in ("default", "other")}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+SECRET_KEY = "for tests"
+TEST_RUNNER = "tests.django_suite.runner.Runner"
+USE_TZ = False

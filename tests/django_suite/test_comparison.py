@@ -1,0 +1,37 @@
+"""What counts as a failure when Django's tests are compared."""
+
+import pytest
+
+from .__main__ import Report, worsened
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        pytest.param("passed", "passed", [], id="passes in both"),
+        pytest.param("failed", "failed", [], id="fails in both"),
+        pytest.param("failed", "passed", [], id="fails without only"),
+        pytest.param("passed", "failed", ["passed without the pool, failed with it"], id="fails"),
+        pytest.param("passed", "skipped", ["passed without the pool, skipped with it"], id="skips"),
+    ],
+)
+def test_a_test_that_ends_worse_with_the_pool_is_named(
+    before: str, after: str, said: list[str]
+) -> None:
+    plain, pooled = Report(0, {"asgi.test": before}), Report(1, {"asgi.test": after})
+
+    assert list(worsened(plain, pooled)) == [f"asgi.test {line}" for line in said]
+
+
+def test_a_test_that_is_not_run_with_the_pool_is_named() -> None:
+    plain = Report(0, {"asgi.test": "passed"})
+
+    assert list(worsened(plain, Report(1, {}))) == [
+        "asgi.test passed without the pool, not run with it"
+    ]
+
+
+def test_a_pool_that_lends_nothing_is_a_failure() -> None:
+    report = Report(0, {"asgi.test": "passed"})
+
+    assert list(worsened(report, report)) == ["no thread was lent, so nothing was tested"]
