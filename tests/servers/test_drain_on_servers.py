@@ -21,8 +21,7 @@ from websockets.sync.client import connect
 
 from asgi_middleware.lifespan.drain import _ONE_DECISION
 
-from .apps.lifespan.settings import HEADERS
-from .apps.lifespan.urls import BODY
+from .apps.lifespan.settings import BODY, HEADERS
 from .lifespan import NAMES, ONE_PROCESS, events, page_row, serving
 from .server import PATIENCE, Server
 

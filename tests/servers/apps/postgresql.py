@@ -82,7 +82,7 @@ def fail_in_database(_request: HttpRequest, token: str) -> HttpResponse:
 
 @transaction.non_atomic_requests
 def forget(_request: HttpRequest, token: str) -> HttpResponse:
-    """Begin a transaction, and end neither it nor the one that it leaves behind."""
+    """Begin a transaction, and do not end it."""
     transaction.atomic().__enter__()
     return visit(_request, token)
 

@@ -13,10 +13,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.urls import path
 
 from .log import say
+from .settings import BODY
 
 SECONDS = 2
-# More than fits into the buffers on the way.
-BODY = "whole " * 100_000
 
 
 def started(**_: object) -> None:
