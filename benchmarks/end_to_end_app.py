@@ -67,8 +67,13 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from asgi_middleware import (
+    AccessLog,
     CORSMiddleware,
+    Drain,
+    HealthMiddleware,
     LifespanMiddleware,
+    PrometheusMetrics,
+    Readiness,
     RequestIDMiddleware,
     ThreadPool,
     ThreadPoolMiddleware,
@@ -104,16 +109,21 @@ urlpatterns = [
 ]
 
 max_overflow = os.environ.get("MAX_OVERFLOW")
+readiness = Readiness()
 pool = ThreadPool(max_overflow=int(max_overflow) if max_overflow else None)
 
 ARMS: dict[str, Middleware] = {
     "plain": compose(),
     "pool": partial(ThreadPoolMiddleware, pool=pool),
+    # The example's: see example_project/asgi.py.
     "stack": compose(
+        partial(HealthMiddleware, readiness=readiness),
         RequestIDMiddleware,
-        partial(TimingMiddleware, server_timing=True),
+        partial(
+            TimingMiddleware, observers=[AccessLog(), PrometheusMetrics()], server_timing=True
+        ),
         partial(CORSMiddleware, allow_origins=["https://app.example"]),
-        partial(LifespanMiddleware, lifespan=[pool]),
+        partial(LifespanMiddleware, lifespan=[pool], readiness=readiness, drain=Drain()),
         partial(ThreadPoolMiddleware, pool=pool),
     ),
 }
