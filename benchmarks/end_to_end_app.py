@@ -119,9 +119,7 @@ ARMS: dict[str, Middleware] = {
     "stack": compose(
         partial(HealthMiddleware, readiness=readiness),
         RequestIDMiddleware,
-        partial(
-            TimingMiddleware, observers=[AccessLog(), PrometheusMetrics()], server_timing=True
-        ),
+        partial(TimingMiddleware, observers=[AccessLog(), PrometheusMetrics()], server_timing=True),
         partial(CORSMiddleware, allow_origins=["https://app.example"]),
         partial(LifespanMiddleware, lifespan=[pool], readiness=readiness, drain=Drain()),
         partial(ThreadPoolMiddleware, pool=pool),
