@@ -15,7 +15,7 @@ yield in ``request.scope["state"]``, and in ``state["tasks"]`` a
 With ``drain=Drain()`` the process also ends when streams and WebSockets are open: at
 SIGTERM they are given some seconds, and then told that their client has gone.
 
-Belongs next to the app, inside everything that only looks at requests: lifespan messages
+Belongs near the app, inside everything that only looks at requests: lifespan messages
 pass through, and what is refused here while the process starts or ends is logged and
 gets its headers there.
 """
