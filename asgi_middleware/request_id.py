@@ -185,8 +185,12 @@ class RequestIDMiddleware:
         self.app = app
         self._header = header_name.lower().encode()
         self._outgoing_header = header_name.lower()
-        self._names = (self._header, *(name.lower().encode() for name in fallback_headers))
-        self._generator = generator
+        self._fallback = [name.lower().encode() for name in fallback_headers]
+        self._generated = (
+            generator
+            if generator is generate_request_id  # which never fails
+            else partial(self._made, "generator", generator)
+        )
         self._accepts = _acceptance(validator)
         self._transformer = transformer
         self._trusts = trust(trusted)
@@ -198,28 +202,30 @@ class RequestIDMiddleware:
             return await self.app(scope, receive, send)
 
         headers: list[Header] = list(scope.get("headers", ()))
-        names = self._names
+        own = self._header
         # Servers send names in lower case, as ASGI asks of them.
-        sent = [header for header in headers if header[0] in names]
+        sent = [value for name, value in headers if name == own]
 
         # Whatever is there is not ours: a server may start a kept-alive connection's next
         # request in the context of the one before.
         outer = _current.get()
         if outer is not None:
             _current.set(None)
-        request_id = self._chosen(scope, sent)
+        request_id = self._incoming(scope, headers, sent) if sent or self._fallback else None
+        if request_id is None:
+            request_id = self._generated()
+        if self._transformer is not None:
+            request_id = self._made("transformer", partial(self._transformer, request_id))
         _current.set((request_id, self._outgoing_header))
-        if sent and logger.isEnabledFor(logging.DEBUG):
-            self._tell_of_refusal(scope, sent)
 
-        ours = (self._header, request_id.encode())
-        if self._update_request_header:
-            if not sent:
-                headers.append(ours)
-            elif sent != [ours]:
-                headers = replaced(headers, *ours)
+        value = request_id.encode()
+        if sent != [value]:
+            if logger.isEnabledFor(logging.DEBUG):
+                self._tell_of_refusal(scope, headers)
+            if self._update_request_header:
+                headers = replaced(headers, own, value) if sent else [*headers, (own, value)]
         if self._response_header:
-            send = _echoing(send, ours, scope["type"])
+            send = _echoing(send, (own, value), scope["type"])
         state = {**scope.get("state", {}), "request_id": request_id}
         await self.app({**scope, "headers": headers, "state": state}, receive, send)
 
@@ -228,23 +234,25 @@ class RequestIDMiddleware:
         if outer is not None:
             _current.set(outer)
 
-    def _chosen(self, scope: Scope, sent: list[Header]) -> str:
-        request_id = self._accepted(scope, sent) if sent else None
-        if request_id is None:
-            request_id = self._made("generator", self._generator)
-        if self._transformer is not None:
-            request_id = self._made("transformer", partial(self._transformer, request_id))
-        return request_id
-
-    def _accepted(self, scope: Scope, sent: list[Header]) -> str | None:
-        """Return the first valid ID that the caller sent, in the order of the names."""
+    def _incoming(self, scope: Scope, headers: list[Header], sent: list[bytes]) -> str | None:
+        """Return the first valid ID that a trusted caller sent, in the order of the names."""
         if not self._trusts(scope):
             return None
-        for name in self._names:
-            value = _value(sent, name)
-            if value and self._accepts(value):
-                return value
-        return None
+        request_id = self._accepted(sent)
+        for name in self._fallback:
+            if request_id is not None:
+                break
+            request_id = self._accepted([value for key, value in headers if key == name])
+        return request_id
+
+    def _accepted(self, sent: list[bytes]) -> str | None:
+        """Return the value of a header, if it is valid and there are no two different ones."""
+        # Blanks around a value are not part of it (RFC 9110, section 5.5), but httptools
+        # leaves them there.
+        if len(sent) != 1 and len({value.strip(OWS) for value in sent}) != 1:
+            return None
+        value = sent[0].strip(OWS).decode("latin-1")
+        return value if self._accepts(value) else None
 
     def _made(self, what: str, function: Callable[[], str]) -> str:
         """Return the ID that *function* makes, or a generated one where it makes none."""
@@ -271,20 +279,21 @@ class RequestIDMiddleware:
             )
         return request_id
 
-    def _tell_of_refusal(self, scope: Scope, sent: list[Header]) -> None:
+    def _tell_of_refusal(self, scope: Scope, headers: list[Header]) -> None:
         """Log which names brought nothing of use; without the value, which is a stranger's."""
-        if not self._trusts(scope):
-            logger.debug("the peer is not trusted with a request ID")
-            return
         refused: list[str] = []
-        for name in self._names:
-            value = _value(sent, name)
-            if value and self._accepts(value):
+        for name in (self._header, *self._fallback):
+            sent = [value for key, value in headers if key == name]
+            if sent and self._accepted(sent):
                 break
-            if value is not None:
+            if sent:
                 refused.append(name.decode())
-        if refused:
+        if not refused:
+            return
+        if self._trusts(scope):
             logger.debug("refused the ID in %s", ", ".join(refused))
+        else:
+            logger.debug("the peer is not trusted with a request ID")
 
 
 class RequestIDFilter(logging.Filter):
@@ -380,22 +389,12 @@ def _echoing(send: Send, ours: Header, protocol: str) -> Send:
     return echoing if protocol == "http" else markcoroutinefunction(echoing)
 
 
-def _value(sent: list[Header], name: bytes) -> str | None:
-    """Return the value of *name*, None without one; two different ones are of no use."""
-    # Blanks around a value are not part of it (RFC 9110, section 5.5), but httptools
-    # leaves them there.
-    values = {value.strip(OWS) for key, value in sent if key == name}
-    if not values:
-        return None
-    return values.pop().decode("latin-1") if len(values) == 1 else ""
-
-
 def _acceptance(validator: Callable[[str], bool] | None) -> Callable[[str], object]:
     """Return the check of what was sent: the floor, and then the validator."""
     if validator is None:
         return _FLOOR.fullmatch
     if validator is is_valid_request_id:
-        return validator  # which is above the floor
+        return _USUAL.fullmatch  # which is above the floor
 
     def accepts(request_id: str) -> bool:
         if not _FLOOR.fullmatch(request_id):
