@@ -68,23 +68,15 @@ async def serve_http(
 ) -> None:
     """Call *app* so that the drain can end the request, and complete the response."""
     response = _Response(send)
-    gone: Message | None = None
     drained = False
 
-    async def receive_until_gone() -> Message:
-        # The server is never asked again once the client has gone.
-        nonlocal gone, drained
-        if gone is None:
-            message = await draining.message(receive)
-            if message is None:
-                drained = True
-                message = {"type": "http.disconnect"}
-            if message["type"] != "http.disconnect":
-                return message
-            gone = message
-        return gone
+    async def end() -> Message:
+        nonlocal drained
+        drained = True
+        return {"type": "http.disconnect"}
 
-    await app(scope, receive_until_gone, response.send)
+    with draining.listening(receive, end) as listening:
+        await app(scope, listening.receive, response.send)
     if drained and not response.complete:
         await _bounded(response.end())
 
@@ -93,22 +85,15 @@ async def serve_websocket(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, draining: Draining
 ) -> None:
     """Call *app* so that the drain can close the WebSocket."""
-    gone: Message | None = None
     drained = ended = False
 
-    async def receive_until_gone() -> Message:
-        nonlocal gone, drained
-        if gone is None:
-            message = await draining.message(receive)
-            if message is None:
-                drained = True
-                if not ended:
-                    await _bounded(_close(send))
-                message = {"type": "websocket.disconnect", "code": _RESTART, "reason": ""}
-            if message["type"] != "websocket.disconnect":
-                return message
-            gone = message
-        return gone
+    async def end() -> Message:
+        nonlocal drained
+        if not (drained or ended):
+            drained = True
+            await _bounded(_close(send))
+        drained = True
+        return {"type": "websocket.disconnect", "code": _RESTART, "reason": ""}
 
     def send_until_drained(message: Message) -> Awaitable[None]:
         nonlocal ended
@@ -117,8 +102,9 @@ async def serve_websocket(
         ended = ended or message["type"] in ("websocket.close", "websocket.http.response.start")
         return send(message)
 
-    # A sync consumer of Channels gives it to async_to_sync, which warns of what looks sync.
-    await app(scope, receive_until_gone, markcoroutinefunction(send_until_drained))
+    with draining.listening(receive, end) as listening:
+        # A sync consumer of Channels gives it to async_to_sync, which warns of what looks sync.
+        await app(scope, listening.receive, markcoroutinefunction(send_until_drained))
 
 
 # The messages that can be the last of a body, each with the field that says that it is not.

@@ -9,11 +9,13 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from .._receive import Listening
 from ..errors import ConfigurationError
 from ..health import Readiness
 from ..types import Message, Receive
@@ -64,7 +66,7 @@ class Draining:
         self._signalled_at: float | None = None
         self._in_grace = False
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting: set[asyncio.Timeout] = set()
+        self._connections: set[Listening] = set()
 
     def listen(self) -> None:
         """Put our handler before that of each signal, where that can be done: the main thread.
@@ -96,21 +98,18 @@ class Draining:
             self._in_grace = True
             self._later(self._drain.grace, self._end)
 
-    async def message(self, receive: Receive) -> Message | None:
-        """Return what comes from the server, None if the drain is over before."""
-        if self.over:
-            return None
-        waiting = asyncio.timeout(None)  # cheaper than a task for each message
+    @contextmanager
+    def listening(
+        self, receive: Receive, instead: Callable[[], Awaitable[Message]]
+    ) -> Generator[Listening]:
+        """Yield what listens to the server, and to the end of the drain."""
+        listening = Listening(receive, instead)
+        listening.ended = self.over
+        self._connections.add(listening)
         try:
-            async with waiting:
-                self._waiting.add(waiting)
-                return await receive()
-        except TimeoutError:
-            if not waiting.expired():
-                raise
-            return None
+            yield listening
         finally:
-            self._waiting.discard(waiting)
+            self._connections.discard(listening)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # Runs in the main thread between any two instructions: it does as little as can be.
@@ -139,8 +138,8 @@ class Draining:
 
     def _end(self) -> None:
         self.over = True
-        for waiting in self._waiting:
-            waiting.reschedule(self._loop.time())
+        for listening in self._connections:
+            listening.end()
 
     def _later(self, delay: float, call: Callable[..., object], *arguments: object) -> None:
         if self._timer is not None:

@@ -15,6 +15,8 @@ from channels.consumer import AsyncConsumer, SyncConsumer  # type: ignore[import
 from channels.db import database_sync_to_async  # type: ignore[import-untyped]
 from channels.exceptions import StopConsumer  # type: ignore[import-untyped]
 from django.core.asgi import get_asgi_application
+from django.core.cache import caches, close_caches
+from django.core.handlers.base import reset_urlconf
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connection, connections, reset_queries, transaction
 from django.dispatch import Signal
@@ -25,7 +27,7 @@ from django.urls import path
 from asgi_middleware import ThreadPool, ThreadPoolMiddleware
 from asgi_middleware.testing import recording, request, stream, websocket
 from asgi_middleware.testing.recording import Recording
-from asgi_middleware.types import ASGIApp
+from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.thread_pool.calls import PATIENCE, Blocking, until
 
 # --- pages; a test hands them what they use in the scope ---
@@ -61,6 +63,10 @@ async def gathering_view(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+async def response_view(request: HttpRequest) -> HttpResponse:
+    return cast("HttpResponse", given_by(request)(request))
+
+
 async def stream_view(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(given_by(request)())
 
@@ -70,6 +76,7 @@ urlpatterns = [
     path("async/", async_view),
     path("calling/", calling_view),
     path("gathering/", gathering_view),
+    path("response/", response_view),
     path("stream/", stream_view),
 ]
 
@@ -306,11 +313,101 @@ class Sessions:
         return cast("HttpResponse", await self.get_response(request))
 
 
-def test_django_alone_listens_to_the_start_of_a_request() -> None:
-    # So that the pool may leave that call out, and do the same to a thread that it lends.
-    receivers, _ = request_started._live_receivers(sender=None)
+def test_django_alone_listens_to_the_start_and_the_end_of_a_request() -> None:
+    # So that the pool may leave those calls out, and do the same to a thread that it lends.
+    started, _ = request_started._live_receivers(sender=None)
+    finished, _ = request_finished._live_receivers(sender=None)
 
-    assert set(receivers) == {reset_queries, close_old_connections}
+    assert set(started) == {reset_queries, close_old_connections}
+    assert set(finished) == {close_old_connections, close_caches, reset_urlconf}
+
+
+async def test_an_async_view_that_calls_nothing_needs_no_thread(django: Django) -> None:
+    response = HttpResponse("done")
+    requests: list[Any] = []
+
+    def given(request: HttpRequest) -> HttpResponse:
+        requests.append(request)
+        return response
+
+    async with pooled(django()) as (app, pool):
+        answer = await get(app, "/response/", given)
+
+        assert pool.statistics() == (0, 0, 0, 0)
+    assert answer.body == b"done"
+    assert response.closed
+    assert requests[0]._stream.closed
+
+
+def closing(response: Any) -> HttpResponse:
+    response._resource_closers.append(lambda: None)
+    return cast("HttpResponse", response)
+
+
+class OwnClose(HttpResponse):
+    def close(self) -> None:
+        super().close()
+
+
+def with_an_upload(request: HttpRequest) -> HttpResponse:
+    assert request.FILES["file"]
+    return HttpResponse()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(lambda _: closing(HttpResponse()), id="of a response that has to close more"),
+        pytest.param(lambda _: OwnClose(), id="of a response that closes in its own way"),
+        pytest.param(with_an_upload, id="with an upload to close"),
+    ],
+)
+async def test_the_end_of_a_request_has_a_thread(given: Any, django: Django) -> None:
+    upload = (
+        b'--limit\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\ntext'
+        b"\r\n--limit--\r\n"
+    )
+    headers = {"content-type": "multipart/form-data; boundary=limit"}
+
+    async with pooled(django()) as (app, pool):
+        answer = await get(app, "/response/", given, method="POST", headers=headers, body=upload)
+
+        assert pool.statistics().idle == 1
+    assert answer.status == 200
+
+
+async def test_a_cache_in_use_is_closed_in_a_thread(django: Django) -> None:
+    app = django()
+
+    async def using(scope: Scope, receive: Receive, send: Send) -> None:
+        caches["default"]
+        await app(scope, receive, send)
+
+    async with pooled(using) as (pooled_app, pool):
+        await get(pooled_app, "/response/", lambda _: HttpResponse())
+
+        assert pool.statistics().idle == 1
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_a_receiver_of_ones_own_is_called_at_the_end(is_async: bool, django: Django) -> None:
+    called: list[object] = []
+
+    def note(**_: object) -> None:
+        called.append("sync")
+
+    async def note_async(**_: object) -> None:
+        called.append("async")
+
+    receiver = note_async if is_async else note
+    request_finished.connect(receiver)
+    try:
+        async with pooled(django()) as (app, _):
+            await get(app, "/response/", lambda _: HttpResponse())
+    finally:
+        request_finished.disconnect(receiver)
+
+    assert called == ["async" if is_async else "sync"]
 
 
 async def test_what_listens_to_other_signals_is_called(django: Django) -> None:
@@ -410,7 +507,7 @@ async def test_a_refused_request_ends_as_when_its_client_leaves(
 
     assert len(finished) == 2
     assert not unwanted.begun.is_set()
-    assert [record.name for record in caplog.records] == ["asgi_middleware.thread_pool"]
+    assert [record.name for record in caplog.records] == ["asgi_middleware.thread_pool.pool"]
 
 
 async def test_the_end_of_a_request_is_never_refused(

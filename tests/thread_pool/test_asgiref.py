@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, async_to_sync
 
-from asgi_middleware.thread_pool import ThreadPool, _Lease, _Lent
+from asgi_middleware.thread_pool.lease import Lease
+from asgi_middleware.thread_pool.middleware import Lent
+from asgi_middleware.thread_pool.pool import ThreadPool
 
 from .calls import current_thread
 
@@ -30,7 +32,7 @@ def test_a_loop_takes_an_asyncio_future_from_an_executor_as_it_is(loop: str) -> 
         loop = asyncio.get_running_loop()
         made: list[asyncio.Future[Any]] = []
 
-        class Executor(_Lease):
+        class Executor(Lease):
             def submit(self, *args: Any, **kwargs: Any) -> Any:
                 made.append(super().submit(*args, **kwargs))
                 return made[-1]
@@ -45,7 +47,7 @@ def test_a_loop_takes_an_asyncio_future_from_an_executor_as_it_is(loop: str) -> 
 
 
 async def test_a_context_with_an_executor_bars_the_tasks_that_outlive_it() -> None:
-    # When it no longer does, _Lent has nothing to do.
+    # When it no longer does, Lent has nothing to do.
     pool = ThreadPool()
     let_go = asyncio.Event()
 
@@ -53,9 +55,9 @@ async def test_a_context_with_an_executor_bars_the_tasks_that_outlive_it() -> No
         await let_go.wait()
         return await current_thread()
 
-    async with ThreadSensitiveContext(executor=_Lease(pool, keeps=False)):
+    async with ThreadSensitiveContext(executor=Lease(pool, keeps=False)):
         barred = asyncio.create_task(outliving())
-    async with _Lent(_Lease(pool, keeps=False)) as lent:
+    async with Lent(Lease(pool, keeps=False)) as lent:
         welcome = asyncio.create_task(outliving())
     let_go.set()
 
@@ -73,7 +75,7 @@ async def test_a_lease_is_forgotten_with_the_last_task_that_could_use_it() -> No
     let_go = asyncio.Event()
 
     async def serve() -> "asyncio.Task[bool]":
-        async with _Lent(_Lease(pool, keeps=False)):
+        async with Lent(Lease(pool, keeps=False)):
             return asyncio.create_task(let_go.wait())
 
     outliving = await asyncio.create_task(serve())

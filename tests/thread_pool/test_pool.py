@@ -15,9 +15,9 @@ from asgi_middleware import (
     ThreadPool,
     ThreadPoolMiddleware,
     compose,
-    thread_pool,
 )
 from asgi_middleware.testing import lifespan, request
+from asgi_middleware.thread_pool import worker
 from tests.apps import hello
 
 from .calls import PATIENCE, Blocking, current_thread, until, visiting
@@ -121,17 +121,17 @@ async def test_an_overflow_thread_may_be_needed_again_before_it_ends() -> None:
 async def test_an_overflow_thread_does_not_end_while_it_is_lent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(thread_pool, "_LINGER", 0.001)
+    monkeypatch.setattr(worker, "_LINGER", 0.001)
     call = Blocking()
     idle = 0
 
     async with ThreadPool(size=1) as pool:
         retire = pool.retire
 
-        def counting(worker: Any) -> bool:
+        def counting(thread: Any) -> bool:
             nonlocal idle
             idle += 1
-            return retire(worker)
+            return retire(thread)
 
         async def visit() -> None:
             first = await current_thread()
