@@ -44,6 +44,9 @@ from asgi_middleware.types import Receive, Scope, Send
 from .checks import checks
 from .echo import echo
 from .lifespan import client, gauges, ticker, uptime
+from .live.feed import Feed
+from .live.publisher import Publisher
+from .live.sent import SentHeadersMiddleware
 from .showcase.routing import websocket_urlpatterns
 
 if settings.DEBUG:
@@ -55,17 +58,21 @@ time_database_queries()
 # What start-up and shutdown set, and /readyz tells.
 readiness = Readiness()
 # The threads for sync views, middleware, and the ORM.
-pool = ThreadPool(size=8)
+pool = ThreadPool(size=8, max_overflow=8)
+# What the page shows of the requests that end.
+feed = Feed()
 
 middleware = compose(
     # Outermost: probes have no Host that Django would allow, and are neither logged nor counted.
     partial(HealthMiddleware, readiness=readiness, checks=checks),
+    # The project's own. Outside whatever adds headers, to see what the client gets.
+    SentHeadersMiddleware,
     # Outside the rest, so that all that is logged or answered further in carries the ID.
     RequestIDMiddleware,
     # Outside whatever answers in Django's place, so that it measures what the client gets.
     partial(
         TimingMiddleware,
-        observers=[AccessLog(skip_paths=["/metrics"]), PrometheusMetrics()],
+        observers=[AccessLog(skip_paths=["/metrics"]), PrometheusMetrics(), feed],
         # If not to everybody, to those whom middleware.py marks.
         server_timing=settings.SERVER_TIMING or attrgetter("expose"),
     ),
@@ -73,6 +80,7 @@ middleware = compose(
     partial(
         CORSMiddleware,
         allow_origins=settings.CORS_ALLOWED_ORIGINS,
+        allow_credentials=settings.CORS_ALLOW_CREDENTIALS,
         allow_methods=["GET", "POST"],
         allow_headers=["content-type", "x-csrftoken", "x-request-id"],
         expose_headers=["x-request-id"],
@@ -80,7 +88,7 @@ middleware = compose(
     # What is opened here, at start-up, is there for views and consumers; the first is closed last.
     partial(
         LifespanMiddleware,
-        lifespan=[pool, uptime, gauges, client, ticker],
+        lifespan=[pool, uptime, gauges, client, ticker, Publisher(feed, pool, readiness)],
         readiness=readiness,
         # Ends streams and WebSockets, which would keep the process from ending.
         drain=Drain(grace=settings.DRAIN_GRACE, hold=settings.DRAIN_HOLD),

@@ -3,10 +3,13 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
+from .live.views import live
 from .metrics import metrics
 
 urlpatterns = [
     path("", include("example_project.showcase.urls")),
+    path("live/", live, name="live"),
+    path("scenarios/", include("example_project.scenarios.urls")),
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     # Without a slash at the end, as Prometheus asks for it.

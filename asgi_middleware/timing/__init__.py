@@ -19,7 +19,15 @@ from .middleware import TimingMiddleware
 from .observer import Observer
 from .opentelemetry import OpenTelemetryMetrics
 from .prometheus import PrometheusMetrics
-from .record import Phase, RequestTiming, WebSocketTiming, current_timing, measure
+from .record import (
+    Phase,
+    RequestTiming,
+    Timing,
+    WebSocketTiming,
+    current_timing,
+    measure,
+    reported_status,
+)
 
 __all__ = [
     "AccessLog",
@@ -28,8 +36,10 @@ __all__ = [
     "Phase",
     "PrometheusMetrics",
     "RequestTiming",
+    "Timing",
     "TimingMiddleware",
     "WebSocketTiming",
     "current_timing",
     "measure",
+    "reported_status",
 ]

@@ -7,12 +7,13 @@ from typing import Any
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 INSTALLED_APPS = [
+    # Before staticfiles, whose runserver would speak WSGI.
+    "example_project.showcase",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "channels",
-    "example_project.showcase",
 ]
 
 # For HTTP only. All of them are at home in async code as well, so that an async view costs
@@ -20,6 +21,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "asgi_middleware.django.route_middleware",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -28,7 +30,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-ASGI_APPLICATION = "example_project.asgi.application"
+# Of runserver, which is Daphne's.
+ASGI_APPLICATION = "example_project.asgi_daphne.application"
 WSGI_APPLICATION = "example_project.wsgi.application"
 ROOT_URLCONF = "example_project.urls"
 
@@ -62,9 +65,26 @@ USE_TZ = True
 
 # Origins whose pages may read our answers, an option of the layers in asgi.py.
 CORS_ALLOWED_ORIGINS: list[str] = []
+# Whether they may do so with their visitors' cookies.
+CORS_ALLOW_CREDENTIALS = False
 # Whether everybody may see how long a request took, and read /metrics. Staff may.
 SERVER_TIMING = False
 METRICS_PUBLIC = False
+
+# Nothing but what is ours. https://www.w3.org/TR/CSP3/
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "frame-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'self'"],
+    },
+}
 
 # Seconds that streams and WebSockets still have once the server is told to stop; and those
 # before, in which /readyz is 503 already and all is served as ever.

@@ -2,10 +2,12 @@
 
 from django.urls import path, re_path
 
+from ..live.consumers import LiveConsumer
 from .consumers import EchoConsumer, no_such_path
 
 websocket_urlpatterns = [
     path("ws/echo/", EchoConsumer.as_asgi()),
+    path("ws/live/", LiveConsumer.as_asgi()),
     # Last, for all the others: URLRouter raises where nothing matches, which is a 500.
     re_path("", no_such_path),
 ]

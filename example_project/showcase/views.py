@@ -21,8 +21,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from asgi_middleware import get_request_id, measure, outgoing_headers
 
+from ..live.access import may_watch
+from ..own_url import own_url
+from ..scenarios.table import SCENARIOS
 from .jobs import forget_old_notes
 from .models import Note
+from .stack import LAYERS
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +40,15 @@ def home(request: HttpRequest) -> HttpResponse:
     """The page."""
     with measure("notes", "the latest ones"):
         latest = list(Note.objects.all()[:LATEST])
-    context = {"notes": latest, "form": NoteForm(), "request_id": get_request_id()}
+    context = {
+        "notes": latest,
+        "form": NoteForm(),
+        "request_id": get_request_id(),
+        "layers": LAYERS,
+        # To strangers neither exists, and without the layers there is nothing to watch.
+        "live": "live" in _state(request) and may_watch(request.user),
+        "scenarios": SCENARIOS,
+    }
     with measure("render"):
         return render(request, "showcase/home.html", context)
 
@@ -101,15 +113,10 @@ async def ticks(request: HttpRequest) -> StreamingHttpResponse:
 async def outgoing(request: HttpRequest) -> JsonResponse:
     """What another service sees of a call from here.
 
-    That service is /echo/ of this very server, so that it works offline. The address is the
-    one that the server listens at: no client can choose it with a Host.
+    That service is /echo/ of this very server, so that it works offline.
     """
     client = _opened(request, "client")
-    host, port = request.scope["server"]  # type: ignore[attr-defined]
-    if port is None:
-        raise Http404("The server listens at a Unix socket, which no URL can name.")
-    # granian's port is a string, against the ASGI specification.
-    url = httpx.URL(scheme="http", host=host, port=int(port), path="/echo/")
+    url = own_url(request, "/echo/")
     try:
         with measure("echo"):
             response = await client.get(url, headers=outgoing_headers())

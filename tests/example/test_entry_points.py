@@ -16,6 +16,7 @@ def test_asgi_has_the_layers_in_their_order(application: ASGIApp) -> None:
 
     assert layers == [
         "HealthMiddleware",
+        "SentHeadersMiddleware",
         "RequestIDMiddleware",
         "TimingMiddleware",
         "CORSMiddleware",

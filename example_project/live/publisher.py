@@ -1,0 +1,88 @@
+"""From the feed of this process to everybody who watches, in whichever process."""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from channels.layers import get_channel_layer
+
+from asgi_middleware import Readiness, ThreadPool
+
+from .feed import Feed, FeedHandler
+
+logger = logging.getLogger(__name__)
+
+GROUP = "live"
+# Seconds between two looks at the feed; events in one message at the most.
+INTERVAL = 0.2
+BATCH = 100
+# Every so many looks the counters are told as well, which also shows that we are there.
+COUNTERS_EVERY = 5
+
+PROCESS = f"{socket.gethostname()}:{os.getpid()}"
+
+
+async def tell(message: dict[str, Any]) -> None:
+    """Send *message* to all who watch."""
+    event = {"type": "live.message", "text": json.dumps(message)}
+    await get_channel_layer().group_send(GROUP, event)
+
+
+class Publisher:
+    """A context of ``LifespanMiddleware`` that sends on what the feed takes, while it lives."""
+
+    def __init__(self, feed: Feed, pool: ThreadPool, readiness: Readiness) -> None:
+        self._feed = feed
+        self._pool = pool
+        self._readiness = readiness
+
+    @asynccontextmanager
+    async def __call__(self, state: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        handler = FeedHandler(self._feed)
+        logging.getLogger().addHandler(handler)
+        state["tasks"].spawn(self.run, name="live view", restart="always")
+        try:
+            yield {"live": self}
+        finally:
+            logging.getLogger().removeHandler(handler)
+
+    async def run(self) -> None:
+        """Publish without an end, also when nobody can be told for a while."""
+        looks, interrupted = 0, False
+        while True:
+            messages = [self.counters()] if not looks else []
+            looks = (looks + 1) % COUNTERS_EVERY
+            if events := self._feed.take(BATCH):
+                named = [{**event, "process": PROCESS} for event in events]
+                messages.append({"type": "events", "events": named})
+            try:
+                for message in messages:
+                    await tell(message)
+                interrupted = interrupted and not messages
+            except Exception as error:  # noqa: BLE001 -- the layer's, whichever it is
+                if not interrupted:  # once, not five times a second
+                    logger.warning("the live view is interrupted: %r", error)
+                interrupted = True
+            await asyncio.sleep(INTERVAL)
+
+    def counters(self) -> dict[str, Any]:
+        """Return the message that tells what this process is at."""
+        threads = self._pool.statistics()
+        return {
+            "type": "counters",
+            "process": PROCESS,
+            "in_flight": self._feed.in_flight,
+            "threads": {
+                "leased": threads.leased,
+                "idle": threads.idle,
+                "waiting": threads.waiting,
+            },
+            "tasks": len(asyncio.all_tasks()),
+            "ready": self._readiness.ready,
+            "dropped": self._feed.dropped,
+        }

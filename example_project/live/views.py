@@ -1,0 +1,37 @@
+"""The live view as server-sent events, for where a WebSocket is not to be had."""
+
+import json
+from collections.abc import AsyncGenerator
+
+from channels.layers import get_channel_layer
+from django.http import HttpRequest, StreamingHttpResponse
+from django.views.decorators.http import require_GET
+
+from asgi_middleware import get_request_id
+
+from .access import for_watchers
+from .publisher import GROUP, PROCESS
+
+
+@require_GET
+@for_watchers
+async def live(request: HttpRequest) -> StreamingHttpResponse:
+    """The messages that LiveConsumer sends."""
+    hello = {"type": "hello", "process": PROCESS, "request_id": get_request_id()}
+    counters = request.scope["state"]["live"].counters()  # type: ignore[attr-defined]
+
+    async def events() -> AsyncGenerator[str]:
+        layer = get_channel_layer()
+        channel = await layer.new_channel()
+        await layer.group_add(GROUP, channel)
+        try:
+            yield f"data: {json.dumps(hello)}\n\ndata: {json.dumps(counters)}\n\n"
+            while True:
+                message = await layer.receive(channel)
+                yield f"data: {message['text']}\n\n"
+        finally:
+            await layer.group_discard(GROUP, channel)
+
+    # A proxy is to hand on each event as it comes; nginx reads the second header.
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingHttpResponse(events(), content_type="text/event-stream", headers=headers)

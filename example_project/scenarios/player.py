@@ -1,0 +1,290 @@
+"""Play the scenarios without a browser, and tell what was observed."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from .table import SCENARIOS, Scenario
+
+# Seconds for anything that is waited for. A drain starts a server first.
+PATIENCE = 60.0
+PLAIN_ID = 32
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Whether it was as expected, and what was seen."""
+
+    ok: bool
+    observed: str
+
+
+class Site:
+    """A running example, as a page of its sees it: its answers, and the live view."""
+
+    def __init__(self, url: httpx.URL, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.origin = f"{url.scheme}://{url.netloc.decode()}"
+        self.socket_origin = f"ws{self.origin.removeprefix('http')}"
+        # The same server by another name: to a browser it is another origin.
+        other = "localhost" if url.host == "127.0.0.1" else "127.0.0.1"
+        self.page_origin = f"{url.scheme}://{other}:{url.port}"
+        self._messages: list[dict[str, Any]] = []
+        self._came = asyncio.Condition()
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self.client.get(path, headers=headers)
+
+    async def post(self, path: str, **options: Any) -> httpx.Response:
+        token = self.client.cookies.get("csrftoken") or ""
+        headers = {"x-csrftoken": token, "origin": self.origin, **options.pop("headers", {})}
+        return await self.client.post(path, headers=headers, **options)
+
+    async def watch(self) -> None:
+        """Take what the live view sends, until cancelled."""
+        cookies = "; ".join(f"{name}={value}" for name, value in self.client.cookies.items())
+        async with connect(
+            f"{self.socket_origin}/ws/live/",
+            origin=self.origin,  # type: ignore[arg-type]
+            additional_headers={"cookie": cookies},
+            proxy=None,
+        ) as socket:
+            async for text in socket:
+                message = json.loads(text)
+                async with self._came:
+                    self._messages += message.get("events", [message])
+                    self._came.notify_all()
+
+    async def shown(self, **wanted: Any) -> dict[str, Any]:
+        """Return the first event or message that has all of *wanted*, once it has come."""
+
+        def found() -> list[dict[str, Any]]:
+            return [
+                message
+                for message in self._messages
+                if all(message.get(name) == value for name, value in wanted.items())
+            ]
+
+        async with asyncio.timeout(PATIENCE), self._came:
+            await self._came.wait_for(found)
+        return found()[0]
+
+
+Play = Callable[[Site], Awaitable[Observation]]
+
+
+async def _allowed_origin(site: Site) -> Observation:
+    answer = await site.get("/scenarios/allowed/", origin=site.page_origin)
+    allowed = answer.headers.get("access-control-allow-origin")
+    return Observation(
+        allowed == site.page_origin and "x-request-id" in _listed(answer, "expose-headers"),
+        f"allowed: {allowed}",
+    )
+
+
+async def _refused_origin(site: Site) -> Observation:
+    answer = await site.get("/scenarios/allowed/", origin="null")
+    allowed = answer.headers.get("access-control-allow-origin")
+    return Observation(
+        answer.status_code == 200 and allowed is None, f"{answer.status_code}, allowed: {allowed}"
+    )
+
+
+async def _preflight(site: Site) -> Observation:
+    request_id = _id()
+    asked = await site.client.options(
+        "/scenarios/allowed/",
+        headers={
+            "origin": site.page_origin,
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "content-type",
+            "x-request-id": request_id,
+        },
+    )
+    event = await site.shown(kind="request", id=request_id)
+    seen = (asked.status_code, event["cors"], event["route"])
+    return Observation(seen == (204, "preflight allowed", "unmatched"), _words(*seen))
+
+
+async def _credentials(site: Site) -> Observation:
+    page = {"origin": site.page_origin}
+    set_cookie = (await site.client.post("/scenarios/cookie/", headers=page)).headers["set-cookie"]
+    # As a browser would: httpx sends none that is Secure over plain HTTP.
+    cookie = set_cookie.partition(";")[0]
+    answer = await site.get("/scenarios/allowed/", **page, cookie=cookie)
+    arrived = answer.json()["cookie"]
+    allowed = answer.headers.get("access-control-allow-credentials")
+    return Observation(
+        arrived and allowed == "true" and "samesite=none" in set_cookie.lower(),
+        f"cookie arrived: {_yes(arrived)}, credentials allowed: {allowed}",
+    )
+
+
+async def _slow(site: Site) -> Observation:
+    request_id = _id()
+    await site.get("/scenarios/slow/", **{"x-request-id": request_id})
+    event = await site.shown(kind="request", id=request_id)
+    phases = {phase["name"]: phase["duration"] for phase in event["phases"]}
+    waited = phases.get("wait", 0)
+    return Observation(waited >= 900, f"waited for {waited:.0f} ms of {event['duration']:.0f} ms")
+
+
+async def _raises(site: Site) -> Observation:
+    request_id = _id()
+    answer = await site.get("/fail/", **{"x-request-id": request_id})
+    line = await site.shown(kind="log", id=request_id, logger="django.request")
+    event = await site.shown(kind="request", id=request_id)
+    echoed = answer.headers.get("x-request-id") == request_id
+    seen = (answer.status_code, event["outcome"], line["level"])
+    return Observation(echoed and seen == (500, "ok", "ERROR"), _words(*seen))
+
+
+async def _stream(site: Site) -> Observation:
+    request_id = _id()
+    answer = await site.get("/scenarios/stream/", **{"x-request-id": request_id})
+    event = await site.shown(kind="request", id=request_id)
+    lines = answer.text.splitlines()
+    streamed = event["duration"] - event["ttfb"]
+    return Observation(
+        len(lines) == 5 and streamed >= 900,
+        f"{len(lines)} lines, {streamed:.0f} ms after the first byte",
+    )
+
+
+async def _client_leaves(site: Site) -> Observation:
+    request_id = _id()
+    path, headers = "/scenarios/stream/", {"x-request-id": request_id}
+    async with site.client.stream("GET", path, headers=headers) as answer:
+        await anext(answer.aiter_bytes())
+    event = await site.shown(kind="request", id=request_id)
+    line = await site.shown(kind="log", id=request_id, logger="example_project.scenarios.views")
+    return Observation(event["outcome"] == "disconnect", _words(event["outcome"], line["message"]))
+
+
+async def _forged_id(site: Site) -> Observation:
+    return await _refused_id(site, "<script>alert(1)</script>")
+
+
+async def _overlong_id(site: Site) -> Observation:
+    return await _refused_id(site, "a" * 200)
+
+
+async def _refused_id(site: Site, forged: str) -> Observation:
+    answer = await site.get("/scenarios/allowed/", **{"x-request-id": forged})
+    instead = answer.headers["x-request-id"]
+    is_new = instead != forged and len(instead) == PLAIN_ID
+    told = answer.json()["request_id"] == instead
+    return Observation(is_new and told, f"instead: {instead}")
+
+
+async def _websocket_origin(site: Site) -> Observation:
+    try:
+        async with connect(
+            f"{site.socket_origin}/ws/echo/",
+            origin="null",  # type: ignore[arg-type]
+            proxy=None,
+        ):
+            return Observation(False, "let in")
+    except InvalidStatus as refused:
+        status = refused.response.status_code
+    return Observation(status == 403, f"refused with {status}")
+
+
+async def _burst(site: Site) -> Observation:
+    told = (await site.post("/scenarios/burst/")).json()
+    return Observation(
+        told["answered"] == 40 and 0 < told["threads"] <= told["limit"],
+        f"{told['answered']} answers, {told['threads']} threads at the most",
+    )
+
+
+async def _job(site: Site) -> Observation:
+    answer = await site.post("/scenarios/job/")
+    done = await site.shown(type="job", id=answer.json()["job"], done=10)
+    return Observation(
+        (answer.status_code, done["total"]) == (202, 10),
+        f"{answer.status_code}, then {done['done']} of {done['total']} steps",
+    )
+
+
+async def _drain(site: Site) -> Observation:
+    answer = await site.post("/scenarios/drain/", timeout=PATIENCE)
+    told = answer.json()
+    whole, code = told.get("stream_ended_whole"), told.get("websocket_close")
+    return Observation(
+        (whole, code) == (True, 1012), f"stream whole: {_yes(whole)}, WebSocket closed with {code}"
+    )
+
+
+PLAYS: dict[str, Play] = {
+    "allowed-origin": _allowed_origin,
+    "refused-origin": _refused_origin,
+    "preflight": _preflight,
+    "credentials": _credentials,
+    "slow": _slow,
+    "raises": _raises,
+    "stream": _stream,
+    "client-leaves": _client_leaves,
+    "forged-id": _forged_id,
+    "overlong-id": _overlong_id,
+    "websocket-origin": _websocket_origin,
+    "burst": _burst,
+    "job": _job,
+    "drain": _drain,
+}
+
+
+async def play(url: str, only: str = "") -> AsyncGenerator[tuple[Scenario, Observation]]:
+    """Play the scenarios with *only* in their name at *url*, one after the other."""
+    async with watched(url) as site:
+        for scenario in SCENARIOS:
+            if only in scenario.name:
+                try:
+                    observation = await PLAYS[scenario.name](site)
+                except Exception as error:  # noqa: BLE001 -- that is what was observed
+                    observation = Observation(False, f"{type(error).__name__}: {error}")
+                yield scenario, observation
+
+
+@asynccontextmanager
+async def watched(url: str) -> AsyncGenerator[Site]:
+    """Yield the site at *url*, once the live view tells of it."""
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as client:
+        (await client.get("/")).raise_for_status()  # brings the token for what is posted
+        site = Site(client.base_url, client)
+        watching = asyncio.create_task(site.watch())
+        try:
+            hello = asyncio.create_task(site.shown(type="hello"))
+            await asyncio.wait({hello, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                hello.cancel()
+                await watching  # raises
+            yield site
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+def _id() -> str:
+    return f"scenario-{uuid4().hex}"
+
+
+def _listed(answer: httpx.Response, name: str) -> list[str]:
+    value: str = answer.headers.get(f"access-control-{name}", "")
+    return [each.strip().lower() for each in value.split(",")]
+
+
+def _words(*parts: object) -> str:
+    return ", ".join(map(str, parts))
+
+
+def _yes(condition: object) -> str:
+    return "yes" if condition else "no"

@@ -1,0 +1,187 @@
+"""What the scenarios ask for. To visitors who may not watch, none of it exists."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    JsonResponse,
+    StreamingHttpResponse,
+)
+from django.shortcuts import render
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from asgi_middleware import get_request_id, measure
+
+from ..live.access import for_watchers, may_watch
+from ..own_url import own_url
+from .child import PATIENCE, child_server
+from .jobs import count
+
+if TYPE_CHECKING:
+    from ..live.publisher import Publisher
+
+logger = logging.getLogger(__name__)
+
+COOKIE = "demonstration"
+CALLS = 40
+# Of the pool in asgi.py: size and max_overflow.
+MOST_THREADS = 16
+
+# One at a time: each starts a process.
+_draining = asyncio.Lock()
+
+
+# Exempt, as a page of another origin cannot know our token. It changes nothing.
+@csrf_exempt
+@require_http_methods(["GET", "POST"])
+@for_watchers
+async def allowed(request: HttpRequest) -> JsonResponse:
+    """Tell whether the cookie came along. JSON sent here needs a preflight."""
+    return JsonResponse({"request_id": get_request_id(), "cookie": COOKIE in request.COOKIES})
+
+
+@csrf_exempt
+@require_POST
+@for_watchers
+async def cookie(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- what every view takes
+    """Set a cookie that may cross sites, for half a minute. It gives access to nothing."""
+    response = HttpResponse(status=204)
+    # Browsers take SameSite=None only with Secure, and that from localhost without TLS too.
+    response.set_cookie(COOKIE, "1", max_age=30, secure=True, httponly=True, samesite="None")
+    return response
+
+
+@require_GET
+@for_watchers
+async def slow(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
+    """Wait for something that is not a thread's business."""
+    with measure("wait"):
+        await asyncio.sleep(1)
+    return JsonResponse({"request_id": get_request_id()})
+
+
+@require_GET
+@for_watchers
+async def stream(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
+    """Five lines, a quarter of a second apart."""
+
+    async def lines() -> AsyncGenerator[str]:
+        try:
+            for number in range(1, 6):
+                yield f"line {number}\n"
+                await asyncio.sleep(0.25)
+        finally:
+            logger.info("closed: the stream of lines")
+
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingHttpResponse(lines(), content_type="text/plain", headers=headers)
+
+
+@require_GET
+def blocking(request: HttpRequest) -> JsonResponse:
+    """Hold a thread for a fifth of a second, as sync code that waits does."""
+    if not may_watch(request.user):
+        raise Http404
+    with measure("block"):
+        time.sleep(0.2)
+    return JsonResponse({"request_id": get_request_id()})
+
+
+@require_POST
+@for_watchers
+async def burst(request: HttpRequest) -> JsonResponse:
+    """Call the view above many times at once, and watch the threads."""
+    state = request.scope["state"]  # type: ignore[attr-defined]
+    client: httpx.AsyncClient = state["client"]
+    live: Publisher = state["live"]
+    url = own_url(request, "/scenarios/blocking/")
+    # For Django the calls come from whoever has called this.
+    headers = {"host": request.get_host(), "cookie": request.headers.get("cookie", "")}
+
+    async def call() -> int:
+        return (await client.get(url, headers=headers)).status_code
+
+    calls = [asyncio.create_task(call()) for _ in range(CALLS)]
+    threads = 0
+    while not all(each.done() for each in calls):
+        threads = max(threads, live.counters()["threads"]["leased"])
+        await asyncio.sleep(0.005)
+    answered = sum(each.result() == 200 for each in calls)
+    return JsonResponse({"answered": answered, "threads": threads, "limit": MOST_THREADS})
+
+
+@require_POST
+@for_watchers
+async def job(request: HttpRequest) -> JsonResponse:
+    """Leave a job to be done, and answer."""
+    name = uuid4().hex
+    tasks = request.scope["state"]["tasks"]  # type: ignore[attr-defined]
+    tasks.spawn(partial(count, name, get_request_id()), name=f"job {name}", restart="never")
+    return JsonResponse({"job": name}, status=202)
+
+
+@require_POST
+@for_watchers
+async def drain(request: HttpRequest) -> JsonResponse:
+    """End a child server while a stream and a WebSocket are open, and tell what became of them."""
+    if _draining.locked():
+        return JsonResponse({"detail": "One is being ended already."}, status=409)
+    async with _draining, child_server() as (url, process):
+        host = {"host": request.get_host()}
+        async with (
+            httpx.AsyncClient(timeout=PATIENCE, trust_env=False, headers=host) as client,
+            client.stream("GET", f"{url}/ticks/") as ticks,
+            connect(f"ws{url.removeprefix('http')}/ws/echo/", proxy=None) as socket,
+        ):
+            await socket.recv()
+            lines = ticks.aiter_lines()
+            await anext(lines)
+            process.send_signal(signal.SIGTERM)
+            seen = await asyncio.gather(_is_whole(lines), _close_code(socket), process.wait())
+    whole, close_code, exit_status = seen
+    return JsonResponse(
+        {
+            "stream_ended_whole": whole,
+            "websocket_close": close_code,
+            "exit_status": exit_status,
+        }
+    )
+
+
+# Framed by the page, in a sandbox that takes its origin away: the page of a stranger.
+@xframe_options_sameorigin
+@require_GET
+def stranger(request: HttpRequest) -> HttpResponse:
+    return render(request, "showcase/stranger.html")
+
+
+async def _is_whole(lines: Any) -> bool:
+    try:
+        async for _ in lines:
+            pass
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+async def _close_code(socket: Any) -> int | None:
+    try:
+        while True:
+            await socket.recv()
+    except ConnectionClosed:
+        code: int | None = socket.close_code
+        return code
