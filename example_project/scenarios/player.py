@@ -185,6 +185,18 @@ async def _refused_id(site: Site, forged: str) -> Observation:
     return Observation(is_new and told, f"instead: {instead}")
 
 
+async def _websocket_user(site: Site) -> Observation:
+    async with connect(
+        f"{site.socket_origin}/ws/echo/",
+        origin=site.origin,  # type: ignore[arg-type]
+        proxy=None,
+    ) as socket:
+        welcome = json.loads(await socket.recv())
+    logger = "example_project.showcase.consumers"
+    line = await site.shown(kind="log", id=welcome["request_id"], logger=logger)
+    return Observation(welcome["type"] == "welcome", f"{welcome['user']}; {line['message']}")
+
+
 async def _websocket_origin(site: Site) -> Observation:
     try:
         async with connect(
@@ -235,6 +247,7 @@ PLAYS: dict[str, Play] = {
     "client-leaves": _client_leaves,
     "forged-id": _forged_id,
     "overlong-id": _overlong_id,
+    "websocket-user": _websocket_user,
     "websocket-origin": _websocket_origin,
     "burst": _burst,
     "job": _job,

@@ -52,6 +52,11 @@ SCENARIOS = (
     Scenario("forged-id", "Forged ID", "Markup for an ID is refused; a new one takes its place."),
     Scenario("overlong-id", "Overlong ID", "200 characters are refused as well."),
     Scenario(
+        "websocket-user",
+        "WebSocket",
+        "A consumer greets its visitor, and its line in the log has the ID of the socket.",
+    ),
+    Scenario(
         "websocket-origin",
         "WebSocket of a stranger",
         "The handshake of a page that is not ours is refused.",

@@ -1,0 +1,95 @@
+// The connection: a WebSocket, or server-sent events where there is none to be had. It comes
+// back by itself, and says in words how it is.
+
+const SHORTEST = 500;
+const LONGEST = 8000;
+// What came lately is kept for those who ask after it has come.
+const KEPT = 500;
+
+/**
+ * Events: `state` ({state: "connecting" | "open" | "closed", words}), and one for each type of
+ * message: `hello`, `counters`, `events`, `job`; the message is in `detail`.
+ */
+export class Live extends EventTarget {
+  #attempts = 0;
+  #kept = [];
+
+  connect() {
+    const address = new URL("/ws/live/", location.href);
+    address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+    let socket;
+    try {
+      socket = new WebSocket(address);
+    } catch {
+      this.#stream();
+      return;
+    }
+    let opened = false;
+    socket.addEventListener("message", ({ data }) => {
+      opened = true;
+      this.#take(data, "Connected over a WebSocket.");
+    });
+    socket.addEventListener("close", () => (opened ? this.#again() : this.#stream()));
+  }
+
+  /** Resolve to the first event or message that `wanted` accepts, of the past or to come. */
+  async shown(wanted, seconds = 20) {
+    const found = this.#kept.find(wanted);
+    if (found) return found;
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => {
+        this.removeEventListener("came", look);
+        reject(new Error("the live view did not show it"));
+      }, seconds * 1000);
+      const look = ({ detail }) => {
+        if (!wanted(detail)) return;
+        clearTimeout(late);
+        this.removeEventListener("came", look);
+        resolve(detail);
+      };
+      this.addEventListener("came", look);
+    });
+  }
+
+  #stream() {
+    const source = new EventSource("/live/");
+    source.addEventListener("message", ({ data }) => {
+      this.#take(data, "Connected over server-sent events.");
+    });
+    source.addEventListener("error", () => {
+      // It would try again by itself, but a WebSocket may be to be had by then.
+      source.close();
+      this.#again();
+    });
+  }
+
+  #again() {
+    const delay = Math.min(LONGEST, SHORTEST * 2 ** this.#attempts);
+    this.#attempts += 1;
+    this.#say("closed", "Not connected. Trying again …");
+    // Not all pages at the same moment, when a server comes back.
+    setTimeout(() => this.connect(), delay * (0.5 + Math.random() / 2));
+  }
+
+  #take(data, words) {
+    const message = JSON.parse(data);
+    if (message.type === "hello") {
+      this.#attempts = 0;
+      this.#say("open", words);
+    }
+    this.#tell(message.type, message);
+    for (const one of message.events ?? [message]) {
+      this.#kept.push(one);
+      this.#tell("came", one);
+    }
+    this.#kept.splice(0, this.#kept.length - KEPT);
+  }
+
+  #say(state, words) {
+    this.#tell("state", { state, words });
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

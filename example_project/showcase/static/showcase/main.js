@@ -1,0 +1,21 @@
+// The page's parts, put together. What passes through the stack comes in by `live`.
+
+import { Live } from "./live.js";
+import { showCounters } from "./counters.js";
+import { showScenarios } from "./scenarios.js";
+import { showWaterfall } from "./waterfall.js";
+
+const live = new Live();
+
+showConnection(document.querySelector("#connection"));
+showCounters(document.querySelector("#counters"), live);
+showWaterfall(document.querySelector(".live"), live);
+showScenarios(document.querySelector(".scenarios"), document.querySelector("#play-all"), live);
+live.connect();
+
+function showConnection(place) {
+  live.addEventListener("state", ({ detail: { state, words } }) => {
+    place.dataset.state = state;
+    place.textContent = words;
+  });
+}

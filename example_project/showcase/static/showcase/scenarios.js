@@ -1,0 +1,243 @@
+// The scenarios, played by this browser. The list, and what is expected, come with the page;
+// example_project/scenarios/player.py plays the same without a browser.
+
+const OTHER = { localhost: "127.0.0.1", "127.0.0.1": "localhost" }[location.hostname];
+const ELSEWHERE = OTHER && `${location.protocol}//${OTHER}:${location.port}`;
+
+export function showScenarios(list, playAll, live) {
+  const cards = [...list.querySelectorAll("[data-scenario]")];
+  const able = cards.filter((card) => !("twoOrigins" in card.dataset) || ELSEWHERE);
+  for (const card of cards) {
+    const button = card.querySelector("button");
+    if (able.includes(card)) {
+      button.addEventListener("click", () => play(card, live));
+    } else {
+      button.disabled = true;
+      card.querySelector("output").textContent =
+        "Needs the page at localhost or 127.0.0.1: two origins, one server.";
+    }
+  }
+  playAll.addEventListener("click", async () => {
+    playAll.disabled = true;
+    for (const card of able) await play(card, live);
+    playAll.disabled = false;
+  });
+}
+
+async function play(card, live) {
+  const button = card.querySelector("button");
+  const output = card.querySelector("output");
+  if (button.disabled) return;
+  button.disabled = true;
+  delete card.dataset.result;
+  output.textContent = "…";
+  let ok = false;
+  let observed;
+  try {
+    [ok, observed] = await PLAYS[card.dataset.scenario]({ live, card });
+  } catch (error) {
+    observed = error.message;
+  }
+  card.dataset.result = ok ? "ok" : "bad";
+  // Not by colour alone.
+  output.textContent = `${ok ? "✓" : "✗ Observed:"} ${observed}`;
+  button.disabled = false;
+}
+
+// Each returns whether it was as expected, and what was observed.
+export const PLAYS = {
+  async "allowed-origin"() {
+    const answer = await fetch(`${ELSEWHERE}/scenarios/allowed/`);
+    const { request_id: inBody } = await answer.json();
+    const inHeader = answer.headers.get("x-request-id");
+    return [inBody === inHeader, `read the answer of ${OTHER}, and its ID ${shortened(inHeader)}`];
+  },
+
+  async "refused-origin"() {
+    const { fetched } = await stranger();
+    return [fetched === "kept away", `the stranger's fetch: ${fetched}`];
+  },
+
+  async preflight({ live }) {
+    const since = Date.now();
+    // Browsers remember what a preflight said, for each URL.
+    const answer = await fetch(`${ELSEWHERE}/scenarios/allowed/?${crypto.randomUUID()}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: "{}",
+    });
+    const event = await live.shown(
+      ({ kind, method, at }) => kind === "request" && method === "OPTIONS" && at >= since - 50,
+    );
+    return [
+      answer.ok && event.cors === "preflight allowed" && event.status === 204,
+      `${event.status}, ${event.cors}, ${event.route}; then ${answer.status}`,
+    ];
+  },
+
+  async credentials() {
+    const options = { credentials: "include" };
+    await fetch(`${ELSEWHERE}/scenarios/cookie/`, { method: "POST", ...options });
+    const answer = await fetch(`${ELSEWHERE}/scenarios/allowed/`, options);
+    const { cookie } = await answer.json();
+    return [
+      cookie,
+      cookie ? "the cookie arrived, and the answer may be read" : "this browser keeps such cookies",
+    ];
+  },
+
+  async slow({ live }) {
+    const { event } = await sent("/scenarios/slow/", live);
+    const [wait] = event.phases;
+    const { name, duration } = wait ?? {};
+    return [
+      name === "wait" && duration >= 900,
+      `${name}: ${Math.round(duration)} ms of ${Math.round(event.duration)} ms`,
+    ];
+  },
+
+  async raises({ live }) {
+    const { answer, id, event } = await sent("/fail/", live);
+    const line = await live.shown(
+      (each) => each.kind === "log" && each.id === id && each.logger === "django.request",
+    );
+    return [
+      answer.status === 500 && event.outcome === "ok" && answer.headers.get("x-request-id") === id,
+      `${answer.status}, ${event.outcome}, ${line.level} of ${line.logger}`,
+    ];
+  },
+
+  async stream({ live }) {
+    const { answer, event } = await sent("/scenarios/stream/", live);
+    const lines = (answer.text.match(/\n/g) ?? []).length;
+    const after = Math.round(event.duration - event.ttfb);
+    return [lines === 5 && after >= 900, `${lines} lines, ${after} ms after the first byte`];
+  },
+
+  async "client-leaves"({ live }) {
+    const id = crypto.randomUUID();
+    const leaving = new AbortController();
+    const answer = await fetch("/scenarios/stream/", {
+      headers: { "x-request-id": id },
+      signal: leaving.signal,
+    });
+    await answer.body.getReader().read();
+    leaving.abort();
+    const event = await live.shown((each) => each.kind === "request" && each.id === id);
+    return [event.outcome === "disconnect", `the record says ${event.outcome}`];
+  },
+
+  async "forged-id"() {
+    return refusedID("<script>alert(1)</script>");
+  },
+
+  async "overlong-id"() {
+    return refusedID("a".repeat(200));
+  },
+
+  async "websocket-user"({ live }) {
+    const { user, request_id: id } = await greeting();
+    const line = await live.shown(
+      (each) => each.kind === "log" && each.id === id && each.logger.endsWith("consumers"),
+    );
+    return [Boolean(user), `${user}; ${line.message}`];
+  },
+
+  async "websocket-origin"() {
+    const { socket } = await stranger();
+    return [socket === "refused", `the stranger's WebSocket: ${socket}`];
+  },
+
+  async burst() {
+    const told = await (await post("/scenarios/burst/")).json();
+    return [
+      told.answered === 40 && told.threads > 0 && told.threads <= told.limit,
+      `${told.answered} answers, ${told.threads} threads at the most`,
+    ];
+  },
+
+  async job({ live, card }) {
+    const progress = card.querySelector("progress");
+    progress.value = 0;
+    const answer = await post("/scenarios/job/");
+    const { job } = await answer.json();
+    const isOurs = ({ type, id }) => type === "job" && id === job;
+    const show = ({ detail }) => {
+      if (isOurs(detail)) progress.value = detail.done;
+    };
+    live.addEventListener("job", show);
+    const last = await live.shown((each) => isOurs(each) && each.done === each.total);
+    live.removeEventListener("job", show);
+    progress.value = last.done;
+    return [answer.status === 202, `${answer.status}, then ${last.done} of ${last.total} steps`];
+  },
+
+  async drain() {
+    const told = await (await post("/scenarios/drain/")).json();
+    return [
+      told.stream_ended_whole === true && told.websocket_close === 1012,
+      told.detail ??
+        `stream ${told.stream_ended_whole ? "whole" : "cut"}, WebSocket closed with ${told.websocket_close}`,
+    ];
+  },
+};
+
+/** Ask with an ID of ours, read the whole answer, and wait until the live view shows it. */
+async function sent(path, live) {
+  const id = crypto.randomUUID();
+  const answer = await fetch(path, { headers: { "x-request-id": id } });
+  answer.text = await answer.text();
+  const event = await live.shown((each) => each.kind === "request" && each.id === id);
+  return { answer, id, event };
+}
+
+function post(path) {
+  const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
+  return fetch(path, { method: "POST", headers: { "x-csrftoken": token } });
+}
+
+async function refusedID(forged) {
+  const answer = await fetch("/scenarios/allowed/", { headers: { "x-request-id": forged } });
+  const instead = answer.headers.get("x-request-id");
+  return [/^[0-9a-f]{32}$/.test(instead), `instead: ${shortened(instead)}`];
+}
+
+function greeting() {
+  const address = new URL("/ws/echo/", location.href);
+  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(address);
+    socket.addEventListener("message", ({ data }) => {
+      resolve(JSON.parse(data));
+      socket.close();
+    });
+    socket.addEventListener("close", () => reject(new Error("no greeting")));
+  });
+}
+
+/** What a page without an origin of its own gets: it is in a sandbox, and tells this one. */
+function stranger() {
+  return new Promise((resolve, reject) => {
+    const frame = document.createElement("iframe");
+    frame.sandbox = "allow-scripts";
+    frame.title = "A stranger's page";
+    frame.hidden = true;
+    frame.src = "/scenarios/stranger/";
+    const late = setTimeout(() => end(() => reject(new Error("the stranger is silent"))), 20000);
+    const hear = ({ source, data }) => {
+      if (source === frame.contentWindow) end(() => resolve(data));
+    };
+    const end = (settle) => {
+      clearTimeout(late);
+      removeEventListener("message", hear);
+      frame.remove();
+      settle();
+    };
+    addEventListener("message", hear);
+    document.body.append(frame);
+  });
+}
+
+function shortened(id) {
+  return `${id.slice(0, 8)}…`;
+}

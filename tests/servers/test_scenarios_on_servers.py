@@ -1,0 +1,83 @@
+"""The demonstration is the acceptance test: every scenario of the page, on every server."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from example_project.scenarios.player import PLAYS, Observation, play
+from example_project.scenarios.table import SCENARIOS
+
+from .server import PATIENCE, ROOT, clean_environment, command, serve
+
+pytestmark = pytest.mark.process
+
+STARTS = {
+    "uvicorn": command("uvicorn", "example_project.asgi:application", "--lifespan", "on"),
+    "hypercorn": command("hypercorn", "example_project.asgi:application"),
+    "granian": command("granian", "example_project.asgi:application"),
+    "daphne": command("daphne", "example_project.asgi_daphne:application"),
+}
+
+
+@pytest.fixture(scope="module", params=STARTS)
+def observed(
+    request: pytest.FixtureRequest,
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, Observation]]:
+    """What was observed of each scenario on one server."""
+    log = tmp_path_factory.mktemp(request.param) / "log"
+    with serve(STARTS[request.param], log=log, environment=environment) as server:
+
+        async def played() -> dict[str, Observation]:
+            return {scenario.name: seen async for scenario, seen in play(server.url)}
+
+        yield asyncio.run(played())
+
+
+@pytest.mark.parametrize("name", [scenario.name for scenario in SCENARIOS])
+def test_it_is_as_expected(name: str, observed: dict[str, Observation]) -> None:
+    assert observed[name].ok, observed[name].observed
+
+
+def test_every_scenario_can_be_played() -> None:
+    assert list(PLAYS) == [scenario.name for scenario in SCENARIOS]
+
+
+def _command(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "scenarios", *options],
+        cwd=ROOT,
+        env=clean_environment(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=4 * PATIENCE,
+    )
+
+
+def test_the_command_plays_them_on_a_server_of_its_own(environment: dict[str, str]) -> None:
+    ended = _command(environment, "--only=-id")
+
+    assert ended.returncode == 0, ended.stderr
+    assert [line.split()[:2] for line in ended.stdout.splitlines()[::2]] == [
+        ["ok", "forged-id"],
+        ["ok", "overlong-id"],
+    ]
+
+
+def test_the_command_fails_where_something_is_not_as_expected(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    wrong = command("uvicorn", "tests.servers.apps.without_id:application")
+    with serve(wrong, log=tmp_path / "log", environment=environment) as server:
+        ended = _command(environment, "--url", server.url, "--only=-id")
+
+    assert ended.returncode == 1
+    assert "not as expected: forged-id, overlong-id" in ended.stderr
+    assert ended.stdout.count("FAIL") == 2
