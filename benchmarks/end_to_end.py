@@ -21,6 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from tests.servers.server import Server, clean_environment, serve
 
@@ -96,6 +98,7 @@ def measure(scenario: Scenario, folder: Path, rounds: int, seconds: int) -> dict
             environment = {"DATABASE_URL": "", **common, **own, "PGAPPNAME": f"benchmark-{arm}"}
             server = serve(UVICORN, log=folder / f"{arm}.log", environment=environment)
             servers[arm] = stack.enter_context(server)
+            _check(servers[arm], scenario, arm)
             _load(servers[arm], scenario.path, 1)  # warm
         order = list(scenario.arms)
         for _ in range(rounds):
@@ -103,6 +106,17 @@ def measure(scenario: Scenario, folder: Path, rounds: int, seconds: int) -> dict
                 _turn(servers[arm], scenario, arm, seconds, figures[arm])
             order.append(order.pop(0))
     return figures
+
+
+def _check(server: Server, scenario: Scenario, arm: str) -> None:
+    """End the benchmark unless the arm does its job: an error page is quick to make."""
+    try:
+        with urlopen(server.url + scenario.path) as answer:  # noqa: S310
+            body = answer.read()
+    except HTTPError as error:
+        body = error.read()
+    if body != b"hello":
+        sys.exit(f"{scenario.name}: {arm} answers {body[:200]!r}\n{server.log()[-2000:]}")
 
 
 def _turn(server: Server, scenario: Scenario, arm: str, seconds: int, figures: Figures) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
 
@@ -19,13 +20,15 @@ from tests.browser.conftest import CHROMIUM_FLAGS
 from tests.servers.server import clean_environment, serve
 from tests.servers.test_example_on_uvicorn import UVICORN
 
-NOTES = ("One line in asgi.py, and every request has an ID.", "Sync view, one ORM query.")
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 
 def main() -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("There is no Chromium; on Debian the package `chromium` brings it.")
+    IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         environment = {"DJANGO_ENV": "development", "SQLITE_PATH": f"{scratch}/db.sqlite3"}
         migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
@@ -36,14 +39,45 @@ def main() -> None:
             sync_playwright() as playwright,
             playwright.chromium.launch(executable_path=chromium, args=[*CHROMIUM_FLAGS]) as browser,
         ):
-            page = browser.new_page(viewport={"width": 1100, "height": 640}, device_scale_factor=2)
-            for note in NOTES:
-                page.goto(server.url)
-                page.get_by_label("Leave a line").fill(note)
-                page.get_by_role("button", name="Save").click()
-            page.get_by_text("anonymous").wait_for()
-            IMAGES.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=IMAGES / "example.png", full_page=True)
+            page = browser.new_page(viewport={"width": 1200, "height": 1060})
+            play(page, server.url)
+            page.screenshot(path=IMAGES / "example.png")
+            follow(page)
+            page.locator(".live").screenshot(path=IMAGES / "example-id.png")
+
+            phone = browser.new_page(
+                viewport={"width": 390, "height": 844}, color_scheme="dark", device_scale_factor=2
+            )
+            play(phone, server.url)
+            phone.screenshot(path=IMAGES / "example-phone.png")
+
+
+def play(page: "Page", url: str) -> None:
+    """Play the scenarios that show most, and let another visitor read the page."""
+    page.goto(url)
+    page.locator("#connection[data-state=open]").wait_for()
+    for scenario in (
+        "stream",
+        "allowed-origin",
+        "refused-origin",
+        "slow",
+        "client-leaves",
+        "raises",
+    ):
+        card = page.locator(f"[data-scenario={scenario}]")
+        card.get_by_role("button").click()
+        card.and_(page.locator("[data-result]")).wait_for()
+    page.request.get(url, headers={"x-request-id": "another-visitor"})
+    page.locator("#rows li", has_text="another-visitor").wait_for()
+    # Where a reader begins, not where the last click was.
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+
+
+def follow(page: "Page") -> None:
+    """Open the row of the view that raised."""
+    row = page.locator("#rows li", has_text="fail/")
+    row.locator("summary").click()
+    row.locator("dt", has_text="Log of django.request").wait_for()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from example_project.scenarios.player import PLAYS, Observation, play
+from example_project.scenarios.player import Observation, play
 from example_project.scenarios.table import SCENARIOS
 
 from .server import PATIENCE, ROOT, clean_environment, command, serve
@@ -42,10 +42,6 @@ def observed(
 @pytest.mark.parametrize("name", [scenario.name for scenario in SCENARIOS])
 def test_it_is_as_expected(name: str, observed: dict[str, Observation]) -> None:
     assert observed[name].ok, observed[name].observed
-
-
-def test_every_scenario_can_be_played() -> None:
-    assert list(PLAYS) == [scenario.name for scenario in SCENARIOS]
 
 
 def _command(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,253 @@
+"""The example's page in a real browser: what it shows, and that everybody can use it."""
+
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from example_project.scenarios.table import SCENARIOS
+from tests.servers.server import HOST, PATIENCE, ROOT, Server, clean_environment, serve
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, ConsoleMessage, Page
+
+pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="session")]
+
+UVICORN = (
+    *(sys.executable, "-m", "uvicorn", "example_project.asgi:application"),
+    *("--host", HOST, "--port", "{port}", "--lifespan", "on"),
+)
+MILLISECONDS = PATIENCE * 1000
+
+# What a browser itself writes of answers that a scenario is about.
+PROVOKED = re.compile(
+    r"blocked by CORS policy|net::ERR_FAILED|status of 500|Unexpected response code: 403"
+)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    database = tmp_path_factory.mktemp("showcase") / "db.sqlite3"
+    changes = {"DJANGO_ENV": "development", "SQLITE_PATH": str(database)}
+    migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(migrate, cwd=ROOT, env=clean_environment(changes), check=True, timeout=120)
+    return changes
+
+
+@pytest.fixture(scope="module")
+def example(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    log = tmp_path_factory.mktemp("showcase") / "log"
+    with serve(UVICORN, log=log, environment=environment) as server:
+        yield server
+
+
+class Visit:
+    """A page, and what its console said."""
+
+    def __init__(self, page: "Page") -> None:
+        self.page = page
+        self.errors: list[str] = []
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _note(self, message: "ConsoleMessage") -> None:
+        if message.type in ("error", "warning") and not PROVOKED.search(message.text):
+            self.errors.append(message.text)
+
+    async def opened(self, url: str, state: str = "open") -> "Page":
+        await self.page.goto(url)
+        await self.says(state)
+        return self.page
+
+    async def says(self, state: str) -> str:
+        """Wait until the page says that it is connected, or is not; return its words."""
+        place = self.page.locator(f"#connection[data-state={state}]")
+        await place.wait_for(timeout=MILLISECONDS)
+        return await place.inner_text()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(browser: "Browser") -> AsyncIterator[Any]:
+    """A function that makes a visit, with options of a browser's context."""
+    async with AsyncExitStack() as contexts:
+
+        async def visit(**options: Any) -> Visit:
+            context = await contexts.enter_async_context(await browser.new_context(**options))
+            context.set_default_timeout(MILLISECONDS)
+            return Visit(await context.new_page())
+
+        yield visit
+
+
+async def test_a_request_shows_up(visit: Any, example: Server) -> None:
+    page = await (await visit()).opened(example.url)
+    assert await page.locator("#empty").is_visible()
+
+    async with httpx.AsyncClient() as client:
+        await client.get(f"{example.url}/status/", headers={"x-request-id": "seen-in-a-browser"})
+
+    row = page.locator("#rows li", has_text="seen-in-a-browser")
+    await row.wait_for()
+    text = await row.inner_text()
+    assert text.split()[:3] == ["GET", "status/", "200"]
+    assert not await page.locator("#empty").is_visible()
+
+
+async def test_a_click_on_an_id_shows_every_place_it_went(visit: Any, example: Server) -> None:
+    page = await (await visit()).opened(example.url)
+    async with httpx.AsyncClient() as client:
+        await client.get(f"{example.url}/fail/", headers={"x-request-id": "followed"})
+
+    row = page.locator("#rows li", has_text="followed")
+    await row.locator(".id").click()
+    await row.locator("dt", has_text="Log of django.request").wait_for()
+
+    terms = await row.locator("dt").all_inner_texts()
+    places = dict(zip(terms, await row.locator("dd").all_inner_texts(), strict=True))
+    assert places["Response header X-Request-ID"] == "followed"
+    assert places["Server-Timing"].startswith("app;dur=")
+    assert places["Access log"].startswith("INFO GET /fail/ 500 ")
+    assert places["Log of django.request"] == "ERROR Internal Server Error: /fail/"
+
+
+async def test_a_consumers_line_is_among_the_places(visit: Any, example: Server) -> None:
+    page = await (await visit()).opened(example.url)
+    await page.get_by_role("button", name="Play: WebSocket", exact=True).click()
+
+    row = page.locator("#rows li", has_text="ws/echo/")
+    await row.locator(".id").click()
+    await row.locator("dt", has_text="Log of the consumer").wait_for()
+    assert "said welcome to anonymous" in await row.inner_text()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_every_scenario_turns_green(host: str, visit: Any, example: Server) -> None:
+    visiting = await visit()
+    page = await visiting.opened(f"http://{host}:{example.port}/")
+
+    await page.get_by_role("button", name="Play all").click()
+    await page.locator("#play-all:disabled").wait_for()
+    await page.locator("#play-all:enabled").wait_for(timeout=3 * MILLISECONDS)
+
+    results = {
+        await card.get_attribute("data-scenario"): await card.get_attribute("data-result")
+        for card in await page.locator("[data-scenario]").all()
+    }
+    assert results == {scenario.name: "ok" for scenario in SCENARIOS}
+    assert visiting.errors == []
+
+
+async def test_what_is_not_as_expected_is_said(visit: Any, example: Server) -> None:
+    visiting = await visit()
+    await visiting.page.route(
+        "**/scenarios/burst/", lambda route: route.fulfill(json={"answered": 39, "threads": 41})
+    )
+    page = await visiting.opened(example.url)
+
+    await page.get_by_role("button", name="Play: Burst of sync views").click()
+
+    card = page.locator("[data-scenario=burst][data-result=bad]")
+    await card.wait_for()
+    assert await card.locator("output").inner_text() == (
+        "✗ Observed: 39 answers, 41 threads at the most"
+    )
+
+
+async def test_it_says_when_it_is_not_connected_and_comes_back(
+    visit: Any, environment: dict[str, str], tmp_path: Path
+) -> None:
+    visiting = await visit()
+    with ExitStack() as first:
+        server = first.enter_context(serve(UVICORN, log=tmp_path / "1", environment=environment))
+        page = await visiting.opened(server.url)
+        server.stop()
+        assert await visiting.says("closed") == "Not connected. Trying again …"
+
+        again = [part.replace("{port}", str(server.port)) for part in UVICORN]
+        with serve(again, log=tmp_path / "2", environment=environment, listening=False) as second:
+            assert await visiting.says("open") == "Connected over a WebSocket."
+            async with httpx.AsyncClient() as client:
+                await client.get(f"{server.url}/status/", headers={"x-request-id": "afterwards"})
+            await page.locator("#rows li", has_text="afterwards").wait_for()
+            second.process.terminate()
+
+
+async def test_without_websockets_there_are_server_sent_events(visit: Any, example: Server) -> None:
+    visiting = await visit()
+    await visiting.page.add_init_script(
+        "window.WebSocket = class { constructor() { throw new Error('none here'); } };"
+    )
+    await visiting.page.goto(example.url)
+
+    assert await visiting.says("open") == "Connected over server-sent events."
+    async with httpx.AsyncClient() as client:
+        await client.get(f"{example.url}/status/", headers={"x-request-id": "streamed"})
+    await visiting.page.locator("#rows li", has_text="streamed").wait_for()
+    assert visiting.errors == []
+
+
+async def test_the_waterfall_can_be_paused(visit: Any, example: Server) -> None:
+    page = await (await visit()).opened(example.url)
+    pause = page.get_by_role("button", name="Pause")
+    await pause.click()
+    assert await pause.get_attribute("aria-pressed") == "true"
+
+    played = page.locator("[data-scenario=forged-id]")
+    await played.get_by_role("button").click()
+    # Its event comes before that of the slow one, which the page waits for.
+    await page.locator("[data-scenario=slow]").get_by_role("button").click()
+    await page.locator("[data-scenario=slow][data-result=ok]").wait_for()
+    assert await page.locator("#rows li").count() == 0
+
+    await pause.click()
+    await page.locator("#rows li", has_text="scenarios/allowed/").wait_for()
+
+
+async def test_the_keyboard_is_enough(visit: Any, example: Server) -> None:
+    page = await (await visit()).opened(example.url)
+    async with httpx.AsyncClient() as client:
+        await client.get(f"{example.url}/status/", headers={"x-request-id": "by-keyboard"})
+    row = page.locator("#rows li", has_text="by-keyboard")
+    await row.wait_for()
+
+    await page.get_by_role("button", name="Clear").focus()
+    await page.keyboard.press("Tab")  # the list, as it can scroll
+    while not await row.locator("summary").evaluate("each => each === document.activeElement"):
+        await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+
+    assert await row.locator("details").get_attribute("open") is not None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"viewport": {"width": 1200, "height": 900}}, id="desktop"),
+        pytest.param({"color_scheme": "dark"}, id="dark"),
+        pytest.param({"viewport": {"width": 360, "height": 740}}, id="phone"),
+    ],
+)
+async def test_it_is_accessible(options: dict[str, Any], visit: Any, example: Server) -> None:
+    from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+
+    page = await (await visit(**options)).opened(example.url)
+    for name in ("Forged ID", "View that raises"):
+        await page.get_by_role("button", name=f"Play: {name}").click()
+    await page.locator("#rows summary").first.click()
+    await page.locator("[data-scenario=raises][data-result=ok]").wait_for()
+
+    # The page's policy lets in no script but its own; axe's comes past it, by the debugger.
+    results = await Axe().run(page)
+
+    assert [violation["id"] for violation in results.response["violations"]] == []
+    width = await page.evaluate("document.documentElement.scrollWidth")
+    assert width <= options.get("viewport", {"width": 1280})["width"]

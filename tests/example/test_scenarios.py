@@ -1,0 +1,33 @@
+"""The scenarios as one list, for whoever plays them."""
+
+import re
+from pathlib import Path
+
+from example_project.scenarios.player import PLAYS
+from example_project.scenarios.table import SCENARIOS
+from example_project.scenarios.views import CALLS, MOST_THREADS
+
+SHOWCASE = Path(__file__).resolve().parents[2] / "example_project/showcase"
+NAMES = [scenario.name for scenario in SCENARIOS]
+
+
+def test_all_can_be_played_without_a_browser() -> None:
+    assert list(PLAYS) == NAMES
+
+
+def test_all_can_be_played_by_the_page() -> None:
+    script = (SHOWCASE / "static/showcase/scenarios.js").read_text(encoding="utf-8")
+    plays = script[script.index("export const PLAYS") : script.index("\n};\n")]
+
+    assert re.findall(r'^  async "?([a-z-]+)"?\(', plays, re.MULTILINE) == NAMES
+
+
+def test_what_is_expected_of_a_burst_are_the_numbers_of_the_pool() -> None:
+    from example_project.asgi import pool
+
+    [burst] = [scenario for scenario in SCENARIOS if scenario.name == "burst"]
+
+    assert pool._limit == MOST_THREADS
+    assert burst.expected == (
+        f"{CALLS} requests at once, served by {MOST_THREADS} threads at the most."
+    )

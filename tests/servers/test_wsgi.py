@@ -1,0 +1,111 @@
+"""docs/wsgi.md, line by line: the example by asgi.py under uvicorn, by wsgi.py under gunicorn."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from .server import HOST, PATIENCE, ROOT, Server, serve
+from .test_example_on_uvicorn import UVICORN
+
+pytestmark = pytest.mark.process
+
+GUNICORN = (
+    *(sys.executable, "-m", "gunicorn", "example_project.wsgi:application"),
+    *("--bind", f"{HOST}:{{port}}"),
+)
+ORIGIN = "http://localhost:3000"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: what is looked at, and what is seen under each."""
+
+    look: Callable[[Server], object]
+    asgi: object
+    wsgi: object
+
+
+def get(server: Server, path: str, **headers: str) -> httpx.Response:
+    return httpx.get(server.url + path, headers=headers, timeout=PATIENCE)
+
+
+def status(path: str) -> Callable[[Server], object]:
+    return lambda server: get(server, path).status_code
+
+
+def header(name: str, **headers: str) -> Callable[[Server], object]:
+    return lambda server: name in get(server, "/status/", **headers).headers
+
+
+def preflight(server: Server) -> object:
+    headers = {"origin": ORIGIN, "access-control-request-method": "POST"}
+    return httpx.options(f"{server.url}/notes/", headers=headers, timeout=PATIENCE).status_code
+
+
+def opened(server: Server) -> object:
+    return get(server, "/status/").json()["started_at"] is not None
+
+
+def stream(server: Server) -> object:
+    with httpx.stream("GET", f"{server.url}/ticks/", timeout=PATIENCE) as answer:
+        return answer.status_code, answer.status_code == 200 and next(answer.iter_lines())[:5]
+
+
+def socket(server: Server) -> object:
+    try:
+        with connect(f"{server.websocket_url}/ws/echo/", open_timeout=PATIENCE) as socket:
+            return "welcome" in str(socket.recv(PATIENCE))
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+TABLE = {
+    "a page": Line(status("/"), 200, 200),
+    "a sync view with a query": Line(status("/notes/"), 200, 200),
+    "an async view": Line(status("/status/"), 200, 200),
+    "`X-Request-ID`": Line(header("x-request-id"), True, False),
+    "`Server-Timing`": Line(header("server-timing"), True, False),
+    "CORS headers": Line(header("access-control-allow-origin", origin=ORIGIN), True, False),
+    "a preflight": Line(preflight, 204, 405),
+    "what start-up opened": Line(opened, True, False),
+    "a stream without an end": Line(stream, (200, "data:"), (404, False)),
+    "a WebSocket": Line(socket, True, 404),
+    "`/livez`": Line(status("/livez"), 200, 404),
+    "Starlette at `/echo/`": Line(status("/echo/"), 200, 404),
+    "the live view on the page": Line(
+        lambda server: "main.js" in get(server, "/").text, True, False
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=["asgi", "wsgi"])
+def served(
+    request: pytest.FixtureRequest,
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, Server]]:
+    command = UVICORN if request.param == "asgi" else GUNICORN
+    log = tmp_path_factory.mktemp(request.param) / "log"
+    with serve(command, log=log, environment=environment) as server:
+        yield request.param, server
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_line_of_the_table(name: str, served: tuple[str, Server]) -> None:
+    entry_point, server = served
+    line = TABLE[name]
+
+    assert line.look(server) == (line.asgi if entry_point == "asgi" else line.wsgi)
+
+
+def test_the_table_has_these_lines() -> None:
+    page = (ROOT / "docs/wsgi.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+?) \|", page, re.MULTILINE)
+
+    assert [row for row in rows if row != "---"] == list(TABLE)
