@@ -21,7 +21,6 @@ django_application = get_asgi_application()
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
-from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 
 from asgi_middleware import (
     AccessLog,
@@ -43,15 +42,11 @@ from asgi_middleware.types import Receive, Scope, Send
 
 from .checks import checks
 from .echo import echo
-from .lifespan import client, gauges, ticker, uptime
+from .lifespan import alone, client, gauges, ticker, uptime
 from .live.feed import Feed
 from .live.publisher import Publisher
 from .live.sent import SentHeadersMiddleware
 from .showcase.routing import websocket_urlpatterns
-
-if settings.DEBUG:
-    # In production a web server or a CDN has these files.
-    django_application = ASGIStaticFilesHandler(django_application)
 
 time_database_queries()
 
@@ -88,7 +83,10 @@ middleware = compose(
     # What is opened here, at start-up, is there for views and consumers; the first is closed last.
     partial(
         LifespanMiddleware,
-        lifespan=[pool, uptime, gauges, client, ticker, Publisher(feed, pool, readiness)],
+        lifespan=[
+            *(alone, pool, uptime, gauges, client, ticker),
+            Publisher(feed, pool, readiness),
+        ],
         readiness=readiness,
         # Ends streams and WebSockets, which would keep the process from ending.
         drain=Drain(grace=settings.DRAIN_GRACE, hold=settings.DRAIN_HOLD),

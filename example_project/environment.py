@@ -3,7 +3,10 @@
 import math
 import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
 
+import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 ENVIRONMENTS = ("development", "production")
@@ -44,12 +47,12 @@ def required(
     return [environment[name] for name in names]
 
 
-def switched_on(environment: Mapping[str, str], name: str) -> bool:
-    """Tell whether *name* is 1. Unset, empty and 0 are off; anything else is a mistake."""
+def switched_on(environment: Mapping[str, str], name: str, *, default: bool = False) -> bool:
+    """Tell whether *name* is 1 or 0; *default* if it is unset or empty. Else it is a mistake."""
     value = environment.get(name, "")
     if value not in ("", "0", "1"):
         raise ImproperlyConfigured(f"{name} is {value!r}: write 1 or 0")
-    return value == "1"
+    return value == "1" if value else default
 
 
 def seconds(environment: Mapping[str, str], name: str, default: float) -> float:
@@ -64,6 +67,33 @@ def seconds(environment: Mapping[str, str], name: str, default: float) -> float:
     if not 0 <= number < math.inf:
         raise ImproperlyConfigured(f"{name} is {value!r}: write a number of seconds, 0 or more")
     return number
+
+
+def databases(environment: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    """Return DATABASES: that of DATABASE_URL, or an SQLite file.
+
+    Connections last a minute: each stays with a thread of the pool, and so with one of few.
+    """
+    url = environment.get("DATABASE_URL")
+    if not url:
+        name = environment.get("SQLITE_PATH") or folder / "db.sqlite3"
+        return {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": name}}
+    try:
+        parsed = dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True)
+    except ValueError as error:
+        # Not the URL itself, which has a password in it.
+        raise ImproperlyConfigured(
+            "DATABASE_URL: write it as in postgresql://user:password@host:5432/name"
+        ) from error
+    return {"default": dict(parsed)}
+
+
+def channel_layers(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return CHANNEL_LAYERS: the Redis of REDIS_URL, or one that ends with the process."""
+    if url := environment.get("REDIS_URL"):
+        options = {"hosts": [url], "expiry": 10}
+        return {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": options}}
+    return {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 
 def listed(value: str) -> list[str]:

@@ -4,14 +4,18 @@ What a context yields, views find in ``request.scope["state"]``, and consumers i
 ``self.scope["state"]``.
 """
 
+import errno
 import logging
+import multiprocessing
 import os
+import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import datetime
 from typing import Any
 
 import httpx
+from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.utils import timezone
 from prometheus_client import multiprocess
 
@@ -19,6 +23,28 @@ from .metrics import SHARED
 from .ticker import Ticker
 
 logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def alone(_state: dict[str, Any]) -> AsyncGenerator[None]:
+    """Warn where several workers serve, and what is sent in one does not reach the others."""
+    # gunicorn forks by itself, the other servers start their workers by multiprocessing.
+    is_worker = multiprocessing.parent_process() or "gunicorn" in os.environ.get(
+        "SERVER_SOFTWARE", ""
+    )
+    with closing(socket.socket(socket.AF_UNIX)) as name:
+        if is_worker and isinstance(get_channel_layer(), InMemoryChannelLayer):
+            try:
+                # One for all workers of a server. It is Linux's abstract kind: no file, and
+                # free again when the process has gone, however that ended.
+                name.bind(f"\0example_project, workers of {os.getppid()}")
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    logger.warning(
+                        "several workers serve, and WebSockets reach those of their own process"
+                        " only: set REDIS_URL"
+                    )
+        yield
 
 
 @asynccontextmanager

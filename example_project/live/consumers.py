@@ -2,10 +2,12 @@
 
 import json
 import logging
+from contextlib import suppress
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from asgi_middleware import get_request_id
+from asgi_middleware.types import Receive, Scope, Send
 
 from .access import may_watch
 from .publisher import GROUP, PROCESS
@@ -19,18 +21,22 @@ TRY_AGAIN_LATER = 1013
 class LiveConsumer(AsyncWebsocketConsumer):
     """Send on what the processes publish, to those who may watch."""
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 -- the channel layer's, whichever it is
+            # The page says so, and comes back.
+            logger.warning("a live view ends: %r", error)
+            with suppress(Exception):
+                await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
+
     async def connect(self) -> None:
         self.scope["state"]["timing"].route = "ws/live/"
         if not may_watch(self.scope["user"]):
             await self.close()
             return
         await self.accept()
-        try:
-            await self.channel_layer.group_add(GROUP, self.channel_name)
-        except Exception as error:  # noqa: BLE001 -- the layer's, whichever it is
-            logger.warning("nobody to watch: %r", error)
-            await self.close(TRY_AGAIN_LATER)
-            return
+        await self.channel_layer.group_add(GROUP, self.channel_name)
         hello = {"type": "hello", "process": PROCESS, "request_id": get_request_id()}
         await self.send(text_data=json.dumps(hello))
         await self.send(text_data=json.dumps(self.scope["state"]["live"].counters()))

@@ -1,7 +1,9 @@
 """The live view as server-sent events, for where a WebSocket is not to be had."""
 
 import json
+import logging
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from channels.layers import get_channel_layer
 from django.http import HttpRequest, StreamingHttpResponse
@@ -11,6 +13,8 @@ from asgi_middleware import get_request_id
 
 from .access import for_watchers
 from .publisher import GROUP, PROCESS
+
+logger = logging.getLogger(__name__)
 
 
 @require_GET
@@ -23,14 +27,18 @@ async def live(request: HttpRequest) -> StreamingHttpResponse:
     async def events() -> AsyncGenerator[str]:
         layer = get_channel_layer()
         channel = await layer.new_channel()
-        await layer.group_add(GROUP, channel)
         try:
+            await layer.group_add(GROUP, channel)
             yield f"data: {json.dumps(hello)}\n\ndata: {json.dumps(counters)}\n\n"
             while True:
                 message = await layer.receive(channel)
                 yield f"data: {message['text']}\n\n"
+        except Exception as error:  # noqa: BLE001 -- the channel layer's, whichever it is
+            # The stream ends, and the page says so, and comes back.
+            logger.warning("a live view ends: %r", error)
         finally:
-            await layer.group_discard(GROUP, channel)
+            with suppress(Exception):
+                await layer.group_discard(GROUP, channel)
 
     # A proxy is to hand on each event as it comes; nginx reads the second header.
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..environment import channel_layers, databases
+
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 INSTALLED_APPS = [
@@ -14,6 +16,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "channels",
+    "servestatic",
 ]
 
 # For HTTP only. All of them are at home in async code as well, so that an async view costs
@@ -21,6 +24,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "asgi_middleware.django.route_middleware",
     "django.middleware.security.SecurityMiddleware",
+    # Under ASGI and WSGI alike; in development straight from where the files are.
+    "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -43,18 +48,15 @@ TEMPLATES = [
     },
 ]
 
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ.get("SQLITE_PATH") or BASE_DIR / "db.sqlite3",
-    },
-}
+# DATABASE_URL and REDIS_URL; without them a file, and the memory of this process.
+DATABASES = databases(os.environ, BASE_DIR)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Within one process.
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+CHANNEL_LAYERS = channel_layers(os.environ)
 
 STATIC_URL = "static/"
+# Who may read them from elsewhere is for CORSMiddleware to say.
+SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "showcase:home"

@@ -16,3 +16,6 @@ METRICS_PUBLIC = True
 
 # Nobody at work wants to wait for it.
 DRAIN_GRACE = 1.0
+
+# Static files come straight from where they are; nothing is collected.
+SERVESTATIC_USE_STATIC_ROOT = False

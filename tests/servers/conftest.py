@@ -27,6 +27,31 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def production_environment(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Production's settings for a site without TLS, its static files collected."""
+    changes = {
+        **environment,
+        "DJANGO_ENV": "production",
+        "DJANGO_SECRET_KEY": "0123456789" * 5,
+        "DJANGO_ALLOWED_HOSTS": "127.0.0.1,example.org",
+        "DJANGO_CORS_ORIGINS": "https://app.example",
+        "HTTPS": "0",
+        "STATIC_ROOT": str(tmp_path_factory.mktemp("static")),
+    }
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
+        cwd=ROOT,
+        env=clean_environment(changes),
+        stdin=subprocess.DEVNULL,
+        check=True,
+        timeout=120,
+    )
+    return changes
+
+
+@pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     with cluster() as postgresql:
         yield postgresql

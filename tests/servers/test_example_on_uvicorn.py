@@ -22,12 +22,6 @@ UVICORN = (
     *(sys.executable, "-m", "uvicorn", "example_project.asgi:application"),
     *("--host", "127.0.0.1", "--port", "{port}", "--lifespan", "on"),
 )
-PRODUCTION = {
-    "DJANGO_ENV": "production",
-    "DJANGO_SECRET_KEY": "for tests",
-    "DJANGO_ALLOWED_HOSTS": "example.org",
-    "DJANGO_CORS_ORIGINS": "",
-}
 ORIGIN = "http://localhost:3000"
 PREFLIGHT = {
     "access-control-request-method": "POST",
@@ -60,11 +54,12 @@ def server(
 
 @pytest.fixture(scope="module")
 def production(
-    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    production_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     pytest.importorskip("pythonjsonlogger", reason="needs python-json-logger, see `example`")
     log = tmp_path_factory.mktemp("production") / "log"
-    with serve(UVICORN, log=log, environment={**environment, **PRODUCTION}) as server:
+    changes = {"DJANGO_ALLOWED_HOSTS": "example.org", "DJANGO_CORS_ORIGINS": ""}
+    with serve(UVICORN, log=log, environment={**production_environment, **changes}) as server:
         yield server
 
 
@@ -330,11 +325,11 @@ def test_streams_and_websockets_end_in_good_order(
 
 
 def test_a_load_balancer_is_told_while_requests_are_served_as_ever(
-    environment: dict[str, str], tmp_path: Path
+    production_environment: dict[str, str], tmp_path: Path
 ) -> None:
     drain = {"DRAIN_HOLD": "600", "DRAIN_GRACE": "1"}
     with serve(
-        UVICORN, log=tmp_path / "log", environment={**environment, **PRODUCTION, **drain}
+        UVICORN, log=tmp_path / "log", environment={**production_environment, **drain}
     ) as server:
         assert _status(server, "/readyz") == 200
         server.process.send_signal(signal.SIGTERM)

@@ -24,12 +24,6 @@ pytestmark = pytest.mark.process
 
 ID = "from-a-screenshot"
 PASSWORD = "for tests"
-PRODUCTION = {
-    "DJANGO_ENV": "production",
-    "DJANGO_SECRET_KEY": "for tests",
-    "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
-    "DJANGO_CORS_ORIGINS": "https://app.example",
-}
 
 
 @dataclass
@@ -90,8 +84,12 @@ def development(with_staff: dict[str, str], tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def production(with_staff: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Found:
-    return followed({**with_staff, **PRODUCTION}, tmp_path_factory.mktemp("production"))
+def production(
+    with_staff: dict[str, str],
+    production_environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Found:
+    return followed({**with_staff, **production_environment}, tmp_path_factory.mktemp("production"))
 
 
 @pytest.fixture(params=["development", "production"])
