@@ -1,5 +1,6 @@
 """Views of both colours: sync ones with the ORM, async ones with what start-up opened."""
 
+import hashlib
 import logging
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -17,7 +18,7 @@ from django.http import (
 )
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from asgi_middleware import get_request_id, measure, outgoing_headers
 
@@ -69,6 +70,19 @@ def notes(request: HttpRequest) -> HttpResponse:
         return redirect("showcase:home")
     latest = Note.objects.values("text", "created_at")[:LATEST]
     return JsonResponse({"notes": list(latest)})
+
+
+@require_POST
+def uploads(request: HttpRequest) -> JsonResponse:
+    """How large a file is that is sent here, and its checksum. It is not kept."""
+    file = request.FILES.get("file")
+    if file is None:
+        return JsonResponse({"detail": "Send a file, in the field file."}, status=400)
+    checksum = hashlib.sha256()
+    with measure("read"):
+        for chunk in file.chunks():
+            checksum.update(chunk)
+    return JsonResponse({"size": file.size, "sha256": checksum.hexdigest()})
 
 
 @require_GET

@@ -1,15 +1,14 @@
 """A browser, and the site that its pages are from."""
 
-import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
+from tests.servers.missing import missing, program
 from tests.servers.server import Server, serve
 
 if TYPE_CHECKING:
@@ -46,10 +45,8 @@ async def browser() -> AsyncIterator["Browser"]:
     try:
         from playwright.async_api import async_playwright
     except ImportError:
-        _missing("Playwright, which the dev extra brings")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        _missing("Chromium; on Debian the package `chromium` brings it")
+        missing("Playwright, which the dev extra brings")
+    chromium = program("chromium", "chromium")
     async with (
         async_playwright() as playwright,
         await playwright.chromium.launch(
@@ -71,9 +68,3 @@ async def open_page(browser: "Browser", site: Server) -> AsyncIterator[OpenPage]
             return page
 
         yield open_page
-
-
-def _missing(what: str) -> NoReturn:
-    if os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail(f"REQUIRE_SERVICES=1, and there is no {what}")
-    pytest.skip(f"there is no {what}")

@@ -4,6 +4,7 @@ import logging
 import os
 import runpy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 import manage
 from example_project.environment import (
+    channel_layers,
     choose_settings,
+    databases,
     listed,
     required,
     seconds,
@@ -227,3 +230,48 @@ def _production(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) ->
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return runpy.run_module("example_project.settings.production")
+
+
+def test_a_database_url_is_postgresql_with_connections_that_last(tmp_path: Path) -> None:
+    url = "postgresql://ada:se%40cret@db.example:5433/notes"
+
+    database = databases({"DATABASE_URL": url}, tmp_path)["default"]
+
+    assert {
+        name: database[name]
+        for name in ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "CONN_MAX_AGE")
+    } == {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "notes",
+        "USER": "ada",
+        "PASSWORD": "se@cret",
+        "HOST": "db.example",
+        "PORT": 5433,
+        "CONN_MAX_AGE": 60,
+    }
+    assert database["CONN_HEALTH_CHECKS"] is True
+
+
+def test_without_one_it_is_a_file(tmp_path: Path) -> None:
+    assert databases({}, tmp_path)["default"]["NAME"] == tmp_path / "db.sqlite3"
+
+
+def test_a_database_url_that_is_none_is_refused_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL: write it as in") as raised:
+        databases({"DATABASE_URL": "nonsense://ada:secret@db"}, tmp_path)
+
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "backend"),
+    [
+        ({}, "channels.layers.InMemoryChannelLayer"),
+        ({"REDIS_URL": ""}, "channels.layers.InMemoryChannelLayer"),
+        ({"REDIS_URL": "redis://cache"}, "channels_redis.core.RedisChannelLayer"),
+    ],
+)
+def test_redis_is_the_channel_layer_where_there_is_one(
+    environment: dict[str, str], backend: str
+) -> None:
+    assert channel_layers(environment)["default"]["BACKEND"] == backend

@@ -8,10 +8,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-import pytest
-
+from .missing import missing
 from .server import PATIENCE
 
 if TYPE_CHECKING:
@@ -112,9 +111,3 @@ def _programs() -> Path:
     if not (versions := sorted(installed, key=lambda path: float(path.parts[-3]))):
         missing("PostgreSQL; on Debian the package `postgresql` brings it")
     return versions[-1].parent
-
-
-def missing(what: str) -> NoReturn:
-    if os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail(f"REQUIRE_SERVICES=1, and there is no {what}")
-    pytest.skip(f"there is no {what}")

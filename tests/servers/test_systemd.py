@@ -1,0 +1,103 @@
+"""deploy/example.service and deploy/example.socket."""
+
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from .deployed import Machine, machine
+from .missing import program
+from .server import PATIENCE, ROOT, clean_environment
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def here() -> Iterator[Machine]:
+    with machine() as here:
+        yield here
+
+
+def test_systemd_finds_nothing_wrong(here: Machine) -> None:
+    analyze = program("systemd-analyze", "systemd")
+    uvicorn = here.folder / "uvicorn"
+    uvicorn.write_text("#!/bin/sh\n", encoding="utf-8")
+    uvicorn.chmod(0o755)
+    units = [here.folder / "example.service", here.folder / "example.socket"]
+    for unit in units:
+        # It has to be one file that can be executed.
+        text = here.file(unit.name, **{f"{sys.executable} -m uvicorn": str(uvicorn)})
+        unit.write_text(text, encoding="utf-8")
+
+    verified = subprocess.run(
+        [analyze, "verify", *map(str, units)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+    ours = [line for line in verified.stderr.splitlines() if "example." in line]
+    assert (verified.returncode, ours) == (0, [])
+
+
+def test_a_restart_refuses_no_connection(
+    here: Machine, production_environment: dict[str, str]
+) -> None:
+    statuses: list[int] = []
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(here.socket))
+        listening.listen()
+        first = _started(here, listening, production_environment)
+        second = None
+        try:
+            with here.client() as client:
+                statuses.append(client.get("/status/").status_code)
+                first.terminate()
+                assert first.wait(PATIENCE) == -15  # by the signal, which systemd takes for well
+                second = _started(here, listening, production_environment)
+                # It is not up yet: the request waits in the socket.
+                statuses.append(client.get("/status/").status_code)
+        finally:
+            for process in (first, second):
+                if process is not None:
+                    process.kill()
+                    process.wait(PATIENCE)
+
+    assert statuses == [200, 200]
+
+
+def test_the_time_to_stop_is_longer_than_what_the_settings_need() -> None:
+    from example_project.settings.base import DRAIN_GRACE, DRAIN_HOLD
+
+    for name, pattern in (
+        ("example.service", r"TimeoutStopSec=(\d+)"),
+        ("supervisor.conf", r"stopwaitsecs=(\d+)"),
+    ):
+        [seconds] = re.findall(pattern, (ROOT / "deploy" / name).read_text(encoding="utf-8"))
+        assert int(seconds) > DRAIN_HOLD + DRAIN_GRACE + 20
+
+
+# The socket becomes file descriptor 3, as systemd hands it over.
+LAUNCH = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"
+
+
+def _started(
+    here: Machine, listening: socket.socket, environment: dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Do what systemd does: start ExecStart with the socket."""
+    [line] = re.findall(r"^ExecStart=(.*)$", here.file("example.service"), re.MULTILINE)
+    with (here.folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", LAUNCH, str(listening.fileno()), *shlex.split(line)],
+            cwd=ROOT,
+            env=clean_environment(environment),
+            pass_fds=[listening.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
