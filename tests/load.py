@@ -44,6 +44,8 @@ AFTERMATH = 3.0
 # A worker of uvicorn that ends closes connections without a request, also where one is on its
 # way, and answers handshakes of WebSockets that have just come with a 500 of its own.
 _NOT_BEGUN = ("without sending a response", "ReadError", "status_code=500")
+# https://www.iana.org/assignments/websocket/websocket.xhtml#close-code-number
+_SERVICE_RESTART = 1012
 UPLOAD = random.Random(1).randbytes(200_000)
 
 
@@ -186,18 +188,18 @@ class Load:
 
     async def _socket(self, client: httpx.AsyncClient) -> bool:
         async with connect(f"{self._server.websocket_url}/ws/echo/", proxy=None) as socket:
-            await socket.recv()
-            for number in range(10):
-                await socket.send(json.dumps(number))
-                try:
-                    echo = json.loads(await socket.recv())
-                except ConnectionClosed as closed:
-                    if closed.rcvd is not None and closed.rcvd.code == 1012:
-                        return True  # Service Restart
-                    raise
-                if echo != {"type": "echo", "content": number}:
-                    return False
-        return True
+            try:
+                welcome = json.loads(await socket.recv())
+                echoes = []
+                for number in range(10):
+                    await socket.send(json.dumps(number))
+                    echoes.append(json.loads(await socket.recv()))
+            except ConnectionClosed as closed:
+                if closed.rcvd is not None and closed.rcvd.code == _SERVICE_RESTART:
+                    return True
+                raise
+        expected = [{"type": "echo", "content": number} for number in range(10)]
+        return welcome["type"] == "welcome" and echoes == expected
 
     # The workers.
 
