@@ -9,7 +9,7 @@ UVICORN_FLAGS ?=
 .NOTPARALLEL:
 # A half-made environment would look finished next time.
 .DELETE_ON_ERROR:
-.PHONY: help run test test-all test-django check bench screenshots clean port-is-free
+.PHONY: help run test test-all test-django check bench bench-report screenshots clean port-is-free
 
 venv := .venv
 python := $(venv)/bin/python
@@ -26,7 +26,7 @@ usable := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 $(shell test -x $(python) || rm -f $(venv)/.run-stamp $(venv)/.dev-stamp)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: port-is-free $(venv)/.run-stamp ## serve the example on http://127.0.0.1:8000 (PORT= for another port)
 	@$(python) manage.py migrate --verbosity 0
@@ -51,6 +51,9 @@ check: $(venv)/.dev-stamp ## formatting, lint, types
 
 bench: $(venv)/.dev-stamp ## compare the middleware with others, as a table
 	@$(python) -m benchmarks
+
+bench-report: $(venv)/.dev-stamp ## measure everything, and write docs/benchmarks.md anew (needs wrk)
+	@$(python) -m benchmarks.write
 
 screenshots: $(venv)/.dev-stamp ## take the README's pictures anew (needs Chromium)
 	@$(python) docs/screenshots.py

@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 _current: ContextVar[tuple[str, str] | None] = ContextVar("request_id", default=None)
 
 _DEFAULT_HEADER = "X-Request-ID"
+_LONGEST = 128
 # What no option lifts: 1 to 128 characters of visible ASCII. It keeps line breaks out of
 # headers and logs whatever a validator thinks of them.
 _FLOOR = re.compile(r"[\x21-\x7e]{1,128}")
@@ -251,8 +252,12 @@ class RequestIDMiddleware:
         # leaves them there.
         if len(sent) != 1 and len({value.strip(OWS) for value in sent}) != 1:
             return None
-        value = sent[0].strip(OWS).decode("latin-1")
-        return value if self._accepts(value) else None
+        value = sent[0].strip(OWS)
+        # Before anything looks at it: a server may let in a header of megabytes.
+        if len(value) > _LONGEST:
+            return None
+        request_id = value.decode("latin-1")
+        return request_id if self._accepts(request_id) else None
 
     def _made(self, what: str, function: Callable[[], str]) -> str:
         """Return the ID that *function* makes, or a generated one where it makes none."""

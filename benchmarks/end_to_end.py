@@ -16,14 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
+from benchmarks.report import Spread
 from tests.servers.server import Server, clean_environment, serve
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,16 +38,32 @@ UVICORN = (
 
 @dataclass(frozen=True)
 class Scenario:
-    """A row: a page, and the arms that serve it, each with the environment of its app."""
+    """A row: a page, and the arms that serve it, each with the environment of its app.
+
+    *answer* is a pattern of the status and body; *script* is for wrk, in Lua.
+    """
 
     name: str
     path: str
     arms: Mapping[str, Mapping[str, str]]
+    answer: str = "200 hello"
+    script: str = ""
 
 
-def everywhere(**environment: str) -> dict[str, Mapping[str, str]]:
-    """Return the three arms, with the same *environment*."""
-    return {arm: {"ARM": arm, **environment} for arm in ("plain", "pool", "stack")}
+ARMS = ("plain", "plain again", "django", "pool", "stack")
+
+
+def everywhere(*arms: str, **environment: str) -> dict[str, Mapping[str, str]]:
+    """Return the arms, all unless some are named, with the same *environment*."""
+    return {arm: {"ARM": arm, **environment} for arm in arms or ARMS}
+
+
+ORIGIN, METHOD = "https://app.example", "POST"
+PREFLIGHT = f"""
+wrk.method = "OPTIONS"
+wrk.headers["Origin"] = "{ORIGIN}"
+wrk.headers["Access-Control-Request-Method"] = "{METHOD}"
+"""
 
 
 SQLITE = (
@@ -55,6 +73,20 @@ SQLITE = (
     Scenario("sync view, stock middleware", "/sync", everywhere(MIDDLEWARE="stock")),
     Scenario("one query, SQLite, CONN_MAX_AGE=0", "/query", everywhere()),
     Scenario("one query, SQLite, CONN_MAX_AGE=60", "/query", everywhere(CONN_MAX_AGE="60")),
+    Scenario("slow view, 50 ms", "/slow", everywhere()),
+    Scenario(
+        "preflight, stock middleware",
+        "/sync",
+        everywhere("django", "stack", MIDDLEWARE="stock"),
+        answer="20[04] ",
+        script=PREFLIGHT,
+    ),
+    Scenario(
+        "probe, stock middleware",
+        "/livez",
+        everywhere("plain", "stack", MIDDLEWARE="stock"),
+        answer="200 .*",
+    ),
 )
 # Connections that last, each side in its way. Plain Django cannot have CONN_MAX_AGE: it leaves
 # a connection open for every request, until PostgreSQL takes no more.
@@ -64,6 +96,7 @@ POSTGRESQL = Scenario(
     "/query",
     {
         "plain": {"ARM": "plain"},
+        "plain again": {"ARM": "plain"},
         "psycopg": {"ARM": "plain", "PSYCOPG_POOL": "1"},
         "pool": {"ARM": "pool", **LASTING},
         "stack": {"ARM": "stack", **LASTING},
@@ -73,12 +106,18 @@ POSTGRESQL = Scenario(
 
 @dataclass
 class Figures:
-    """Of one arm: requests per second, round by round, failures, and the most under load."""
+    """Of one arm, round by round: requests per second, and seconds that half and 99 % took.
+
+    Of all: failures, and the most threads, database connections and resident MB under load.
+    """
 
     rates: list[float] = field(default_factory=list[float])
+    p50: list[float] = field(default_factory=list[float])
+    p99: list[float] = field(default_factory=list[float])
     failures: int = 0
     threads: int = 0
     connections: int = 0
+    memory: int = 0
 
 
 def measure(scenario: Scenario, folder: Path, rounds: int, seconds: int) -> dict[str, Figures]:
@@ -99,7 +138,7 @@ def measure(scenario: Scenario, folder: Path, rounds: int, seconds: int) -> dict
             server = serve(UVICORN, log=folder / f"{arm}.log", environment=environment)
             servers[arm] = stack.enter_context(server)
             _check(servers[arm], scenario, arm)
-            _load(servers[arm], scenario.path, 1)  # warm
+            _load(servers[arm], scenario, 1)  # warm
         order = list(scenario.arms)
         for _ in range(rounds):
             for arm in order:
@@ -110,45 +149,80 @@ def measure(scenario: Scenario, folder: Path, rounds: int, seconds: int) -> dict
 
 def _check(server: Server, scenario: Scenario, arm: str) -> None:
     """End the benchmark unless the arm does its job: an error page is quick to make."""
+    request = Request(server.url + scenario.path)  # noqa: S310
+    if scenario.script:
+        request = Request(  # noqa: S310
+            server.url + scenario.path,
+            headers={"Origin": ORIGIN, "Access-Control-Request-Method": METHOD},
+            method="OPTIONS",
+        )
     try:
-        with urlopen(server.url + scenario.path) as answer:  # noqa: S310
-            body = answer.read()
+        with urlopen(request) as answer:  # noqa: S310
+            seen = f"{answer.status} {answer.read().decode()}"
     except HTTPError as error:
-        body = error.read()
-    if body != b"hello":
-        sys.exit(f"{scenario.name}: {arm} answers {body[:200]!r}\n{server.log()[-2000:]}")
+        seen = f"{error.code} {error.read().decode()}"
+    if not re.fullmatch(scenario.answer, seen):
+        sys.exit(f"{scenario.name}: {arm} answers {seen[:200]!r}\n{server.log()[-2000:]}")
 
 
 def _turn(server: Server, scenario: Scenario, arm: str, seconds: int, figures: Figures) -> None:
     with ThreadPoolExecutor(1) as other:
-        loading = other.submit(_load, server, scenario.path, seconds)
+        loading = other.submit(_load, server, scenario, seconds)
         while not loading.done():
-            figures.threads = max(figures.threads, _threads(server))
+            figures.threads = max(figures.threads, of_process(server, "Threads"))
+            figures.memory = max(figures.memory, of_process(server, "VmRSS") // 1024)
             if scenario is POSTGRESQL:
                 figures.connections = max(figures.connections, _connections(arm))
             time.sleep(0.1)
-    rate, failures = loading.result()
-    figures.rates.append(rate)
-    figures.failures += failures
+    loaded = loading.result()
+    figures.rates.append(loaded.rate)
+    figures.p50.append(loaded.p50)
+    figures.p99.append(loaded.p99)
+    figures.failures += loaded.failures
 
 
-def _load(server: Server, path: str, seconds: int) -> tuple[float, int]:
-    """Return requests per second, and how many answers were none or an error."""
-    output = subprocess.run(  # noqa: S603
-        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", server.url + path],  # noqa: S607
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+class Loaded(NamedTuple):
+    """What wrk tells: requests per second, seconds, and how many answers were an error."""
+
+    rate: float
+    p50: float
+    p99: float
+    failures: int
+
+
+def _load(server: Server, scenario: Scenario, seconds: int) -> Loaded:
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(scenario.script)
+        script.flush()
+        output = subprocess.run(  # noqa: S603
+            [
+                *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"),
+                *(("-s", script.name) if scenario.script else ()),
+                server.url + scenario.path,
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
     [rate] = re.findall(r"Requests/sec:\s+([\d.]+)", output)
+    latency = dict(re.findall(r"(50|99)%\s+([\d.]+[mu]?s)", output))
     failures = re.findall(r"Non-2xx or 3xx responses: (\d+)", output)
-    return float(rate), sum(map(int, failures))
+    return Loaded(
+        float(rate), _seconds(latency["50"]), _seconds(latency["99"]), sum(map(int, failures))
+    )
 
 
-def _threads(server: Server) -> int:
+def _seconds(written: str) -> float:
+    """Return what wrk writes as 1.23ms."""
+    number, unit = re.fullmatch(r"([\d.]+)([a-z]+)", written).groups()  # type: ignore[union-attr]
+    return float(number) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[unit]
+
+
+def of_process(server: Server, name: str) -> int:
+    """Return a figure of the kernel's about the process: Threads, or VmRSS in KB."""
     status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
-    [threads] = re.findall(r"Threads:\s+(\d+)", status)
-    return int(threads)
+    [figure] = re.findall(rf"^{name}:\s+(\d+)", status, re.MULTILINE)
+    return int(figure)
 
 
 def _connections(arm: str) -> int:
@@ -160,23 +234,47 @@ def _connections(arm: str) -> int:
     return row[0] if row else 0
 
 
-HEADER = f"{'scenario':<36}{'arm':<9}{'req/s':>7}{'ratio':>7}{'threads':>9}{'connections':>13}"
+HEADER = (
+    f"{'scenario':<36}{'arm':<13}{'req/s':>7}{'ratio':>15}{'p50 ms':>8}{'p99 ms':>8}"
+    f"{'threads':>9}{'MB':>6}{'connections':>13}"
+)
+
+
+def ratio(own: Figures, base: Figures) -> Spread:
+    """Return the ratio of the rates: the median of the rounds, and their middle half."""
+    return Spread.of([a / b for a, b in zip(own.rates, base.rates, strict=True)])
 
 
 def lines(scenario: Scenario, figures: Mapping[str, Figures]) -> list[str]:
-    """Return a line for each arm: the median rate, and the median of the rounds' ratios."""
-    plain = figures["plain"].rates
-    name = scenario.name
+    """Return a line for each arm; ratios are to the first."""
+    base, name = next(iter(figures.values())), scenario.name
     result: list[str] = []
     for arm, each in figures.items():
-        rate = statistics.median(each.rates)
-        ratio = statistics.median(a / b for a, b in zip(each.rates, plain, strict=True))
-        connections = str(each.connections or "")
+        times = ratio(each, base)
+        shown = (
+            f"{times.median:.2f} ({times.low:.2f}-{times.high:.2f})" if each is not base else "1"
+        )
         failed = f"  {each.failures} failed" if each.failures else ""
-        line = f"{name:<36}{arm:<9}{rate:>7.0f}{ratio:>7.2f}{each.threads:>9}{connections:>13}"
+        line = (
+            f"{name:<36}{arm:<13}{statistics.median(each.rates):>7.0f}{shown:>17}"
+            f"{statistics.median(each.p50) * 1000:>8.1f}{statistics.median(each.p99) * 1000:>8.1f}"
+            f"{each.threads:>7}{each.memory:>6}{each.connections or '':>13}"
+        )
         result.append((line + failed).rstrip())
         name = ""
     return result
+
+
+def run(rounds: int, seconds: int, only: str = "") -> Iterator[tuple[Scenario, dict[str, Figures]]]:
+    """Measure the scenarios with *only* in their name; PostgreSQL's where there is one."""
+    for scenario in (*SQLITE, *([POSTGRESQL] if os.environ.get("DATABASE_URL") else [])):
+        if only in scenario.name:
+            with tempfile.TemporaryDirectory() as folder:
+                yield scenario, measure(scenario, Path(folder), rounds, seconds)
+
+
+def as_json(scenario: Scenario, figures: Mapping[str, Figures]) -> dict[str, Any]:
+    return {"scenario": scenario.name, "arms": {arm: asdict(f) for arm, f in figures.items()}}
 
 
 def main() -> None:
@@ -188,14 +286,10 @@ def main() -> None:
     if shutil.which("wrk") is None:
         parser.exit(1, "There is no wrk: install Debian's package of that name.\n")
 
-    has_postgresql = bool(os.environ.get("DATABASE_URL"))
     print(HEADER)
-    for scenario in (*SQLITE, *([POSTGRESQL] if has_postgresql else [])):
-        if options.only in scenario.name:
-            with tempfile.TemporaryDirectory() as folder:
-                figures = measure(scenario, Path(folder), options.rounds, options.seconds)
-            print(*lines(scenario, figures), sep="\n", flush=True)
-    if not has_postgresql:
+    for scenario, figures in run(options.rounds, options.seconds, options.only):
+        print(*lines(scenario, figures), sep="\n", flush=True)
+    if not os.environ.get("DATABASE_URL"):
         print("PostgreSQL: left out, as there is no DATABASE_URL.")
 
 

@@ -6,13 +6,22 @@ makes the table.
 """
 # ruff: noqa: E402 -- models can be made only once Django is set up.
 
+import asyncio
+import logging
 import os
+from collections.abc import AsyncGenerator
 from functools import partial
+from time import perf_counter
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import django
+from asgiref.sync import iscoroutinefunction
 from django.conf import settings
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.utils.decorators import sync_and_async_middleware
+
+logger = logging.getLogger(__name__)
 
 
 def database() -> dict[str, Any]:
@@ -33,7 +42,7 @@ def database() -> dict[str, Any]:
 
 
 # As `django-admin startproject` writes them.
-STOCK_MIDDLEWARE = [
+STOCK = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -43,7 +52,43 @@ STOCK_MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+# The same job as the stack's, in Django's MIDDLEWARE.
+DJANGO = [
+    f"{__name__}.timing",
+    "django_guid.middleware.guid_middleware",
+    "corsheaders.middleware.CorsMiddleware",
+]
+ARM = os.environ.get("ARM", "plain")
+
+
+@sync_and_async_middleware
+def timing(get_response: Any) -> Any:
+    """Send Server-Timing, and a line to the log."""
+
+    def told(response: HttpResponse, started: float) -> HttpResponse:
+        duration = (perf_counter() - started) * 1000
+        response.headers["Server-Timing"] = f"app;dur={duration:.1f}"
+        logger.info("%s in %.1f ms", response.status_code, duration)
+        return response
+
+    if iscoroutinefunction(get_response):
+
+        async def timed_async(request: HttpRequest) -> HttpResponse:
+            started = perf_counter()
+            return told(await get_response(request), started)
+
+        return timed_async
+
+    def timed(request: HttpRequest) -> HttpResponse:
+        started = perf_counter()
+        return told(get_response(request), started)
+
+    return timed
+
+
 settings.configure(
+    CORS_ALLOWED_ORIGINS=["https://app.example"],
+    DJANGO_GUID={"GUID_HEADER_NAME": "X-Request-ID", "INTEGRATIONS": [], "RETURN_HEADER": True},
     ALLOWED_HOSTS=["127.0.0.1"],
     DATABASES={"default": {**database(), "CONN_MAX_AGE": int(os.environ.get("CONN_MAX_AGE", "0"))}},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
@@ -53,8 +98,12 @@ settings.configure(
         "django.contrib.sessions",
         "django.contrib.messages",
         "benchmarks",
+        *(("corsheaders", "django_guid") if ARM == "django" else ()),
     ],
-    MIDDLEWARE=STOCK_MIDDLEWARE if os.environ.get("MIDDLEWARE") == "stock" else [],
+    MIDDLEWARE=[
+        *(DJANGO if ARM == "django" else ()),
+        *(STOCK if os.environ.get("MIDDLEWARE") == "stock" else ()),
+    ],
     ROOT_URLCONF=__name__,
     SECRET_KEY="benchmark",  # noqa: S106
     USE_TZ=True,
@@ -63,7 +112,6 @@ django.setup()
 
 from django.core.asgi import get_asgi_application
 from django.db import connection, models
-from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from asgi_middleware import (
@@ -98,6 +146,19 @@ async def async_view(_: HttpRequest) -> HttpResponse:
     return HttpResponse(b"hello")
 
 
+async def slow_view(_: HttpRequest) -> HttpResponse:
+    await asyncio.sleep(0.05)
+    return HttpResponse(b"hello")
+
+
+async def events_view(_: HttpRequest) -> StreamingHttpResponse:
+    async def events() -> AsyncGenerator[str]:
+        yield "data: 0\n\n"
+        await asyncio.Event().wait()
+
+    return StreamingHttpResponse(events(), content_type="text/event-stream")
+
+
 def query_view(_: HttpRequest) -> HttpResponse:
     return HttpResponse(Note.objects.get(pk=1).text)
 
@@ -106,6 +167,9 @@ urlpatterns = [
     path("sync", sync_view),
     path("async", async_view),
     path("query", query_view),
+    path("slow", slow_view),
+    path("events", events_view),
+    path("livez", sync_view),
 ]
 
 max_overflow = os.environ.get("MAX_OVERFLOW")
@@ -114,6 +178,8 @@ pool = ThreadPool(max_overflow=int(max_overflow) if max_overflow else None)
 
 ARMS: dict[str, Middleware] = {
     "plain": compose(),
+    "plain again": compose(),
+    "django": compose(),
     "pool": partial(ThreadPoolMiddleware, pool=pool),
     # The example's: see example_project/asgi.py.
     "stack": compose(
@@ -126,7 +192,7 @@ ARMS: dict[str, Middleware] = {
     ),
 }
 
-application = ARMS[os.environ.get("ARM", "plain")](get_asgi_application())
+application = ARMS[ARM](get_asgi_application())
 
 if __name__ == "__main__":
     with connection.schema_editor() as editor:

@@ -18,6 +18,9 @@ from asgi_middleware.types import ASGIApp, Message
 
 from .scenarios import REQUEST_HEADERS, Arm, Scenario, answering
 
+# Seconds: a request that takes longer needs no twenty of its kind to warm up.
+_LONG = 0.01
+
 INSTALLED = {each.name.lower(): each.version for each in distributions()}
 
 
@@ -52,14 +55,17 @@ async def measure(scenario: Scenario, rounds: int, seconds: float) -> Result:
             await running.enter_async_context(lifespan(app))
             await _check(scenario, arm, app)
             turns.append((app, result.arms.setdefault(arm.name, [])))
-        await _time(turns, _scope(scenario), rounds, seconds)
+        most = min(rounds, scenario.most_rounds)
+        await _time(turns, _scope(scenario), most, seconds)
     return result
 
 
 async def _time(
     turns: list[tuple[ASGIApp, list[float]]], scope: dict[str, Any], rounds: int, seconds: float
 ) -> None:
-    warm = [await _seconds(app, scope, 20) / 20 for app, _ in turns]
+    first = max([await _seconds(app, scope, 1) for app, _ in turns])
+    times = 20 if first < _LONG else 1
+    warm = [await _seconds(app, scope, times) / times for app, _ in turns]
     requests = max(1, round(seconds / max(warm)))
     # Collecting an arm's own garbage is part of its cost; looking at everything else is not.
     gc.collect()

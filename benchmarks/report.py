@@ -17,6 +17,12 @@ class Spread(NamedTuple):
     low: float
     high: float
 
+    @classmethod
+    def of(cls, figures: Iterable[float]) -> "Spread":
+        ordered = sorted(figures)
+        outside = len(ordered) // 4
+        return cls(statistics.median(ordered), ordered[outside], ordered[-1 - outside])
+
 
 def added(result: Result, arm: str) -> Spread:
     """Return the seconds that *arm* adds to a request, or to each message of a stream.
@@ -25,9 +31,7 @@ def added(result: Result, arm: str) -> Spread:
     """
     # Round by round: what slows the machine down slows both.
     rounds = zip(result.arms[arm], result.floor, strict=True)
-    ordered = sorted((arm - floor) / len(result.scenario.chunks) for arm, floor in rounds)
-    outside = len(ordered) // 4
-    return Spread(statistics.median(ordered), ordered[outside], ordered[-1 - outside])
+    return Spread.of((arm - floor) / len(result.scenario.chunks) for arm, floor in rounds)
 
 
 def ratio(ours: Spread, other: Spread) -> float | None:

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
+from uuid import uuid4
 
 from asgi_middleware import CORSMiddleware, LifespanMiddleware, RequestIDMiddleware, compose
 from asgi_middleware.timing import TimingMiddleware
 from asgi_middleware.types import ASGIApp, Header, Middleware, Receive, Scope, Send
+
+from .limit import fused
 
 OURS = "asgi-middleware"
 
@@ -83,11 +86,34 @@ class Scenario:
     method: str = "GET"
     status: str = "200"
     chunks: Sequence[bytes] = (b"hello",)
+    most_rounds: int = 201  # fewer where one request takes long
 
 
 def peer(module: str, name: str, **options: Any) -> Middleware:
     """Return somebody else's middleware, which is imported when it is to wrap an app."""
     return lambda app: getattr(import_module(module), name)(app, **options)
+
+
+def base_http(app: ASGIApp) -> ASGIApp:
+    """Wrap *app* in a request ID as Starlette's documentation writes middleware."""
+    from starlette.middleware.base import BaseHTTPMiddleware
+
+    class RequestID(BaseHTTPMiddleware):
+        async def dispatch(self, request: Any, call_next: Any) -> Any:
+            request_id = request.headers.get("x-request-id") or uuid4().hex
+            response = await call_next(request)
+            response.headers["x-request-id"] = request_id
+            return response
+
+    return cast("ASGIApp", RequestID(app))
+
+
+def with_context(app: ASGIApp) -> ASGIApp:
+    """Wrap *app* in starlette-context, with its plugin for request IDs."""
+    from starlette_context.middleware import RawContextMiddleware
+    from starlette_context.plugins import RequestIdPlugin
+
+    return cast("ASGIApp", RawContextMiddleware(app, plugins=[RequestIdPlugin()]))
 
 
 policy: dict[str, Any] = {
@@ -109,6 +135,8 @@ asgi_cors = peer("asgi_cors", "asgi_cors", hosts=policy["allow_origins"])
 REQUEST_ID = (
     Arm(OURS, RequestIDMiddleware),
     Arm("asgi-correlation-id", correlation_id, needs=("asgi-correlation-id",)),
+    Arm("starlette-context", with_context, needs=("starlette-context",)),
+    Arm("BaseHTTPMiddleware", base_http, needs=("starlette",)),
 )
 TIMING = (
     Arm(OURS, timing, headers=server_timing),
@@ -122,11 +150,26 @@ peers = compose(correlation_id, timing_asgi, starlette_cors)
 STACK = (
     Arm(OURS, compose(RequestIDMiddleware, timing, cors, LifespanMiddleware), (), server_timing),
     Arm("the three peers", peers, ("asgi-correlation-id", "timing-asgi", "starlette")),
+    Arm("the limit", partial(fused, policy=policy), (), server_timing),
+)
+# As the stack, but for what grows: ten thousand origins.
+many = {
+    **policy,
+    "allow_origins": [*policy["allow_origins"], *(f"https://{n}.example" for n in range(10_000))],
+}
+MANY_ORIGINS = (
+    Arm(OURS, partial(CORSMiddleware, **many)),
+    Arm(
+        "starlette",
+        peer("starlette.middleware.cors", "CORSMiddleware", **many),
+        needs=("starlette",),
+    ),
 )
 
 INBOUND = (b"x-request-id", b"7f9c24e8-3b12-4fef-91e0-4d7c0a1b2c3d")
 ALLOWED = (b"origin", b"https://app.example")
 REFUSED = (b"origin", b"https://evil.example")
+HUNDRED = tuple((b"x-header-%d" % number, b"value") for number in range(100))
 ASKS = (
     (b"access-control-request-method", b"PUT"),
     (b"access-control-request-headers", b"content-type,x-csrftoken"),
@@ -153,8 +196,20 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("mw=stack/req=no-origin", STACK, (), {**made, **denied}),
     Scenario("mw=stack/req=simple-allowed", STACK, (ALLOWED,), {**made, **granted}),
     preflight("mw=stack/req=preflight-allowed", STACK, (ALLOWED, *ASKS), {**made, **permitted}),
+    # What nobody sends who means well.
+    Scenario("mw=stack/req=1MB-header", STACK, ((b"x-large", b"x" * 1_000_000),), made),
+    Scenario("mw=stack/req=100-headers", STACK, HUNDRED, made),
+    Scenario("mw=stack/req=1MB-id", STACK[:1], ((b"x-request-id", b"x" * 1_000_000),), made),
+    Scenario("mw=cors/req=10000-origins", MANY_ORIGINS, (ALLOWED,), granted),
     streamed("mw=request-id/req=streamed", REQUEST_ID),
     streamed("mw=timing/req=streamed", TIMING),
     streamed("mw=cors/req=streamed", CORS, (ALLOWED,)),
     streamed("mw=stack/req=streamed", STACK, (ALLOWED,)),
+    streamed(
+        "mw=stack/req=100000-messages",
+        STACK,
+        (ALLOWED,),
+        chunks=[b"data: 42\n\n"] * 100_000,
+        most_rounds=5,
+    ),
 )

@@ -4,7 +4,6 @@ Needs Chromium, Debian's package ``chromium``, and the dev extra.
 """
 
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +16,7 @@ IMAGES = ROOT / "docs" / "images"
 sys.path.insert(0, str(ROOT))
 
 from tests.browser.conftest import CHROMIUM_FLAGS
-from tests.servers.server import clean_environment, serve
+from tests.servers.server import manage, serve
 from tests.servers.test_example_on_uvicorn import UVICORN
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         environment = {"DJANGO_ENV": "development", "SQLITE_PATH": f"{scratch}/db.sqlite3"}
-        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(migrate, cwd=ROOT, env=clean_environment(environment), check=True)
+        manage(environment, "migrate")
         log = Path(scratch) / "log"
         with (
             serve(UVICORN, log=log, environment=environment) as server,

@@ -29,7 +29,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tests.servers.redis import redis
-from tests.servers.server import HOST, PATIENCE, ROOT, Server, clean_environment, serve
+from tests.servers.server import HOST, PATIENCE, Server, manage, serve
 
 WORKERS = 2
 SERVER = (
@@ -250,8 +250,7 @@ def measure(clients: int, seconds: float) -> Figures:
             "SQLITE_PATH": f"{folder}/db.sqlite3",
             **running.environment,
         }
-        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(migrate, cwd=ROOT, env=clean_environment(environment), check=True)
+        manage(environment, "migrate")
 
         def restart_redis() -> None:
             running.stop()

@@ -1,7 +1,6 @@
 """The example's page in a real browser: what it shows, and that everybody can use it."""
 
 import re
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -13,7 +12,8 @@ import pytest
 import pytest_asyncio
 
 from example_project.scenarios.table import SCENARIOS
-from tests.servers.server import HOST, PATIENCE, ROOT, Server, clean_environment, serve
+from tests.servers.redis import redis
+from tests.servers.server import HOST, PATIENCE, Server, manage, serve
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, ConsoleMessage, Page
@@ -36,8 +36,7 @@ PROVOKED = re.compile(
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     database = tmp_path_factory.mktemp("showcase") / "db.sqlite3"
     changes = {"DJANGO_ENV": "development", "SQLITE_PATH": str(database)}
-    migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    subprocess.run(migrate, cwd=ROOT, env=clean_environment(changes), check=True, timeout=120)
+    manage(changes, "migrate")
     return changes
 
 
@@ -179,6 +178,25 @@ async def test_it_says_when_it_is_not_connected_and_comes_back(
                 await client.get(f"{server.url}/status/", headers={"x-request-id": "afterwards"})
             await page.locator("#rows li", has_text="afterwards").wait_for()
             second.process.terminate()
+
+
+async def test_it_says_when_redis_is_gone_and_comes_back(
+    visit: Any, environment: dict[str, str], tmp_path: Path
+) -> None:
+    visiting = await visit()
+    with redis() as own:
+        changes = {**environment, **own.environment}
+        with serve(UVICORN, log=tmp_path / "log", environment=changes) as server:
+            page = await visiting.opened(server.url)
+            own.stop()
+            assert await visiting.says("closed") == "Not connected. Trying again …"
+            async with httpx.AsyncClient() as client:
+                assert (await client.get(f"{server.url}/status/")).status_code == 200
+
+            own.start()
+            await visiting.says("open")
+            await page.locator("[data-scenario=forged-id]").get_by_role("button").click()
+            await page.locator("#rows li", has_text="scenarios/allowed/").first.wait_for()
 
 
 async def test_without_websockets_there_are_server_sent_events(visit: Any, example: Server) -> None:

@@ -1,13 +1,11 @@
 """What every server is given."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from .postgresql import PostgreSQL, cluster
-from .server import ROOT, clean_environment
+from .server import manage
 
 
 @pytest.fixture(scope="session")
@@ -15,14 +13,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Development's settings, and a migrated database of the tests' own."""
     database = tmp_path_factory.mktemp("database") / "db.sqlite3"
     changes = {"DJANGO_ENV": "development", "SQLITE_PATH": str(database)}
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-        cwd=ROOT,
-        env=clean_environment(changes),
-        stdin=subprocess.DEVNULL,
-        check=True,
-        timeout=120,
-    )
+    manage(changes, "migrate")
     return changes
 
 
@@ -40,14 +31,7 @@ def production_environment(
         "HTTPS": "0",
         "STATIC_ROOT": str(tmp_path_factory.mktemp("static")),
     }
-    subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
-        cwd=ROOT,
-        env=clean_environment(changes),
-        stdin=subprocess.DEVNULL,
-        check=True,
-        timeout=120,
-    )
+    manage(changes, "collectstatic", "--noinput")
     return changes
 
 

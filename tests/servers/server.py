@@ -34,6 +34,19 @@ def command(name: str, application: str, *options: str) -> list[str]:
     return [sys.executable, "-m", *SERVERS[name], *options, application]
 
 
+def manage(environment: Mapping[str, str], *command: str) -> None:
+    """Run a command of the example's ``manage.py``, and see that it succeeds."""
+    subprocess.run(
+        [sys.executable, "manage.py", *command, "--verbosity", "0"],
+        cwd=ROOT,
+        env=clean_environment(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        check=True,
+        timeout=120,
+    )
+
+
 class Server:
     """A server that answers; made by :func:`serve`."""
 

@@ -3,8 +3,6 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
-from .server import PATIENCE, ROOT, Server, clean_environment, serve
+from .server import PATIENCE, Server, manage, serve
 from .test_example_on_uvicorn import UVICORN
 
 pytest.importorskip("pythonjsonlogger", reason="needs python-json-logger, see `example`")
@@ -63,18 +61,9 @@ class Found:
 @pytest.fixture(scope="module")
 def with_staff(environment: dict[str, str]) -> dict[str, str]:
     """The environment, with a member of staff in the database."""
-    subprocess.run(
-        [
-            *(sys.executable, "manage.py", "createsuperuser", "--noinput"),
-            *("--username", "ada", "--email", "ada@example.org"),
-        ],
-        cwd=ROOT,
-        env=clean_environment({**environment, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        check=True,
-        timeout=120,
-    )
+    staff = {**environment, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
+    who = ("--username", "ada", "--email", "ada@example.org")
+    manage(staff, "createsuperuser", "--noinput", *who)
     return environment
 
 

@@ -1,7 +1,6 @@
 """The example with Redis and PostgreSQL, which come and go."""
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -14,7 +13,7 @@ from example_project.scenarios.player import watched
 
 from .postgresql import PostgreSQL
 from .redis import Redis, redis
-from .server import PATIENCE, ROOT, Server, clean_environment, command, serve
+from .server import PATIENCE, Server, command, manage, serve
 from .test_example_on_uvicorn import UVICORN
 
 pytestmark = pytest.mark.process
@@ -112,14 +111,7 @@ async def _status(server: Server, request_id: str = "meanwhile") -> int:
 def with_postgresql(postgresql: PostgreSQL, environment: dict[str, str]) -> dict[str, str]:
     url = f"postgresql://postgres@/postgres?host={postgresql.folder}"
     changes = {**environment, "DATABASE_URL": url}
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-        cwd=ROOT,
-        env=clean_environment(changes),
-        stdin=subprocess.DEVNULL,
-        check=True,
-        timeout=120,
-    )
+    manage(changes, "migrate")
     return changes
 
 

@@ -1,0 +1,92 @@
+"""What connections cost that are open and idle: memory and threads of the server.
+
+python -m benchmarks.connections
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from websockets.asyncio.client import connect
+
+from tests.servers.server import HOST, Server, manage, serve
+
+from .end_to_end import UVICORN, of_process
+
+NUMBER = 1000
+EXAMPLE = (
+    *(sys.executable, "-m", "uvicorn", "example_project.asgi:application"),
+    *("--host", HOST, "--port", "{port}", "--log-level", "warning"),
+)
+# At once: more than a server's backlog would be refused.
+AT_ONCE = 50
+
+
+@dataclass(frozen=True)
+class Open:
+    """So many connections of a kind; the server's resident memory in KB, and its threads."""
+
+    kind: str
+    arm: str
+    number: int
+    memory_before: int
+    memory: int
+    threads: int
+
+
+def run(number: int = NUMBER) -> Iterator[Open]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = {"SQLITE_PATH": f"{folder}/db.sqlite3", "DATABASE_URL": ""}
+        for arm in ("plain", "stack"):
+            log = Path(folder) / arm
+            with serve(UVICORN, log=log, environment={**path, "ARM": arm}) as server:
+                yield asyncio.run(_streams(server, arm, number))
+        manage(path, "migrate")
+        with serve(EXAMPLE, log=Path(folder) / "example", environment=path) as server:
+            yield asyncio.run(_sockets(server, number))
+
+
+async def _streams(server: Server, arm: str, number: int) -> Open:
+    request = f"GET /events HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+    async with AsyncExitStack() as connections:
+
+        async def opened() -> None:
+            reader, writer = await asyncio.open_connection(HOST, server.port)
+            connections.callback(writer.close)
+            writer.write(request)
+            await reader.readuntil(b"data: 0")
+
+        return await _counted(server, "streams", arm, number, opened)
+
+
+async def _sockets(server: Server, number: int) -> Open:
+    async with AsyncExitStack() as connections:
+
+        async def opened() -> None:
+            url = f"{server.websocket_url}/ws/echo/"
+            socket = await connections.enter_async_context(
+                connect(url, proxy=None, ping_interval=None, compression=None)
+            )
+            await socket.recv()
+
+        return await _counted(server, "WebSockets of Channels", "the example", number, opened)
+
+
+async def _counted(
+    server: Server, kind: str, arm: str, number: int, opened: Callable[[], Awaitable[None]]
+) -> Open:
+    await opened()  # what the first alone needs
+    before = of_process(server, "VmRSS")
+    for _ in range(0, number, AT_ONCE):
+        await asyncio.gather(*(opened() for _ in range(AT_ONCE)))
+    memory, threads = of_process(server, "VmRSS"), of_process(server, "Threads")
+    return Open(kind, arm, number, before, memory, threads)
+
+
+if __name__ == "__main__":
+    for each in run():
+        print(each)

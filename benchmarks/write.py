@@ -1,0 +1,229 @@
+"""Measure everything, and write the report: ``make bench-report``.
+
+``benchmarks/results/<version>.json`` holds all rounds; the tables of docs/benchmarks.md and its
+pictures are made of that file. With ``--from FILE`` nothing is measured: they are made anew.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import shutil
+import statistics
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from . import connections, end_to_end, growth
+from .in_process import INSTALLED, measure
+from .report import Spread, as_json, ratio
+from .scenarios import OURS, SCENARIOS
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+IMAGES = ROOT / "docs" / "images"
+
+# Seconds of a turn in process, and of one end to end.
+ROUNDS, SECONDS = 201, 0.002
+ROUNDS_OF_SERVERS, SECONDS_OF_SERVERS = 7, 1
+
+
+def measured() -> dict[str, Any]:
+    results = []
+    for scenario in SCENARIOS:
+        print(scenario.name, file=sys.stderr)
+        results.append(asyncio.run(measure(scenario, ROUNDS, SECONDS)))
+    grown = [asyncio.run(growth.grown(series, ROUNDS // 2, SECONDS)) for series in growth.SERIES]
+    served = []
+    if shutil.which("wrk"):
+        for scenario, figures in end_to_end.run(ROUNDS_OF_SERVERS, SECONDS_OF_SERVERS):
+            print(*end_to_end.lines(scenario, figures), sep="\n", file=sys.stderr)
+            served.append(end_to_end.as_json(scenario, figures))
+    return {
+        **as_json(results),
+        "cpu": _cpu(),
+        "growth": [growth.as_json(each) for each in grown],
+        "end_to_end": served,
+        "connections": [asdict(each) for each in connections.run()],
+    }
+
+
+def _cpu() -> str:
+    [model, *_] = re.findall(
+        r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE
+    ) or ["unknown"]
+    return str(model)
+
+
+# --- the page ---
+
+
+def tables(report: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tables of the page, by the names of their places."""
+    whole = [row for row in report["results"] if row["messages"] == 1]
+    streams = [row for row in report["results"] if row["messages"] > 1]
+    return {
+        "machine": _machine(report),
+        "requests": "\n".join(_added(whole, "µs a request", 1e6, 1)),
+        "messages": "\n".join(_added(streams, "ns a message", 1e9, 0)),
+        "growth": "\n".join(_growth(report["growth"])),
+        "servers": "\n".join(_served(report["end_to_end"])),
+        "connections": "\n".join(_open(report["connections"])),
+    }
+
+
+def _machine(report: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {v}" for name, v in report["versions"].items() if v)
+    return f"{report['cpu']}, {report['machine']}; Python {report['python']}; {versions}."
+
+
+def _added(rows: list[Any], unit: str, scale: float, decimals: int) -> Iterable[str]:
+    yield f"| row | arm | {unit} | middle half | ours to theirs |"
+    yield "| --- | --- | ---: | ---: | ---: |"
+    for row in rows:
+        name = f"`{row['scenario']}`"
+        for arm, figures in row["added"].items():
+            spread = Spread(**figures)
+            times = ratio(Spread(**row["added"][OURS]), spread)
+            verdict = "no difference" if times is None else f"{times:.2f}"
+            low, mid, high = (
+                f"{value * scale:.{decimals}f}"
+                for value in (spread.low, spread.median, spread.high)
+            )
+            yield f"| {name} | {arm} | {mid} | {low} to {high} | {'' if arm == OURS else verdict} |"
+            name = ""
+
+
+def _growth(rows: list[Any]) -> Iterable[str]:
+    yield "| what grows | arm | µs with none | ns for each |"
+    yield "| --- | --- | ---: | ---: |"
+    for row in rows:
+        name = f"{row['series']}, {row['sizes'][0]} to {row['sizes'][-1]}"
+        for arm, fit in row["fit"].items():
+            yield f"| {name} | {arm} | {fit['intercept'] * 1e6:.1f} | {fit['slope'] * 1e9:.1f} |"
+            name = ""
+
+
+def _served(rows: list[Any]) -> Iterable[str]:
+    yield (
+        "| row | arm | requests a second | to the first arm | p50, p99 ms | threads | MB"
+        " | connections |"
+    )
+    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for row in rows:
+        name, base = row["scenario"], next(iter(row["arms"].values()))
+        for arm, figures in row["arms"].items():
+            times = Spread.of(a / b for a, b in zip(figures["rates"], base["rates"], strict=True))
+            same = times.low <= 1 <= times.high
+            verdict = (
+                "no difference"
+                if same
+                else f"{times.median:.2f} ({times.low:.2f} to {times.high:.2f})"
+            )
+            p50, p99 = (statistics.median(figures[name]) * 1000 for name in ("p50", "p99"))
+            yield (
+                f"| {name} | {arm} | {statistics.median(figures['rates']):.0f}"
+                f" | {'' if figures is base else verdict} | {p50:.1f}, {p99:.1f}"
+                f" | {figures['threads']} | {figures['memory']} | {figures['connections'] or ''} |"
+            )
+            name = ""
+
+
+def _open(rows: list[Any]) -> Iterable[str]:
+    yield "| open connections | arm | KB each | threads |"
+    yield "| --- | --- | ---: | ---: |"
+    for row in rows:
+        each = (row["memory"] - row["memory_before"]) / row["number"]
+        yield f"| {row['number']} {row['kind']} | {row['arm']} | {each:.0f} | {row['threads']} |"
+
+
+def put(page: str, made: Mapping[str, str]) -> str:
+    """Return *page* with the tables in their places, between two comments each."""
+    for name, table in made.items():
+        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        page, times = place.subn(lambda found, text=table: f"{found[1]}{text}\n{found[2]}", page)
+        if times != 1:
+            raise ValueError(f"{PAGE.name} has {times} places for the table {name!r}")
+    return page
+
+
+# --- the pictures ---
+
+
+def draw(report: Mapping[str, Any]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "asgi_middleware", "font.size": 9})
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    _draw_growth(report["growth"])
+    _draw_served(report["end_to_end"])
+
+
+def _draw_growth(rows: list[Any]) -> None:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(rows), figsize=(11, 3.2), layout="constrained")
+    for axis, row in zip(axes, rows, strict=True):
+        for arm, spreads in row["added"].items():
+            axis.plot(row["sizes"], [s["median"] * 1e6 for s in spreads], "o-", label=arm, ms=3)
+        axis.set(xlabel=row["series"], ylabel="µs added", ylim=(0, None))
+        if row["sizes"][-1] > 1000:
+            axis.set_xscale("log")
+        axis.legend(frameon=False)
+    _save(figure, "benchmark-growth.svg")
+
+
+def _draw_served(rows: list[Any]) -> None:
+    from matplotlib import pyplot
+
+    shown = [row for row in rows if "plain" in row["arms"] and "stack" in row["arms"]]
+    figure, axis = pyplot.subplots(figsize=(11, 0.75 * len(shown) + 1), layout="constrained")
+    arms = ["plain again", "django", "psycopg", "pool", "stack"]
+    height = 0.8 / len(arms)
+    for position, row in enumerate(shown):
+        base = row["arms"]["plain"]["rates"]
+        for place, arm in enumerate(arm for arm in arms if arm in row["arms"]):
+            rates = row["arms"][arm]["rates"]
+            times = Spread.of(a / b for a, b in zip(rates, base, strict=True))
+            axis.barh(
+                position + place * height,
+                times.median,
+                height,
+                xerr=[[times.median - times.low], [times.high - times.median]],
+                color=f"C{arms.index(arm)}",
+                label=arm,
+            )
+    axis.axvline(1, color="grey", linewidth=1)
+    axis.set(xlabel="requests per second, as multiples of plain Django's")
+    axis.set_yticks([n + 0.3 for n in range(len(shown))], [row["scenario"] for row in shown])
+    axis.invert_yaxis()
+    handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    axis.legend(handles.values(), handles.keys(), frameon=False)
+    _save(figure, "benchmark-servers.svg")
+
+
+def _save(figure: Any, name: str) -> None:
+    # Without a date, so that the same figures make the same picture.
+    figure.savefig(IMAGES / name, metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.write", description=__doc__)
+    parser.add_argument("--from", dest="file", type=Path, help="results that are there already")
+    options = parser.parse_args()
+    file = options.file or RESULTS / f"{INSTALLED[OURS]}.json"
+    if options.file is None:
+        report = measured()
+        RESULTS.mkdir(exist_ok=True)
+        file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    report = json.loads(file.read_text(encoding="utf-8"))
+    PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), tables(report)), encoding="utf-8")
+    draw(report)
+
+
+if __name__ == "__main__":
+    main()
