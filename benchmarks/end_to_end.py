@@ -77,7 +77,7 @@ SQLITE = (
     Scenario(
         "preflight, stock middleware",
         "/sync",
-        everywhere("django", "stack", MIDDLEWARE="stock"),
+        everywhere("django-cors-headers", "CORSMiddleware", "stack", MIDDLEWARE="stock"),
         answer="20[04] ",
         script=PREFLIGHT,
     ),
@@ -235,7 +235,7 @@ def _connections(arm: str) -> int:
 
 
 HEADER = (
-    f"{'scenario':<36}{'arm':<13}{'req/s':>7}{'ratio':>15}{'p50 ms':>8}{'p99 ms':>8}"
+    f"{'scenario':<36}{'arm':<20}{'req/s':>7}{'ratio':>15}{'p50 ms':>8}{'p99 ms':>8}"
     f"{'threads':>9}{'MB':>6}{'connections':>13}"
 )
 
@@ -256,7 +256,7 @@ def lines(scenario: Scenario, figures: Mapping[str, Figures]) -> list[str]:
         )
         failed = f"  {each.failures} failed" if each.failures else ""
         line = (
-            f"{name:<36}{arm:<13}{statistics.median(each.rates):>7.0f}{shown:>17}"
+            f"{name:<36}{arm:<20}{statistics.median(each.rates):>7.0f}{shown:>17}"
             f"{statistics.median(each.p50) * 1000:>8.1f}{statistics.median(each.p99) * 1000:>8.1f}"
             f"{each.threads:>7}{each.memory:>6}{each.connections or '':>13}"
         )

@@ -52,12 +52,12 @@ STOCK = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-# The same job as the stack's, in Django's MIDDLEWARE.
-DJANGO = [
-    f"{__name__}.timing",
-    "django_guid.middleware.guid_middleware",
-    "corsheaders.middleware.CorsMiddleware",
-]
+CORSHEADERS = "corsheaders.middleware.CorsMiddleware"
+# The job of our layers, in Django's MIDDLEWARE.
+IN_DJANGO = {
+    "django": [f"{__name__}.timing", "django_guid.middleware.guid_middleware", CORSHEADERS],
+    "django-cors-headers": [CORSHEADERS],
+}
 ARM = os.environ.get("ARM", "plain")
 
 
@@ -98,10 +98,10 @@ settings.configure(
         "django.contrib.sessions",
         "django.contrib.messages",
         "benchmarks",
-        *(("corsheaders", "django_guid") if ARM == "django" else ()),
+        *(("corsheaders", "django_guid") if ARM in IN_DJANGO else ()),
     ],
     MIDDLEWARE=[
-        *(DJANGO if ARM == "django" else ()),
+        *IN_DJANGO.get(ARM, ()),
         *(STOCK if os.environ.get("MIDDLEWARE") == "stock" else ()),
     ],
     ROOT_URLCONF=__name__,
@@ -176,17 +176,21 @@ max_overflow = os.environ.get("MAX_OVERFLOW")
 readiness = Readiness()
 pool = ThreadPool(max_overflow=int(max_overflow) if max_overflow else None)
 
+cors = partial(CORSMiddleware, allow_origins=["https://app.example"], allow_methods=["GET", "POST"])
+
 ARMS: dict[str, Middleware] = {
     "plain": compose(),
     "plain again": compose(),
     "django": compose(),
+    "django-cors-headers": compose(),
+    "CORSMiddleware": cors,
     "pool": partial(ThreadPoolMiddleware, pool=pool),
     # The example's: see example_project/asgi.py.
     "stack": compose(
         partial(HealthMiddleware, readiness=readiness),
         RequestIDMiddleware,
         partial(TimingMiddleware, observers=[AccessLog(), PrometheusMetrics()], server_timing=True),
-        partial(CORSMiddleware, allow_origins=["https://app.example"]),
+        cors,
         partial(LifespanMiddleware, lifespan=[pool], readiness=readiness, drain=Drain()),
         partial(ThreadPoolMiddleware, pool=pool),
     ),
