@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from threading import Thread
@@ -27,6 +28,7 @@ from django.urls import path
 from asgi_middleware import ThreadPool, ThreadPoolMiddleware
 from asgi_middleware.testing import recording, request, stream, websocket
 from asgi_middleware.testing.recording import Recording
+from asgi_middleware.thread_pool.lease import Lease
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.thread_pool.calls import PATIENCE, Blocking, until
 
@@ -857,3 +859,58 @@ async def test_consumers_query_at_once(
     async with pooled(app, size=4, max_overflow=0) as (app, pool):
         assert await asyncio.gather(*(converse(app) for _ in range(4))) == ["42"] * 4
         await until(lambda: pool.statistics() == (0, 4, 0, 0))
+
+
+# --- how often a request changes threads ---
+
+STOCK = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "middleware", "plain", "in_pool"),
+    [
+        pytest.param("/async/", [], 2, 0, id="async view"),
+        pytest.param("/sync/", [], 3, 1, id="sync view"),
+        pytest.param("/async/", STOCK, 15, 13, id="async view, stock middleware"),
+        pytest.param("/sync/", STOCK, 16, 14, id="sync view, stock middleware"),
+    ],
+)
+async def test_how_often_a_request_changes_threads(
+    target: str,
+    middleware: list[str],
+    plain: int,
+    in_pool: int,
+    django: Django,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = 0
+
+    def counting(submit: Any) -> Any:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return submit(*args, **kwargs)
+
+        return counted
+
+    def given() -> Any:
+        return asyncio.sleep(0, "") if target == "/async/" else ""
+
+    app = django(*middleware)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", counting(ThreadPoolExecutor.submit))
+    monkeypatch.setattr(Lease, "_put", counting(Lease._put))
+
+    await get(app, target, given)
+    of_plain, calls = calls, 0
+    async with pooled(app) as (pooled_app, _):
+        await get(pooled_app, target, given)
+
+    assert (of_plain, calls) == (plain, in_pool)
