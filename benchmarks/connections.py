@@ -4,11 +4,13 @@ python -m benchmarks.connections
 """
 
 import asyncio
+import statistics
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from websockets.asyncio.client import connect
@@ -28,14 +30,18 @@ AT_ONCE = 50
 
 @dataclass(frozen=True)
 class Open:
-    """So many connections of a kind; the server's resident memory in KB, and its threads."""
+    """Connections of a kind: how many, and the server's resident KB and threads at each number."""
 
     kind: str
     arm: str
-    number: int
-    memory_before: int
-    memory: int
-    threads: int
+    numbers: list[int]
+    memory: list[int]
+    threads: list[int]
+
+    def fit(self) -> tuple[float, float]:
+        """Return the KB and the threads that one connection more takes."""
+        of = partial(statistics.linear_regression, self.numbers)
+        return of(self.memory).slope, of(self.threads).slope
 
 
 def run(number: int = NUMBER) -> Iterator[Open]:
@@ -80,11 +86,14 @@ async def _counted(
     server: Server, kind: str, arm: str, number: int, opened: Callable[[], Awaitable[None]]
 ) -> Open:
     await opened()  # what the first alone needs
-    before = of_process(server, "VmRSS")
-    for _ in range(0, number, AT_ONCE):
-        await asyncio.gather(*(opened() for _ in range(AT_ONCE)))
-    memory, threads = of_process(server, "VmRSS"), of_process(server, "Threads")
-    return Open(kind, arm, number, before, memory, threads)
+    result = Open(kind, arm, [], [], [])
+    for so_many in range(0, number + 1, AT_ONCE):
+        if so_many:
+            await asyncio.gather(*(opened() for _ in range(AT_ONCE)))
+        result.numbers.append(so_many)
+        result.memory.append(of_process(server, "VmRSS"))
+        result.threads.append(of_process(server, "Threads"))
+    return result
 
 
 if __name__ == "__main__":

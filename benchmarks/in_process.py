@@ -6,6 +6,7 @@ waits, so what is timed is the code of the app and of what wraps it.
 
 import gc
 import re
+import tracemalloc
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
@@ -30,11 +31,15 @@ class WrongAnswerError(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds per request, one figure for each round: of the floor, and of each arm."""
+    """Seconds per request, one figure for each round: of the floor, and of each arm.
+
+    *peak* is the most bytes that an arm has allocated at once for one request, and the app has not.
+    """
 
     scenario: Scenario
     floor: list[float] = field(default_factory=list[float])
     arms: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    peak: dict[str, int] = field(default_factory=dict[str, int])
     left_out: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -55,6 +60,8 @@ async def measure(scenario: Scenario, rounds: int, seconds: float) -> Result:
             await running.enter_async_context(lifespan(app))
             await _check(scenario, arm, app)
             turns.append((app, result.arms.setdefault(arm.name, [])))
+            peaks = [await _peak(each, _scope(scenario)) for each in (app, bare)]
+            result.peak[arm.name] = peaks[0] - peaks[1]
         most = min(rounds, scenario.most_rounds)
         await _time(turns, _scope(scenario), most, seconds)
     return result
@@ -76,6 +83,20 @@ async def _time(
         for app, figures in turns:
             figures.append(await _seconds(app, scope, requests) / requests)
     gc.unfreeze()
+
+
+async def _peak(app: ASGIApp, scope: dict[str, Any]) -> int:
+    """Return the most bytes that are allocated at once during a request."""
+    await _seconds(app, scope, 2)  # what is made once for all
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        await _seconds(app, scope, 1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return peak - before
 
 
 async def _check(scenario: Scenario, arm: Arm, app: ASGIApp) -> None:

@@ -81,6 +81,7 @@ def as_json(results: Sequence[Result]) -> dict[str, Any]:
                 "scenario": result.scenario.name,
                 "messages": len(result.scenario.chunks),
                 "added": {arm: added(result, arm)._asdict() for arm in result.arms},
+                "peak": result.peak,
                 "rounds": {"floor": result.floor, **result.arms},
                 "left_out": result.left_out,
             }

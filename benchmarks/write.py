@@ -81,8 +81,8 @@ def _machine(report: Mapping[str, Any]) -> str:
 
 
 def _added(rows: list[Any], unit: str, scale: float, decimals: int) -> Iterable[str]:
-    yield f"| row | arm | {unit} | middle half | ours to theirs |"
-    yield "| --- | --- | ---: | ---: | ---: |"
+    yield f"| row | arm | {unit} | middle half | ours to theirs | KB at the peak |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: |"
     for row in rows:
         name = f"`{row['scenario']}`"
         for arm, figures in row["added"].items():
@@ -93,7 +93,9 @@ def _added(rows: list[Any], unit: str, scale: float, decimals: int) -> Iterable[
                 f"{value * scale:.{decimals}f}"
                 for value in (spread.low, spread.median, spread.high)
             )
-            yield f"| {name} | {arm} | {mid} | {low} to {high} | {'' if arm == OURS else verdict} |"
+            peak = f"{row['peak'][arm] / 1024:.1f}"
+            verdict = "" if arm == OURS else verdict
+            yield f"| {name} | {arm} | {mid} | {low} to {high} | {verdict} | {peak} |"
             name = ""
 
 
@@ -133,11 +135,14 @@ def _served(rows: list[Any]) -> Iterable[str]:
 
 
 def _open(rows: list[Any]) -> Iterable[str]:
-    yield "| open connections | arm | KB each | threads |"
-    yield "| --- | --- | ---: | ---: |"
+    yield "| open connections | arm | KB for each more | threads for each more | threads in all |"
+    yield "| --- | --- | ---: | ---: | ---: |"
     for row in rows:
-        each = (row["memory"] - row["memory_before"]) / row["number"]
-        yield f"| {row['number']} {row['kind']} | {row['arm']} | {each:.0f} | {row['threads']} |"
+        memory, threads = connections.Open(**row).fit()
+        yield (
+            f"| {row['numbers'][-1]} {row['kind']} | {row['arm']} | {memory:.0f} | {threads:.2f}"
+            f" | {row['threads'][-1]} |"
+        )
 
 
 def put(page: str, made: Mapping[str, str]) -> str:
@@ -159,15 +164,20 @@ def draw(report: Mapping[str, Any]) -> None:
     mpl.use("svg")
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "asgi_middleware", "font.size": 9})
     IMAGES.mkdir(parents=True, exist_ok=True)
-    _draw_growth(report["growth"])
+    _draw_growth(report["growth"], report["connections"])
     _draw_served(report["end_to_end"])
 
 
-def _draw_growth(rows: list[Any]) -> None:
+def _draw_growth(rows: list[Any], opened: list[Any]) -> None:
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(rows), figsize=(11, 3.2), layout="constrained")
-    for axis, row in zip(axes, rows, strict=True):
+    figure, axes = pyplot.subplots(1, len(rows) + 1, figsize=(13, 3.2), layout="constrained")
+    for row in opened:
+        label = f"{row['kind']}, {row['arm']}"
+        axes[-1].plot(row["numbers"], row["threads"], "o-", label=label, ms=3)
+    axes[-1].set(xlabel="open connections", ylabel="threads", ylim=(0, None))
+    axes[-1].legend(frameon=False)
+    for axis, row in zip(axes, rows, strict=False):
         for arm, spreads in row["added"].items():
             axis.plot(row["sizes"], [s["median"] * 1e6 for s in spreads], "o-", label=arm, ms=3)
         axis.set(xlabel=row["series"], ylabel="µs added", ylim=(0, None))

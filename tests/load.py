@@ -43,7 +43,13 @@ POOL = 16
 AFTERMATH = 3.0
 # A worker of uvicorn that ends closes connections without a request, also where one is on its
 # way, and answers handshakes of WebSockets that have just come with a 500 of its own.
-_NOT_BEGUN = ("without sending a response", "ReadError", "status_code=500")
+_NOT_BEGUN = (
+    "without sending a response",
+    "did not receive a valid HTTP response",
+    "ReadError",
+    "ConnectionResetError",
+    "status_code=500",
+)
 # https://www.iana.org/assignments/websocket/websocket.xhtml#close-code-number
 _SERVICE_RESTART = 1012
 UPLOAD = random.Random(1).randbytes(200_000)

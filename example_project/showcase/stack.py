@@ -50,7 +50,11 @@ LAYERS = (
     Layer(
         "LifespanMiddleware",
         "Opens what the process holds, and closes it once nobody uses it any more.",
-        ("six contexts", "supervised tasks", f"drain of {settings.DRAIN_GRACE:g} s"),
+        (
+            "opened in order, closed in reverse",
+            "supervised tasks",
+            f"drain of {settings.DRAIN_GRACE:g} s",
+        ),
     ),
     Layer(
         "ThreadPoolMiddleware",

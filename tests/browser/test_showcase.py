@@ -218,6 +218,8 @@ async def test_the_waterfall_can_be_paused(visit: Any, example: Server) -> None:
     pause = page.get_by_role("button", name="Pause")
     await pause.click()
     assert await pause.get_attribute("aria-pressed") == "true"
+    # What has come of the page itself by then.
+    await page.get_by_role("button", name="Clear").click()
 
     played = page.locator("[data-scenario=forged-id]")
     await played.get_by_role("button").click()
