@@ -6,14 +6,13 @@ Each series is measured like a scenario, size by size, and fitted with a straigh
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from asgi_middleware import CORSMiddleware, RequestIDMiddleware, compose
+from asgi_middleware import RequestIDMiddleware, compose
 
 from .in_process import measure
 from .report import Spread, added
-from .scenarios import ALLOWED, OURS, STACK, Arm, Scenario, granted, made, peer, policy
+from .scenarios import ALLOWED, OURS, STACK, Arm, Scenario, granted, made, with_origins
 
 
 @dataclass(frozen=True)
@@ -39,18 +38,8 @@ class Growth:
 
 
 def _origins(number: int) -> Scenario:
-    grown = {
-        **policy,
-        "allow_origins": [*(f"https://{n}.example" for n in range(number)), "https://app.example"],
-    }
-    arms = (
-        Arm(OURS, partial(CORSMiddleware, **grown)),
-        Arm(
-            "starlette",
-            peer("starlette.middleware.cors", "CORSMiddleware", **grown),
-            needs=("starlette",),
-        ),
-    )
+    # The one that is asked for comes last.
+    arms = with_origins([*(f"https://{n}.example" for n in range(number)), "https://app.example"])
     return Scenario(f"{number} origins", arms, (ALLOWED,), granted)
 
 

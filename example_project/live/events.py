@@ -1,6 +1,7 @@
 """What the live view shows of a request, a WebSocket, a line of the log.
 
-Metadata only: no path and no query, no cookie, no body. Times are in milliseconds.
+Metadata only: no cookie, no body, and of a path the route. A line of the log is as it was written,
+with a path where the log has one, but without its query. Times are in milliseconds.
 """
 
 import logging

@@ -19,8 +19,8 @@ INSTALLED_APPS = [
     "servestatic",
 ]
 
-# For HTTP only. All of them are at home in async code as well, so that an async view costs
-# no thread. The layers around Django are in asgi.py.
+# For HTTP only; the layers around Django are in asgi.py. All of them know async code, so that
+# an async view runs in the event loop. Django's own still make a sync call before and after it.
 MIDDLEWARE = [
     "asgi_middleware.django.route_middleware",
     "django.middleware.security.SecurityMiddleware",

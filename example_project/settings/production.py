@@ -20,7 +20,8 @@ characters or more. What follows may be left out.
     1 shows /metrics to everybody.
 ``DRAIN_GRACE``
     Seconds that streams and WebSockets still have when the process is told to end: 10.
-    Whatever started the process has to give it 10 more, and ``DRAIN_HOLD``.
+    Whatever started the process has to give it more than ``DRAIN_HOLD``, twice this, and 10:
+    what start-up opened has that long to close.
 ``DRAIN_HOLD``
     Seconds before that in which only /readyz says that the end is near: 0. With a load
     balancer that asks, write a little more than it takes to look elsewhere.

@@ -87,11 +87,16 @@ async def visit(browser: "Browser") -> AsyncIterator[Any]:
         yield visit
 
 
+async def ask(server: Server, path: str, request_id: str) -> None:
+    """Ask as somebody else does, not as the page."""
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
+        await client.get(server.url + path, headers={"x-request-id": request_id})
+
+
 async def test_a_request_shows_up(visit: Any, example: Server) -> None:
     page = await (await visit()).opened(example.url)
 
-    async with httpx.AsyncClient() as client:
-        await client.get(f"{example.url}/status/", headers={"x-request-id": "seen-in-a-browser"})
+    await ask(example, "/status/", request_id="seen-in-a-browser")
 
     row = page.locator("#rows li", has_text="seen-in-a-browser")
     await row.wait_for()
@@ -102,8 +107,7 @@ async def test_a_request_shows_up(visit: Any, example: Server) -> None:
 
 async def test_a_click_on_an_id_shows_every_place_it_went(visit: Any, example: Server) -> None:
     page = await (await visit()).opened(example.url)
-    async with httpx.AsyncClient() as client:
-        await client.get(f"{example.url}/fail/", headers={"x-request-id": "followed"})
+    await ask(example, "/fail/", request_id="followed")
 
     row = page.locator("#rows li", has_text="followed")
     await row.locator(".id").click()
@@ -173,8 +177,7 @@ async def test_it_says_when_it_is_not_connected_and_comes_back(
         again = [part.replace("{port}", str(server.port)) for part in UVICORN]
         with serve(again, log=tmp_path / "2", environment=environment, listening=False) as second:
             assert await visiting.says("open") == "Connected over a WebSocket."
-            async with httpx.AsyncClient() as client:
-                await client.get(f"{server.url}/status/", headers={"x-request-id": "afterwards"})
+            await ask(server, "/status/", request_id="afterwards")
             await page.locator("#rows li", has_text="afterwards").wait_for()
             second.process.terminate()
 
@@ -206,8 +209,7 @@ async def test_without_websockets_there_are_server_sent_events(visit: Any, examp
     await visiting.page.goto(example.url)
 
     assert await visiting.says("open") == "Connected over server-sent events."
-    async with httpx.AsyncClient() as client:
-        await client.get(f"{example.url}/status/", headers={"x-request-id": "streamed"})
+    await ask(example, "/status/", request_id="streamed")
     await visiting.page.locator("#rows li", has_text="streamed").wait_for()
     assert visiting.errors == []
 
@@ -234,8 +236,7 @@ async def test_the_waterfall_can_be_paused(visit: Any, example: Server) -> None:
 
 async def test_the_keyboard_is_enough(visit: Any, example: Server) -> None:
     page = await (await visit()).opened(example.url)
-    async with httpx.AsyncClient() as client:
-        await client.get(f"{example.url}/status/", headers={"x-request-id": "by-keyboard"})
+    await ask(example, "/status/", request_id="by-keyboard")
     row = page.locator("#rows li", has_text="by-keyboard")
     await row.wait_for()
 

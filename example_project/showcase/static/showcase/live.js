@@ -6,6 +6,12 @@ const LONGEST = 8000;
 // What came lately is kept for those who ask after it has come.
 const KEPT = 500;
 
+export function socketAddress(path) {
+  const address = new URL(path, location.href);
+  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  return address;
+}
+
 /**
  * Events: `state` ({state: "connecting" | "open" | "closed", words}), and one for each type of
  * message: `hello`, `counters`, `events`, `job`; the message is in `detail`.
@@ -15,11 +21,9 @@ export class Live extends EventTarget {
   #kept = [];
 
   connect() {
-    const address = new URL("/ws/live/", location.href);
-    address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     let socket;
     try {
-      socket = new WebSocket(address);
+      socket = new WebSocket(socketAddress("/ws/live/"));
     } catch {
       this.#stream();
       return;

@@ -1,6 +1,8 @@
 // The scenarios, played by this browser. The list, and what is expected, come with the page;
 // example_project/scenarios/player.py plays the same without a browser.
 
+import { socketAddress } from "./live.js";
+
 const OTHER = { localhost: "127.0.0.1", "127.0.0.1": "localhost" }[location.hostname];
 const ELSEWHERE = OTHER && `${location.protocol}//${OTHER}:${location.port}`;
 
@@ -203,10 +205,8 @@ async function refusedID(forged) {
 }
 
 function greeting() {
-  const address = new URL("/ws/echo/", location.href);
-  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   return new Promise((resolve, reject) => {
-    const socket = new WebSocket(address);
+    const socket = new WebSocket(socketAddress("/ws/echo/"));
     socket.addEventListener("message", ({ data }) => {
       resolve(JSON.parse(data));
       socket.close();
