@@ -1,64 +1,289 @@
-"""A thread of our own, for sync code that may block or be tied to its thread."""
+"""Threads for sync code, and the way back from a thread to the event loop.
+
+What you can rely on:
+
+* A :class:`Worker` makes its calls one at a time and in order, in one thread. As it ends, it
+  closes the database connections that Django opened there.
+* Nothing of a call stays in its thread: no argument, no result, no error, no context variable.
+* A result returns to the loop in one way, :class:`Call`. A loop that is closed by then, or a
+  future that nobody awaits any more, does no harm.
+* The interpreter always exits. At exit each worker ends after the call that it is making, whether
+  or not somebody still counts on it.
+
+asgiref asks an executor to run what ``sync_to_async`` calls. :class:`ThreadContext` says which:
+https://docs.djangoproject.com/en/stable/topics/async/#async-adapter-functions
+"""
 
 import asyncio
-import sys
+import atexit
+import logging
+import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+import time
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from functools import partial
-from queue import SimpleQueue
-from typing import TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
+
+from ._django import close_connections
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Seconds that a worker with `retire` waits for another call before it asks whether to end.
+LINGER = 1.0
+# Seconds that running calls have, all together, when the interpreter exits.
+EXIT_PATIENCE = 10.0
+# Seconds that the connections of a thread have to be closed before nobody waits for them.
+_CLOSING_PATIENCE = 1.0
 
-class WorkerThread:
-    """One thread that makes calls in turn, and closes Django's connections after each.
 
-    A daemon, unlike the threads of an executor: one that is stuck does not keep the
-    process from ending.
+class Worker:
+    """A thread that makes calls in turn, until :meth:`end`.
+
+    * ``retire``: asked, in the thread, after a second without a call; the thread ends if it
+      returns True. By default the thread waits as long as it takes.
+    * ``ended``: called in the thread as the last thing.
+
+    A daemon thread: Python waits for all others before it runs what would end this one.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        retire: "Callable[[Worker], bool] | None" = None,
+        ended: "Callable[[Worker], object] | None" = None,
+    ) -> None:
+        self.is_ending = False
+        self._retire = retire
+        self._ended = ended
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        threading.Thread(target=self._work, name=name, daemon=True).start()
+        # Reentrant: the garbage collector may end a worker at any point.
+        self._lock = threading.RLock()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        _workers[self] = None
+        self._thread.start()
+
+    def put(self, call: Callable[[], None]) -> bool:
+        """Make *call* after those that wait. Return False if the worker has been told to end."""
+        with self._lock:
+            if not self.is_ending:
+                self._calls.put(call)
+            return not self.is_ending
+
+    def end(self) -> None:
+        """End the thread after the calls that wait."""
+        with self._lock:
+            if not self.is_ending:
+                self.is_ending = True
+                self._calls.put(None)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end of the thread, and return whether it has come."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        try:
+            while (call := self._next()) is not None:
+                call()
+                del call  # or it, and with it a request, would be kept until the next one
+            close_connections()
+        finally:
+            _workers.pop(self, None)
+            if self._ended is not None:
+                self._ended(self)
+
+    def _next(self) -> Callable[[], None] | None:
+        while True:
+            try:
+                return self._calls.get(timeout=LINGER if self._retire else None)
+            except Empty:
+                if self._retire is not None and self._retire(self):
+                    return None
+
+
+class Call:
+    """A call of a sync function in a thread, and the future that it fulfils.
+
+    *returned* is called in the thread, before the future hears of the result.
+    """
+
+    __slots__ = ("_function", "_loop", "_returned", "future")
+
+    def __init__(
+        self,
+        function: Callable[[], object],
+        loop: asyncio.AbstractEventLoop,
+        returned: Callable[[], object] | None = None,
+    ) -> None:
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self._function = function
+        self._loop = loop
+        self._returned = returned
+
+    def __call__(self) -> None:
+        result, error = None, None
+        if not self.future.cancelled():
+            result, error = _outcome(self._function)
+        if self._returned is not None:
+            self._returned()
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits
+            self._loop.call_soon_threadsafe(_tell, self.future, result, error)
+        # This frame is in the traceback of the error, which must not lead back to the error.
+        del self, result, error
+
+
+def _outcome(function: Callable[[], object]) -> tuple[object, BaseException | None]:
+    try:
+        return function(), None
+    except StopIteration as error:
+        # No coroutine can raise one. Before Python 3.12 asyncio lets its awaiter wait forever.
+        instead = RuntimeError("a sync function raised StopIteration")
+        instead.__cause__ = error
+        return None, instead
+    except BaseException as error:  # noqa: BLE001 -- raised again where it is awaited
+        return None, error
+
+
+def _tell(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
+    if future.done():  # it was cancelled, or refused, meanwhile
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+class OwnThread(Executor):
+    """A thread that nobody else uses: it starts with the first call and ends with :meth:`end`.
+
+    It also ends when nobody can call it any more. A call that comes after the end starts another
+    thread. *started* is called with each worker.
+    """
+
+    def __init__(self, name: str, started: Callable[[Worker], object] | None = None) -> None:
+        self._name = name
+        self._started = started
+        self._worker: Worker | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Return a future of asyncio's, which ``loop.run_in_executor`` passes on as it is."""
+        call = Call(partial(function, *args, **kwargs), asyncio.get_running_loop())
+        with self._lock:
+            if self._worker is None or not self._worker.put(call):
+                self._worker = Worker(self._name)
+                self._worker.put(call)
+                if self._started is not None:
+                    self._started(self._worker)
+        return call.future
 
     async def run(self, function: Callable[[], T]) -> T:
         """Call *function* in the thread, in a copy of our context.
 
         Cancelled, this returns at once; the call goes on.
         """
-        result: Future[T] = Future()
-        self._calls.put(partial(_fulfil, result, partial(copy_context().run, function)))
-        return await asyncio.wrap_future(result)
+        result: T = await self.submit(copy_context().run, function)
+        return result
+
+    async def run_if_started(self, function: Callable[[], object]) -> None:
+        """Call *function* in the thread, unless nothing has been called there."""
+        if self._worker is not None:
+            await self.run(function)
 
     def end(self) -> None:
-        """Let the thread end, once it has made the calls that wait."""
-        self._calls.put(None)
+        """End the thread after the calls that wait."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.end()
 
-    def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            call()
-            del call  # or the result would be kept until the next one
-
-
-def _fulfil(result: "Future[T]", function: Callable[[], T]) -> None:
-    if not result.set_running_or_notify_cancel():
-        return
-    try:
+    async def close(self) -> None:
+        """End the thread, and wait a second at most until its connections are closed."""
         try:
-            value = function()
+            async with asyncio.timeout(_CLOSING_PATIENCE):
+                await self.run_if_started(close_connections)
+        except TimeoutError:
+            logger.warning("a call in the thread %r goes on; nobody waits for it", self._name)
         finally:
-            close_django_connections()
-    except BaseException as error:  # noqa: BLE001 -- raised again where it is awaited
-        result.set_exception(error)
-    else:
-        result.set_result(value)
+            self.end()
+
+    def __del__(self) -> None:
+        self.end()
 
 
-def close_django_connections() -> None:
-    """Close the connections that Django has opened in this thread, if there is a Django."""
-    db, conf = sys.modules.get("django.db"), sys.modules.get("django.conf")
-    if db is not None and conf is not None and conf.settings.configured:
-        db.connections.close_all()
+class ThreadContext(ThreadSensitiveContext):
+    """Within it, asgiref gives *executor* each thread-sensitive call.
+
+    Tasks that outlive it go on, as they do after the context that Django makes: their calls go to
+    *afterwards*, by default to a thread of their own.
+    """
+
+    def __init__(self, executor: Executor, afterwards: Callable[[], Executor]) -> None:
+        super().__init__(executor=executor)
+        self._afterwards = afterwards
+
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)  # type: ignore[no-untyped-call]
+        # asgiref bars outliving tasks from a context with an executor, and has no option for it.
+        self._exited = False
+        self._executor = self._afterwards()
+        SyncToAsync.context_to_thread_executor[self] = self._executor
+
+
+@asynccontextmanager
+async def own_thread(name: str) -> AsyncGenerator[None]:
+    """Within it, sync code runs in a thread that nobody else uses, and that ends with it.
+
+    With the thread go its database connections. Below ``async_to_sync``, as in a test, the thread
+    that waits there makes the calls, as usual.
+    """
+    if is_below_sync_code():
+        yield
+        return
+    thread = OwnThread(name)
+    try:
+        async with ThreadContext(thread, partial(OwnThread, name)):
+            yield
+    finally:
+        await thread.close()
+
+
+def is_below_sync_code() -> bool:
+    """Tell whether a thread waits for us in ``async_to_sync``; it then makes our sync calls.
+
+    An async test of Django's ``TestCase`` is such a case, and so sees its own transaction.
+    """
+    # asgiref has no public name for either.
+    return (
+        getattr(AsyncToSync.executors, "current", None) is not None
+        or asyncio.get_running_loop() in AsyncToSync.loop_thread_executors
+    )
+
+
+# Those whose threads run. A set could not be copied while another thread adds to it.
+_workers: dict[Worker, None] = {}
+
+
+@atexit.register
+def _end_workers() -> None:
+    workers = list(_workers)
+    for worker in workers:
+        worker.end()
+    deadline = time.monotonic() + EXIT_PATIENCE
+    for worker in workers:
+        if not worker.join(max(0.0, deadline - time.monotonic())):
+            logger.warning("a call goes on in a thread at exit; the process ends without it")
+            return
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of its parent's threads, and their locks may be held forever.
+    os.register_at_fork(after_in_child=_workers.clear)

@@ -23,8 +23,10 @@ from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from asgiref.sync import sync_to_async
+
 from ._send import send_response
-from ._threads import WorkerThread
+from ._threads import own_thread
 from .errors import ConfigurationError
 from .types import ASGIApp, Receive, Scope, Send
 
@@ -203,14 +205,9 @@ class _Checks:
 async def _outcome(check: Check) -> BaseException | None:
     """Return what *check* raises, None if it passes."""
     try:
-        if _is_async(check):
-            passed = await check()
-        else:
-            thread = WorkerThread("health check")
-            try:
-                passed = await thread.run(check)
-            finally:
-                thread.end()
+        # Of its own, so that a connection that the database has dropped fails but one check.
+        async with own_thread("health check"):
+            passed = await (check() if _is_async(check) else sync_to_async(check)())
             if isawaitable(passed):
                 passed = await passed
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- that it raises is the answer

@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from functools import partial
 from typing import Any
 
-from .._threads import WorkerThread
+from .._django import close_connections, close_lost_connections
+from .._threads import OwnThread, ThreadContext, is_below_sync_code
 from .state import State
 
 logger = logging.getLogger(__name__)
@@ -30,9 +31,9 @@ def opened(factory: ContextFactory, state: State) -> AbstractAsyncContextManager
     Raises TypeError when it returns none.
     """
     context: object = factory(state)
-    if isinstance(context, AbstractAsyncContextManager):
-        return context
     name = name_of(factory)
+    if isinstance(context, AbstractAsyncContextManager):
+        return _beside_thread(context, name)
     if isinstance(context, AbstractContextManager):
         return _in_thread(context, name)
     raise TypeError(
@@ -45,7 +46,7 @@ def opened(factory: ContextFactory, state: State) -> AbstractAsyncContextManager
 async def _in_thread(
     context: AbstractContextManager[Any, Any], name: str
 ) -> AsyncGenerator[object]:
-    thread = WorkerThread(f"lifespan {name}")
+    thread = OwnThread(f"lifespan {name}")
     try:
         yield await _unless_stuck(thread, context.__enter__, name)
         await _unless_stuck(thread, partial(context.__exit__, None, None, None), name)
@@ -53,9 +54,41 @@ async def _in_thread(
         thread.end()
 
 
-async def _unless_stuck(thread: WorkerThread, call: Callable[[], object], name: str) -> object:
+async def _unless_stuck(thread: OwnThread, call: Callable[[], object], name: str) -> object:
     try:
-        return await thread.run(call)
+        return await thread.run(partial(_then_close_connections, call))
     except asyncio.CancelledError:
         logger.error("%s goes on in its thread; it is left behind", name)  # noqa: TRY400
         raise
+
+
+def _then_close_connections(call: Callable[[], object]) -> object:
+    try:
+        return call()
+    finally:
+        close_connections()
+
+
+@asynccontextmanager
+async def _beside_thread(
+    context: AbstractAsyncContextManager[Any, Any], name: str
+) -> AsyncGenerator[object]:
+    """Give the sync code that *context* calls a thread of its own, the same to its end.
+
+    What it has set there, it finds there again; only a connection that the database has dropped
+    meanwhile is closed, and opened again where it is used.
+    """
+    if is_below_sync_code():
+        async with context as yielded:
+            yield yielded
+        return
+    thread = OwnThread(f"lifespan {name}")
+    try:
+        async with ThreadContext(thread, afterwards=lambda: thread):
+            yielded = await context.__aenter__()
+        yield yielded
+        await thread.run_if_started(close_lost_connections)
+        async with ThreadContext(thread, afterwards=lambda: thread):
+            await context.__aexit__(None, None, None)
+    finally:
+        await thread.close()

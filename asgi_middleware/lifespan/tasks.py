@@ -9,6 +9,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Literal
 
+from .._threads import own_thread
 from .contexts import name_of
 from .failure import Failure
 from .worker import PATIENCE, Deadline, leave_behind
@@ -62,8 +63,9 @@ class TaskSupervisor:
         * ``critical``: a crash is final, and ``/readyz`` answers 503 from then on.
 
         Callable from any thread. The task has a context of its own: no request's ID,
-        no request's thread. Raises ValueError for options that cannot work, and
-        RuntimeError at shutdown.
+        no request's thread. Each attempt has a thread for its sync code, and database
+        connections, which end with it. Raises ValueError for options that cannot work,
+        and RuntimeError at shutdown.
         """
         if restart not in ("never", "on-failure", "always"):
             raise ValueError(f"restart: {restart!r}; write 'never', 'on-failure' or 'always'")
@@ -116,7 +118,8 @@ class TaskSupervisor:
         while not self.stopping:
             started = time.monotonic()
             try:
-                await job.function()
+                async with own_thread(f"task {job.name}"):
+                    await job.function()
             except (Exception, SystemExit, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                     raise

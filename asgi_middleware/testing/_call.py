@@ -3,8 +3,11 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Protocol
 
+from .._django import transactions_kept
+from .._threads import is_below_sync_code
 from ..types import ASGIApp, Message, Scope
 from ._lint import ASGIViolation, check_unedited, frozen
 from .recording import Witness, witness
@@ -142,7 +145,8 @@ class Call:
 
     async def _run(self) -> None:
         witness.set(self.witness)  # in this task's context alone
-        await self._app(self._scope, self._receive, self._send)
+        async with transactions_kept() if is_below_sync_code() else nullcontext():
+            await self._app(self._scope, self._receive, self._send)
 
     async def _receive(self) -> Message:
         self.receives += 1

@@ -8,16 +8,16 @@
     )(get_asgi_application())
 
 Under ASGI Django gives each request a thread of its own, and throws it away. With a pool
-it serves more requests per second, the threads are bounded, ``CONN_MAX_AGE`` keeps
-connections on every database, and Channels' consumers query in parallel. Views stay as
-they are. As under WSGI, what a request leaves in a ``threading.local`` the next one finds.
+it serves more requests per second, ``CONN_MAX_AGE`` keeps connections on every database, and
+Channels' consumers query in parallel. Views stay as they are, and each request, stream, WebSocket
+and task finds on its thread what is its own. As under WSGI, a request can find what an earlier
+request left in a ``threading.local``.
 
-Belongs innermost, next to Django, whose threads it lends: what answers further out needs
-none, and what is refused here is logged and gets its headers there.
+Belongs innermost, next to Django, whose threads it lends: responses from further out need
+none, and a request that is refused here is logged and gets its headers there.
 
-Read ``pool`` first, then ``worker``, which is a thread, ``lease``, which is one request's claim
-to one, ``housekeeping``, and ``middleware``. How sync and async code meet:
-https://docs.djangoproject.com/en/stable/topics/async/#async-adapter-functions
+Read ``pool`` first: the guarantees stand at its top. ``lease`` is one request's claim to a thread,
+``shared`` the threads of WebSockets, ``middleware`` connects them with ASGI.
 """
 
 from .middleware import ThreadPoolMiddleware

@@ -1,43 +1,48 @@
-"""One request's claim to a thread, and the calls that it makes there."""
+"""What asgiref takes for an executor: the calls of one request, or of one WebSocket."""
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
 from concurrent.futures import Executor
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from .housekeeping import renew_connections, without_thread
+from .._django import without_thread
+from .._threads import Call, Worker
+from ..types import Scope
+from .pool import REST, ThreadPool
 
 if TYPE_CHECKING:
-    from .pool import ThreadPool
-    from .worker import Worker
+    from collections.abc import Callable
+
+# A path in a log line is cut after so many characters.
+_LONGEST_PATH = 200
 
 
 class NoThreadError(TimeoutError):
-    """All threads were lent for too long."""
+    """No thread was free for too long."""
 
 
-class Lease(Executor):
-    """One request's claim to a thread of the pool; asgiref takes it for an executor.
+class RequestLease(Executor):
+    """The thread of one request: lent at its first call, its own until :meth:`end`."""
 
-    With *keeps* the thread of the first call stays to the end, otherwise for as long as
-    there are calls that have not returned.
-    """
-
-    def __init__(self, pool: "ThreadPool", *, keeps: bool) -> None:
+    def __init__(self, pool: ThreadPool, scope: Scope) -> None:
+        # What the pool knows of it.
+        self.worker: Worker | None = None
+        self.has_place = False
+        self.since = 0.0
+        # How many calls there were.
         self.calls = 0
-        # Whether what is called now only tidies up: it waits for a thread as long as it takes.
-        self.ending = False
+        # Whether what is called now only ends the request: it waits for as long as it takes.
+        self.is_ending = False
         # Called when a call has waited too long; returns whether that ends the request.
         self.refuse: Callable[[], bool] | None = None
-        self.pool = pool
-        self._keeps = keeps
-        self._holds = keeps  # false as well between two calls that a stream makes
-        self._worker: Worker | None = None
+        self._pool = pool
+        self._scope: Scope | None = scope
         self._running = 0
         self._waiting: list[Call] = []
-        self._tidy = True
+        # Between calls, or because the request has ended.
+        self._gives_back = False
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Return a future of asyncio's, not the kind that other executors return.
@@ -45,141 +50,184 @@ class Lease(Executor):
         ``loop.run_in_executor`` passes it on, and need not chain two of them for each call.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
         # The first call may be Django's at the start of a request, one after the response's
         # last message Django's at the end.
-        if self._keeps and (self.ending or not self.calls):
+        if self.is_ending or not self.calls:
             instead = without_thread(function)
             if instead is not None:
+                future: asyncio.Future[Any] = loop.create_future()
                 future.set_result(instead())
                 return future
-        call = Call(partial(function, *args, **kwargs), future, loop, self)
-        with self.pool.lock:
+        call = Call(partial(function, *args, **kwargs), loop, self._returned)
+        with self._pool.lock:
             self.calls += 1
-            self._holds = self._keeps
-            if self._worker is None and (worker := self.pool.lend()):
-                self._begin(worker)
-            if self._worker is None:
-                self._wait(call, loop)
+            # Who ends has its thread already, and gives it back the sooner.
+            if (self.is_ending and self._has_thread()) or self._pool.take_place(self):
+                self._put(call)
             else:
-                self._put(call, self._worker)
-        return future
+                self._wait(call, loop)
+        return call.future
 
-    def granted(self, worker: "Worker") -> None:
+    def granted(self) -> None:
         """Make the calls that have waited. The lock is held."""
-        self._begin(worker)
         for call in self._waiting:
-            self._put(call, worker)
+            self._put(call)
         self._waiting.clear()
 
-    def returned(self) -> None:
-        """Note that a call has returned."""
-        with self.pool.lock:
-            self._running -= 1
-            self._settle()
+    def describe(self) -> str:
+        """Return the method and the route, or the path where no route is known."""
+        if self._scope is None:
+            return "a request that has ended"
+        route = getattr(self._scope.get("state", {}).get("timing"), "route", None)
+        path = quote(route or self._scope["path"], safe="/<>:", errors="replace")
+        method = quote(self._scope.get("method", "-"), errors="replace")
+        return f"{method[:20]} {path[:_LONGEST_PATH]}"
 
-    def pause(self) -> None:
-        """Keep no thread until there is another call."""
-        with self.pool.lock:
-            self._holds = False
+    @property
+    def is_calling(self) -> bool:
+        """Whether a call runs in the thread."""
+        return self._running > 0
+
+    def give_up_place(self) -> None:
+        """Count no longer, until :meth:`resume`: the call that runs waits for the client."""
+        with self._pool.lock:
+            self._pool.give_up_place(self)
+
+    def resume(self) -> None:
+        with self._pool.lock:
+            if self.worker is not None and not self.has_place:
+                self._pool.resume(self)
+
+    def give_back_between_calls(self) -> None:
+        """Keep the thread no longer than a call takes."""
+        with self._pool.lock:
+            self._gives_back = True
             self._settle()
 
     def end(self) -> None:
-        """Keep no thread any more; a task that goes on has one for each call."""
-        with self.pool.lock:
-            self.ending = True
-            self.refuse = None
-            self._keeps = self._holds = False
+        """Give the thread back once no call runs."""
+        with self._pool.lock:
+            self.is_ending = self._gives_back = True
+            self.refuse = self._scope = None
             self._settle()
 
-    def _begin(self, worker: "Worker") -> None:
-        self._worker = worker
-        worker.calls.put(renew_connections)
+    def _has_thread(self) -> bool:
+        return self.worker is not None and not self.worker.is_ending
 
-    def _put(self, call: "Call", worker: "Worker") -> None:
+    def _put(self, call: Call) -> None:
+        assert self.worker is not None  # noqa: S101 -- for the type checker
         self._running += 1
-        # The last thing that Django does for a request is to close old connections.
-        self._tidy = self._keeps and self.ending
-        worker.calls.put(call)
+        self.worker.put(call)
+
+    def _returned(self) -> None:
+        with self._pool.lock:
+            self._running -= 1
+            self._settle()
 
     def _settle(self) -> None:
-        """Give the thread back, unless it is kept or at work."""
-        if self._worker is None or self._running or self._holds:
+        if self._running:
             return
-        worker, self._worker = self._worker, None
-        if not self._tidy:
-            worker.calls.put(renew_connections)
-        self.pool.take_back(worker)
+        if not self._gives_back:
+            self._pool.rest(self)
+        elif not self._waiting:
+            self._pool.leave(self)
 
-    def _wait(self, call: "Call", loop: asyncio.AbstractEventLoop) -> None:
+    def _wait(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
         self._waiting.append(call)
-        self.pool.waiting[self] = None
-        timer = loop.call_later(self.pool.timeout, self._timed_out, call)
-        call.future.add_done_callback(partial(self._waited, call, timer))
+        call.future.add_done_callback(partial(self._stop_waiting, call))
+        self._look_later(call, loop, loop.time() + self._pool.timeout)
 
-    def _waited(self, call: "Call", timer: asyncio.TimerHandle, _: object) -> None:
+    def _look_later(self, call: Call, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        delay = min(REST, max(0.0, deadline - loop.time())) or REST
+        loop.call_later(delay, self._look, call, loop, deadline)
+
+    def _look(self, call: Call, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+        """See whether somebody has left a place meanwhile, or *call* has waited too long."""
+        with self._pool.lock:
+            if call in self._waiting:
+                self._pool.grant()
+            if call not in self._waiting:
+                return
+            if self.is_ending or loop.time() < deadline:
+                self._look_later(call, loop, deadline)
+                return
+            self._pool.warn()
+        if self.refuse is None or not self.refuse():
+            error = NoThreadError(f"no thread within {self._pool.timeout:g} s: all are at work")
+            call.future.set_exception(error)
+
+    def _stop_waiting(self, call: Call, _: object) -> None:
         """Forget a call that has been made, was cancelled, or has waited too long."""
-        timer.cancel()
-        with self.pool.lock:
+        with self._pool.lock:
             if call in self._waiting:
                 self._waiting.remove(call)
                 if not self._waiting:
-                    self.pool.waiting.pop(self, None)
-
-    def _timed_out(self, call: "Call") -> None:
-        with self.pool.lock:
-            if call not in self._waiting or self.ending:
-                return
-            self.pool.warn()
-        if self.refuse is None or not self.refuse():
-            error = NoThreadError(f"no thread within {self.pool.timeout:g} s: all are lent")
-            call.future.set_exception(error)
+                    self._pool.stop_waiting(self)
 
 
-class Call:
-    """A call of a sync function, and who waits for it."""
+class SharedLease(Executor):
+    """The thread of a WebSocket, or of whatever else lasts: the same for all its calls.
 
-    __slots__ = ("_function", "_lease", "_loop", "future")
+    It is left when nobody can make a call any more, tasks that outlive the WebSocket included.
+    """
 
-    def __init__(
-        self,
-        function: Callable[[], object],
-        future: "asyncio.Future[Any]",
-        loop: asyncio.AbstractEventLoop,
-        lease: Lease,
-    ) -> None:
-        self.future = future
-        self._function = function
-        self._loop = loop
-        self._lease = lease
+    def __init__(self, pool: ThreadPool) -> None:
+        self.worker: Worker | None = None
+        self._pool = pool
+        self._stuck: Worker | None = None
+        self._running = 0
+        self._waiting: deque[Call] = deque()
 
-    def __call__(self) -> None:
-        result, error = None, None
-        if not self.future.cancelled():
-            result, error = _outcome(self._function)
-        self._lease.returned()
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits
-            self._loop.call_soon_threadsafe(_tell, self.future, result, error)
-        # This frame is in the traceback of the error, which must not lead back to the error.
-        del self, result, error
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Return a future of asyncio's, as :meth:`RequestLease.submit` does."""
+        loop = asyncio.get_running_loop()
+        call = Call(partial(function, *args, **kwargs), loop, self._returned)
+        with self._pool.lock:
+            self._waiting.append(call)
+            if self.worker is None or not self.worker.put(self._next_in(self.worker)):
+                self.move(self._pool.shared.join(self))
+        return call.future
 
+    def move(self, worker: Worker) -> None:
+        """Make the calls that wait in *worker*. The lock is held."""
+        self.worker = worker
+        for _ in self._waiting:
+            worker.put(self._next_in(worker))
 
-def _outcome(function: Callable[[], object]) -> tuple[object, BaseException | None]:
-    try:
-        return function(), None
-    except StopIteration as error:
-        # No coroutine can raise one. Before Python 3.12 asyncio leaves who waits waiting.
-        instead = RuntimeError("a sync function raised StopIteration")
-        instead.__cause__ = error
-        return None, instead
-    except BaseException as error:  # noqa: BLE001 -- raised again where it is awaited
-        return None, error
+    @property
+    def is_calling(self) -> bool:
+        """Whether a call runs in the thread."""
+        return self._running > 0
 
+    def give_up_place(self) -> None:
+        """Keep newcomers off the thread, until :meth:`resume`: its call waits for the client."""
+        with self._pool.lock:
+            self._stuck = self.worker
+            if self._stuck is not None:
+                self._pool.shared.get_stuck(self._stuck)
 
-def _tell(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
-    if future.done():  # it was cancelled, or refused, meanwhile
-        return
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
+    def resume(self) -> None:
+        with self._pool.lock:
+            if self._stuck is not None:
+                self._pool.shared.get_loose(self._stuck)
+
+    def _next_in(self, worker: Worker) -> "Callable[[], None]":
+        return partial(self._make_next_call, worker)
+
+    def _make_next_call(self, worker: Worker) -> None:
+        with self._pool.lock:
+            if worker is not self.worker or not self._waiting:
+                return  # it has moved
+            call = self._waiting.popleft()
+            self._running += 1
+            self._pool.shared.begin(self)
+        call()
+
+    def _returned(self) -> None:
+        with self._pool.lock:
+            self._running -= 1
+
+    def __del__(self) -> None:
+        if self.worker is not None:
+            with self._pool.lock:
+                self._pool.shared.leave(self.worker)

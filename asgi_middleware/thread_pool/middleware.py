@@ -4,18 +4,15 @@ import asyncio
 import math
 from collections.abc import Awaitable
 
-from asgiref.sync import (
-    AsyncToSync,
-    SyncToAsync,
-    ThreadSensitiveContext,
-    markcoroutinefunction,
-)
+from asgiref.sync import markcoroutinefunction
 
+from .._django import transactions_kept
 from .._receive import Listening
 from .._send import send_text
+from .._threads import ThreadContext, is_below_sync_code
 from ..errors import ConfigurationError
 from ..types import ASGIApp, Message, Receive, Scope, Send
-from .lease import Lease, NoThreadError
+from .lease import NoThreadError, RequestLease, SharedLease
 from .pool import ThreadPool
 
 
@@ -24,162 +21,143 @@ class ThreadPoolMiddleware:
 
     * ``pool``: a :class:`ThreadPool`; None makes one of its own.
 
-    A request has one thread for all its sync calls, from the first to its end; a stream
-    none while it waits, unless it has called something since it started. WebSockets, and
-    whatever else lasts, have one for as long as a call takes.
+    A request has one thread for all its sync calls, from the first to its end, streams included.
+    WebSockets, and whatever else is not a request, have threads apart from those; each makes all
+    its calls on one.
 
     Below ``async_to_sync``, as in an async test of Django's, nothing is lent: the thread that
     waits there makes the calls, within its transaction.
 
-    Raises :class:`ConfigurationError` for a ``pool`` that is none.
+    Raises :class:`ConfigurationError` for a ``pool`` that is not a :class:`ThreadPool`.
     """
 
     def __init__(self, app: ASGIApp, *, pool: ThreadPool | None = None) -> None:
         if pool is not None and not isinstance(pool, ThreadPool):
-            problem = f"pool: {pool!r} is no pool; write ThreadPool() or None"
+            problem = f"pool: {pool!r} is not a pool; use ThreadPool() or None"
             raise ConfigurationError("ThreadPoolMiddleware", [problem])
         self.app = app
         self._pool = ThreadPool() if pool is None else pool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # asgiref has no public name for this. A context with an executor would hide it.
-        if getattr(AsyncToSync.executors, "current", None) is not None:
-            return await self.app(scope, receive, send)
-        lease = Lease(self._pool, keeps=scope["type"] == "http")
+        if is_below_sync_code():
+            async with transactions_kept():
+                return await self.app(scope, receive, send)
+        if scope["type"] == "http":
+            return await self._serve_request(scope, receive, send)
+        lease = SharedLease(self._pool)
+        if scope["type"] == "websocket":
+            send = _sending(lease, send)
+        async with ThreadContext(lease, afterwards=lambda: lease):
+            await self.app(scope, receive, send)
+
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lease = RequestLease(self._pool, scope)
+        refusable = _Refusable(lease, self._pool, receive, send)
         try:
-            if scope["type"] == "http":
-                await self._serve_http(lease, scope, receive, send)
-            elif scope["type"] == "websocket":
-                await self._serve_websocket(lease, scope, receive, send)
-            else:
-                async with Lent(lease):
-                    await self.app(scope, receive, send)
+            async with ThreadContext(lease, afterwards=self._pool.own_thread):
+                await self.app(scope, refusable.receive, refusable.send)
+        except NoThreadError:
+            if refusable.has_started:
+                raise
+            refusable.is_refused = True
         finally:
             lease.end()
-
-    async def _serve_http(self, lease: Lease, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(lease, receive, send)
-        try:
-            async with Lent(lease):
-                await self.app(scope, exchange.receive, exchange.send)
-        except NoThreadError:
-            if exchange.started:
-                raise
-            exchange.refused = True
-        if exchange.refused:
-            await exchange.answer()
-
-    async def _serve_websocket(
-        self, lease: Lease, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        ended = False
-
-        @markcoroutinefunction  # or a sync consumer's async_to_sync warns of it
-        def noting(message: Message) -> Awaitable[None]:
-            nonlocal ended
-            ended = ended or message["type"] in _END_OF_SOCKET
-            return send(message)
-
-        try:
-            async with Lent(lease):
-                await self.app(scope, receive, noting)
-        except NoThreadError:
-            if ended:
-                raise
-            try:
-                await send({"type": "websocket.close", "code": _TRY_AGAIN})
-            except Exception:  # noqa: BLE001 -- of autobahn, and so of Daphne, for that code
-                await send({"type": "websocket.close", "code": _NORMAL})
+        if refusable.is_refused:
+            await refusable.respond()
 
 
-# https://www.iana.org/assignments/websocket/websocket.xhtml#close-code-number
-_TRY_AGAIN, _NORMAL = 1013, 1000
-_END_OF_SOCKET = frozenset({"websocket.close", "websocket.http.response.start"})
 # What can end a body. https://asgi.readthedocs.io/en/latest/extensions.html#path-send
 _BODY = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
 _DISCONNECT: Message = {"type": "http.disconnect"}
 
 
-class Lent(ThreadSensitiveContext):
-    """Within it, asgiref gives the lease each call that is to be made in one thread."""
+class _Refusable:
+    """The messages of a request that may have to be refused, and what they mean to its lease."""
 
-    def __init__(self, lease: Lease) -> None:
-        super().__init__(executor=lease)
+    def __init__(self, lease: RequestLease, pool: ThreadPool, receive: Receive, send: Send) -> None:
+        self.has_started = False
+        self.is_refused = False
+        self._is_complete = False
+        self._has_responded = False
         self._lease = lease
-
-    async def __aexit__(self, *error: object) -> None:
-        await super().__aexit__(*error)  # type: ignore[no-untyped-call]
-        # Tasks that outlive the request go on, as they do in the context that Django makes.
-        # asgiref bars them from one with an executor, and has no option for it.
-        self._exited = False
-        SyncToAsync.context_to_thread_executor[self] = self._lease
-
-
-class Exchange:
-    """An HTTP request's messages, and what they mean to its lease."""
-
-    def __init__(self, lease: Lease, receive: Receive, send: Send) -> None:
-        self.started = False
-        self.refused = False
-        self._complete = False
-        self._answered = False
-        self._lease = lease
-        self._listening = Listening(receive, self._answered_by_us)
+        self._pool = pool
+        self._listening = Listening(receive, self._respond_and_disconnect)
         self._send = send
         lease.refuse = self._refuse
 
     async def receive(self) -> Message:
         message = await self._listening.receive()
         if message["type"] == "http.disconnect":
-            self._lease.ending = True
+            self._lease.is_ending = True
         return message
 
+    @markcoroutinefunction  # or async_to_sync warns of it
     def send(self, message: Message) -> Awaitable[None]:
-        if self.refused:
+        if self.is_refused:
             return _nothing()  # what is sent after a disconnect goes nowhere
         if message["type"] == "http.response.start":
-            self.started = True
-            return self._start(message) if self._lease.calls else self._send(message)
-        if message["type"] in _BODY and not message.get("more_body", False):
-            self._complete = self._lease.ending = True
+            self.has_started = True
+            if self._pool.releases_streams:
+                # Called when the app waits; what is not a stream has sent its body by then.
+                asyncio.get_running_loop().call_soon(self._release_stream)
+        elif message["type"] in _BODY and not message.get("more_body", False):
+            self._is_complete = self._lease.is_ending = True
+        if self._lease.is_calling and is_below_sync_code():
+            return _send_without_place(self._lease, self._send, message)
         return self._send(message)
 
-    async def answer(self) -> None:
+    async def respond(self) -> None:
         """Send the refusal, if it has not been sent."""
-        if self._answered:
+        if self._has_responded:
             return
-        self._answered = True
-        retry_after = str(math.ceil(self._lease.pool.timeout)).encode()
+        self._has_responded = True
+        retry_after = str(math.ceil(self._pool.timeout)).encode()
         headers = ((b"retry-after", retry_after), (b"cache-control", b"no-store"))
         await send_text(self._send, 503, headers, "Too busy at the moment.")
 
-    async def _start(self, message: Message) -> None:
-        calls = self._lease.calls
-        await self._send(message)
-        # Called when the app waits for something; what is no stream has sent its body by then.
-        asyncio.get_running_loop().call_soon(self._pause_stream, calls)
-
-    def _pause_stream(self, calls: int) -> None:
-        # After a call that the stream itself made, its thread may hold an open cursor.
-        if not self._complete and self._lease.calls == calls:
-            self._lease.pause()
+    def _release_stream(self) -> None:
+        if not self._is_complete:
+            self._lease.give_back_between_calls()
 
     def _refuse(self) -> bool:
         """Let the app hear that its client has gone, if it listens for that, as Django does.
 
         Django then cancels the view, and ends the request in its own way.
         """
-        if self.refused:
+        if self.is_refused:
             return True
-        if self.started or not self._listening.waiting:
+        if self.has_started or not self._listening.waiting:
             return False
-        self.refused = True
+        self.is_refused = True
         self._listening.end()
         return True
 
-    async def _answered_by_us(self) -> Message:
-        await self.answer()
+    async def _respond_and_disconnect(self) -> Message:
+        await self.respond()
         return _DISCONNECT
+
+
+def _sending(lease: SharedLease, send: Send) -> Send:
+    """Return a *send* that keeps others off a thread that waits for it."""
+
+    @markcoroutinefunction  # or async_to_sync warns of it, in each sync consumer
+    def send_from_anywhere(message: Message) -> Awaitable[None]:
+        if lease.is_calling and is_below_sync_code():
+            return _send_without_place(lease, send, message)
+        return send(message)
+
+    return send_from_anywhere
+
+
+async def _send_without_place(
+    lease: RequestLease | SharedLease, send: Send, message: Message
+) -> None:
+    """Send what a thread waits for: meanwhile it waits for the client, and does no work."""
+    lease.give_up_place()
+    try:
+        await send(message)
+    finally:
+        lease.resume()
 
 
 async def _nothing() -> None:

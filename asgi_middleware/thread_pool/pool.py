@@ -1,25 +1,63 @@
-"""The threads: how many there are, which are lent, and who waits for one."""
+"""The threads: how many there are, who has one, and who waits for one.
 
-import atexit
+What you can rely on:
+
+* **A request keeps its thread** from its first sync call to its end. Nobody else runs there
+  meanwhile.
+* **Requests share threads with requests only**, one after the other. WebSockets share threads with
+  WebSockets, and each stays on its own. A task that outlives its request has a thread of its own.
+* **Connections are tidied at the borders of a request**, never between two of its calls. What is
+  closed there takes with it whatever hung on the connection.
+* **The bound counts requests at work.** A request that has called nothing for a tenth of a second
+  keeps its thread and leaves its place to others, so a client that does not read costs nobody else
+  anything.
+* **Requests wait in order of arrival**, up to ``timeout``. What ends a request is never refused,
+  and neither are WebSockets and tasks.
+* **No reference to a request survives it**, and the interpreter always exits (``_threads``).
+
+A request's claim to a thread goes through these states. "Place" is what the bound counts.
+
+============  ==========  ==========  ==============================================
+state         has thread  has place   left by
+============  ==========  ==========  ==============================================
+new           no          no          a call: at work if there is a place, or waiting
+waiting       maybe       no          a place becomes free: at work
+at work       yes         yes         its last call returns: resting
+resting       yes         yes         a call: at work; somebody waits: parked
+parked        yes         no          a call: at work if there is a place, or waiting
+any of these                          the end of the request: gone
+============  ==========  ==========  ==============================================
+"""
+
 import logging
 import math
 import os
 import threading
-from typing import TYPE_CHECKING, NamedTuple, Self
+import time
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, Self
 from weakref import WeakSet
 
-from .._threads import WorkerThread
+from .._django import renew_connections
+from .._threads import OwnThread, Worker
 from ..errors import ConfigurationError
-from .worker import Worker
-
-if TYPE_CHECKING:
-    from .lease import Lease
+from .shared import SharedThreads
 
 logger = logging.getLogger(__name__)
 
+# Seconds without a call after which a request leaves its place to one that waits.
+REST = 0.1
+# As many of those who hold threads as one log line names.
+_NAMED = 10
+_NAME = "thread pool"
+
 
 class ThreadPoolStatistics(NamedTuple):
-    """Threads that are lent, have nothing to do, are beyond ``size``; and who waits for one."""
+    """What the threads for requests do.
+
+    Requests that have a thread, threads with nothing to do, threads beyond ``size``, and requests
+    that wait for a place.
+    """
 
     leased: int
     idle: int
@@ -27,36 +65,55 @@ class ThreadPoolStatistics(NamedTuple):
     waiting: int
 
 
-class ThreadPool:
-    """Threads, each lent to one request at a time.
+class Claim(Protocol):
+    """What the pool knows of a request. It changes under the pool's lock only."""
 
-    * ``size``: how many stay, once they were needed.
-    * ``max_overflow``: how many more there may be under load; they end after a second with
-      nothing to do. None: no bound, as under plain Django.
-    * ``timeout``: seconds that a request waits when all are lent. It is then answered 503,
-      or its WebSocket closed with 1013 (Try Again Later).
+    worker: Worker | None
+    has_place: bool
+    since: float
+    """When it was lent its thread, on the clock of ``time.monotonic``."""
+
+    def granted(self) -> None:
+        """Make the calls that have waited."""
+
+    def describe(self) -> str:
+        """Return the method and the route, for logs."""
+        ...
+
+
+class ThreadPool:
+    """Threads for Django's sync code, each lent to one request at a time.
+
+        pool = ThreadPool(size=8, max_overflow=8)
+
+    * ``size``: how many threads stay once they were needed. WebSockets have up to as many more,
+      of their own.
+    * ``max_overflow``: how many more requests may be at work under load. The threads beyond
+      ``size`` end after a second with nothing to do. None: no bound, as under plain Django.
+    * ``timeout``: seconds that a request waits for its turn. It then gets a 503.
+    * ``streams``: ``"keep"``, or ``"release"`` to give a stream's thread back between its calls.
+      **With "release", whatever a stream leaves on its thread or its connection is another
+      request's afterwards, and the stream finds what others left.**
 
     For ``ThreadPoolMiddleware(pool=pool)`` and ``LifespanMiddleware(lifespan=[pool])``. It is
-    also an async context manager. At its end all threads have ended, and have closed their
-    database connections; without one, that happens when the interpreter exits.
+    also an async context manager. At its end every thread has ended and has closed its
+    database connections.
 
-    Raises :class:`ConfigurationError` for numbers that cannot work.
+    Raises :class:`ConfigurationError` for options that cannot work.
     """
 
     def __init__(
-        self, size: int = 8, *, max_overflow: int | None = None, timeout: float = 30.0
+        self,
+        size: int = 8,
+        *,
+        max_overflow: int | None = None,
+        timeout: float = 30.0,
+        streams: str = "keep",
     ) -> None:
-        problems: list[str] = []
-        if not isinstance(size, int) or size < 1:
-            problems.append(f"size: {size!r} keeps no thread; write 1 or more")
-        if max_overflow is not None and (not isinstance(max_overflow, int) or max_overflow < 0):
-            problems.append(f"max_overflow: {max_overflow!r}; write 0 or more, or None")
-        if not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
-            problems.append(f"timeout: {timeout!r}; write a number of seconds above 0")
-        if problems:
+        if problems := list(_problems(size, max_overflow, timeout, streams)):
             raise ConfigurationError("ThreadPool", problems)
-
         self.timeout = timeout
+        self.releases_streams = streams == "release"
         self._size = size
         self._limit = math.inf if max_overflow is None else size + max_overflow
         self._entered = 0
@@ -65,19 +122,29 @@ class ThreadPool:
         _pools.add(self)
 
     def _start_afresh(self) -> None:
-        """Begin without a thread, as does a forked process, which has none of its parent's."""
-        # All that changes in a pool and its leases changes under this lock, as event loops and
+        """Begin without a thread, as a forked process does: it has none of its parent's."""
+        # Everything in a pool and its leases changes under this lock, because event loops and
         # threads share them. Reentrant: the garbage collector may end a request at any point.
         self.lock = threading.RLock()
-        # Who waits for a thread, in order of arrival.
-        self.waiting: dict[Lease, None] = {}
-        self._leased = 0
-        # Last in, first out, so that those which are not needed are idle long enough to end.
+        self.shared = SharedThreads(self._size)
+        self._holders: dict[Claim, None] = {}
+        # In order of arrival.
+        self._waiting: dict[Claim, None] = {}
+        # Since when, the longest first.
+        self._resting: dict[Claim, float] = {}
+        self._places_taken = 0
+        # Last in, first out, so that threads that are not needed are idle long enough to end.
         self._idle: list[Worker] = []
         self._idle_overflow: list[Worker] = []
-        self._lasting = 0
+        self._lasting: set[Worker] = set()
         self._workers: set[Worker] = set()
-        self._warned = False
+        self._outliving: WeakSet[Worker] = WeakSet()
+        self._exhausted_since: float | None = None
+        self._has_warned = False
+
+    def __repr__(self) -> str:
+        bound = "no bound" if self._limit == math.inf else f"at most {self._limit} requests at work"
+        return f"<ThreadPool size={self._size}, {bound}, timeout={self.timeout:g}>"
 
     def __call__(self, _state: object) -> Self:
         """Return the pool: what ``LifespanMiddleware`` calls to get a context manager."""
@@ -94,101 +161,221 @@ class ThreadPool:
             self._entered -= 1
             if self._entered:  # another event loop uses it still
                 return
-        thread = WorkerThread("thread pool shutdown")
+        thread = OwnThread("thread pool shutdown")
         try:
             await thread.run(self.close)
         finally:
             thread.end()
 
     def close(self) -> None:
-        """End the threads, and wait for the calls that still run.
+        """End the threads, and wait for the calls that run.
 
-        Whoever needs a thread after that gets one that ends with the request.
+        A request that needs a thread after that gets one that ends with it.
         """
         with self.lock:
             self._closed = True
-            for worker in (*self._idle, *self._idle_overflow):
-                self._end(worker)
+            workers = [*self._workers, *self.shared.close(), *self._outliving]
+            for worker in workers:
+                worker.end()
             self._idle.clear()
             self._idle_overflow.clear()
-            workers = list(self._workers)
+            self._lasting.clear()
         for worker in workers:
-            worker.thread.join()
+            worker.join()
 
     def statistics(self) -> ThreadPoolStatistics:
-        """Return what the threads do at the moment."""
+        """Return what the threads for requests do at the moment."""
         with self.lock:
-            idle = len(self._idle) + len(self._idle_overflow)
-            overflow = self._leased + idle - self._lasting
-            return ThreadPoolStatistics(self._leased, idle, overflow, len(self.waiting))
+            leased, idle = len(self._holders), len(self._idle) + len(self._idle_overflow)
+            overflow = max(0, leased + idle - len(self._lasting))
+            return ThreadPoolStatistics(leased, idle, overflow, len(self._waiting))
 
-    # The rest is for leases and workers. They hold the lock, except where it is taken here.
+    async def check(self) -> None:
+        """Raise TimeoutError while requests have found no place for more than ``timeout`` seconds.
 
-    def lend(self) -> Worker | None:
-        """Return a thread, None where all are lent and there may be no more."""
-        if self._idle:
-            worker = self._idle.pop()
-        elif self._idle_overflow:
-            worker = self._idle_overflow.pop()
-        elif self._leased < self._limit:
-            worker = Worker(self, lasts=self._lasting < self._size)
-            self._workers.add(worker)
-            self._lasting += worker.lasts
+        For ``HealthMiddleware(checks={"threads": pool.check})``.
+        """
+        with self.lock:
+            self._forget_exhaustion()
+            since = self._exhausted_since
+            if since is not None and (seconds := time.monotonic() - since) > self.timeout:
+                raise TimeoutError(f"no thread for {seconds:.0f} s; {self._who()}")
+
+    # The rest is for leases. They hold the lock, except for `own_thread`.
+
+    def take_place(self, claim: Claim) -> bool:
+        """Let *claim* make a call; False if it has to wait until it is granted a place."""
+        if claim.has_place:
+            self._resting.pop(claim, None)
+            self._lend(claim)
+        elif claim in self._waiting:
+            return False
+        elif self._waiting or not self._has_place():
+            self._waiting[claim] = None
+            if self._exhausted_since is None:
+                self._exhausted_since = time.monotonic()
+            return False
         else:
-            return None
-        self._leased += 1
+            self._admit(claim)
+        return True
+
+    def rest(self, claim: Claim) -> None:
+        """Note that *claim* has no call to make at the moment."""
+        if claim.has_place:
+            self._resting[claim] = time.monotonic()
+
+    def give_up_place(self, claim: Claim) -> None:
+        """Let others have the place of *claim*, which keeps its thread."""
+        self._resting.pop(claim, None)
+        if claim.has_place:
+            claim.has_place = False
+            self._places_taken -= 1
+            self.grant()
+
+    def resume(self, claim: Claim) -> None:
+        """Count *claim* again, whose thread goes on with a call: it cannot wait."""
+        claim.has_place = True
+        self._places_taken += 1
+
+    def leave(self, claim: Claim) -> None:
+        """Take back whatever *claim* has."""
+        self._waiting.pop(claim, None)
+        worker, claim.worker = claim.worker, None
+        if worker is not None:
+            del self._holders[claim]
+            self._take_back(worker)
+        self.give_up_place(claim)
+
+    def grant(self) -> None:
+        """Give free places to those who have waited longest."""
+        while self._waiting and self._has_place():
+            claim = next(iter(self._waiting))
+            del self._waiting[claim]
+            self._admit(claim)
+            claim.granted()
+        self._forget_exhaustion()
+
+    def stop_waiting(self, claim: Claim) -> None:
+        self._waiting.pop(claim, None)
+        self._forget_exhaustion()
+
+    def warn(self) -> None:
+        """Log that a request has waited in vain: once, until nobody has to wait any more."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "no thread within %g s; %d requests wait; %s",
+                self.timeout,
+                len(self._waiting),
+                self._who(),
+            )
+
+    def own_thread(self) -> OwnThread:
+        """Return a thread for the tasks that outlive one request."""
+        return OwnThread("thread pool task", self._outliving.add)
+
+    def _has_place(self) -> bool:
+        """Tell whether a place is free. One that rests for long enough leaves its own."""
+        if self._places_taken < self._limit:
+            return True
+        claim, since = next(iter(self._resting.items()), (None, 0.0))
+        if claim is None or time.monotonic() - since < REST:
+            return False
+        del self._resting[claim]
+        claim.has_place = False
+        self._places_taken -= 1
+        return True
+
+    def _admit(self, claim: Claim) -> None:
+        claim.has_place = True
+        self._places_taken += 1
+        self._lend(claim)
+
+    def _lend(self, claim: Claim) -> None:
+        """See to it that *claim* has a thread that makes calls."""
+        if claim.worker is not None and not claim.worker.is_ending:
+            return
+        claim.worker = self._take_idle() or self._start()
+        claim.worker.put(renew_connections)
+        claim.since = time.monotonic()
+        self._holders[claim] = None
+
+    def _take_idle(self) -> Worker | None:
+        for idle in (self._idle, self._idle_overflow):
+            if idle:
+                return idle.pop()
+        return None
+
+    def _start(self) -> Worker:
+        lasts = len(self._lasting) < self._size and not self._closed
+        worker = Worker(_NAME, retire=None if lasts else self._retire, ended=self._note_end)
+        self._workers.add(worker)
+        if lasts:
+            self._lasting.add(worker)
         return worker
 
-    def take_back(self, worker: Worker) -> None:
-        """Lend *worker* to whoever has waited longest, or keep it, or let it end."""
-        if self.waiting:
-            lease = next(iter(self.waiting))
-            del self.waiting[lease]
-            return lease.granted(worker)
-        self._warned = False
-        self._leased -= 1
+    def _take_back(self, worker: Worker) -> None:
+        if worker.is_ending:
+            return
+        worker.put(renew_connections)
         if self._closed:
-            self._end(worker)
-        elif worker.lasts:
+            worker.end()
+        elif worker in self._lasting:
             self._idle.append(worker)
         else:
             self._idle_overflow.append(worker)
 
-    def warn(self) -> None:
-        """Log that somebody has waited in vain: once, until nobody has to wait any more."""
-        if not self._warned:
-            self._warned = True
-            logger.warning(
-                "no thread within %g s: all %d are lent, %d requests wait for one",
-                self.timeout,
-                self._leased,
-                len(self.waiting),
-            )
+    def _forget_exhaustion(self) -> None:
+        if self._exhausted_since is not None and not self._waiting and self._has_place():
+            self._exhausted_since = None
+            self._has_warned = False
 
-    def retire(self, worker: Worker) -> bool:
+    def _who(self) -> str:
+        """Say which requests are at work, and for how long."""
+        now = time.monotonic()
+        at_work = [claim for claim in self._holders if claim.has_place]
+        at_work.sort(key=lambda claim: claim.since)
+        named = [f"{claim.describe()} for {now - claim.since:.0f} s" for claim in at_work[:_NAMED]]
+        if more := len(at_work) - len(named):
+            named.append(f"{more} more")
+        return f"at work: {', '.join(named)}"
+
+    # Called by the workers, in their threads.
+
+    def _retire(self, worker: Worker) -> bool:
         """Let an overflow thread go, unless it has just been lent."""
         with self.lock:
             if worker not in self._idle_overflow:
                 return False
             self._idle_overflow.remove(worker)
+            worker.end()
             return True
 
-    def ended(self, worker: Worker) -> None:
+    def _note_end(self, worker: Worker) -> None:
         with self.lock:
             self._workers.discard(worker)
 
-    def _end(self, worker: Worker) -> None:
-        self._lasting -= worker.lasts
-        worker.calls.put(None)
+
+def _problems(
+    size: object, max_overflow: object, timeout: object, streams: object
+) -> Iterator[str]:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        yield f"size: {size!r} keeps no thread; use 1 or more"
+    if max_overflow is not None and (
+        not isinstance(max_overflow, int) or isinstance(max_overflow, bool) or max_overflow < 0
+    ):
+        yield f"max_overflow: {max_overflow!r} is not a number of threads; use 0 or more, or None"
+    if (
+        not isinstance(timeout, int | float)
+        or isinstance(timeout, bool)
+        or not 0 < timeout < math.inf
+    ):
+        yield f"timeout: {timeout!r} is not a time to wait; use a number of seconds above 0"
+    if streams not in ("keep", "release"):
+        yield f"streams: {streams!r} is not known; use 'keep' or 'release'"
 
 
 _pools: "WeakSet[ThreadPool]" = WeakSet()
-
-
-@atexit.register
-def _close_pools() -> None:
-    for pool in _pools:
-        pool.close()
 
 
 def _start_pools_afresh() -> None:

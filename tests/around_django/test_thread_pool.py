@@ -28,7 +28,7 @@ from django.urls import path
 from asgi_middleware import ThreadPool, ThreadPoolMiddleware
 from asgi_middleware.testing import recording, request, stream, websocket
 from asgi_middleware.testing.recording import Recording
-from asgi_middleware.thread_pool.lease import Lease
+from asgi_middleware.thread_pool.lease import RequestLease
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.thread_pool.calls import PATIENCE, Blocking, until
 
@@ -274,7 +274,17 @@ async def test_a_thousand_views_that_wait_hold_no_thread(django: Django) -> None
     assert [response.body for response in responses] == [b"done"] * 1000
 
 
-async def test_fifty_idle_streams_hold_no_thread(django: Django) -> None:
+@pytest.mark.parametrize(
+    ("middleware", "streams", "leased"),
+    [
+        pytest.param([], "keep", 0, id="that call nothing"),
+        pytest.param(["Sessions"], "release", 0, id="that give their threads back"),
+        pytest.param(["Sessions"], "keep", 50, id="that keep their threads"),
+    ],
+)
+async def test_fifty_idle_streams_leave_the_pool_to_others(
+    middleware: list[str], streams: str, leased: int, django: Django
+) -> None:
     waiting = 0
     let_go = asyncio.Event()
 
@@ -285,17 +295,20 @@ async def test_fifty_idle_streams_hold_no_thread(django: Django) -> None:
             await let_go.wait()
             yield b"data: event\n\n"
 
-    # The sync middleware makes a call before each starts.
+    options: dict[str, Any] = {"size": 2, "max_overflow": 0, "streams": streams}
     async with (
-        pooled(django(f"{THIS}.Sessions"), size=2, max_overflow=0) as (app, pool),
+        pooled(django(*(f"{THIS}.{name}" for name in middleware)), **options) as (app, pool),
         AsyncExitStack() as stack,
     ):
         for _ in range(50):
             scope = {"state": {"given": events}}
-            exchange = await stack.enter_async_context(stream(app, target="/stream/", scope=scope))
+            exchange = await stack.enter_async_context(
+                stream(app, target="/stream/", scope=scope, timeout=PATIENCE)
+            )
             exchange.send_body(b"", more_body=False)
         await until(lambda: waiting == 50)
-        await until(lambda: pool.statistics().leased == 0)
+        await until(lambda: pool.statistics().leased == leased)
+        assert (await get(app, "/sync/", lambda: "served")).body == b"served"
         let_go.set()
         await until(lambda: waiting == 100)
 
@@ -815,7 +828,7 @@ async def test_a_view_that_outlives_its_client_keeps_its_thread(
 
 
 class Querying(AsyncConsumer):  # type: ignore[misc]
-    """Queries together with three others: alone it would wait for ever."""
+    """Queries together with three others: alone it would wait forever."""
 
     together: threading.Barrier
 
@@ -858,7 +871,7 @@ async def test_consumers_query_at_once(
     app = consumer.as_asgi()
     async with pooled(app, size=4, max_overflow=0) as (app, pool):
         assert await asyncio.gather(*(converse(app) for _ in range(4))) == ["42"] * 4
-        await until(lambda: pool.statistics() == (0, 4, 0, 0))
+        assert pool.statistics() == (0, 0, 0, 0)
 
 
 # --- how often a request changes threads ---
@@ -906,7 +919,7 @@ async def test_how_often_a_request_changes_threads(
 
     app = django(*middleware)
     monkeypatch.setattr(ThreadPoolExecutor, "submit", counting(ThreadPoolExecutor.submit))
-    monkeypatch.setattr(Lease, "_put", counting(Lease._put))
+    monkeypatch.setattr(RequestLease, "_put", counting(RequestLease._put))
 
     await get(app, target, given)
     of_plain, calls = calls, 0

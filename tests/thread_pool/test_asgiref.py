@@ -3,15 +3,16 @@
 import asyncio
 import gc
 import threading
+from contextvars import Context
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, async_to_sync
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync
 
-from asgi_middleware.thread_pool.lease import Lease
-from asgi_middleware.thread_pool.middleware import Lent
+from asgi_middleware._threads import ThreadContext, is_below_sync_code
+from asgi_middleware.thread_pool.lease import SharedLease
 from asgi_middleware.thread_pool.pool import ThreadPool
 
 from .calls import current_thread
@@ -32,22 +33,22 @@ def test_a_loop_takes_an_asyncio_future_from_an_executor_as_it_is(loop: str) -> 
         loop = asyncio.get_running_loop()
         made: list[asyncio.Future[Any]] = []
 
-        class Executor(Lease):
+        class Executor(SharedLease):
             def submit(self, *args: Any, **kwargs: Any) -> Any:
                 made.append(super().submit(*args, **kwargs))
                 return made[-1]
 
         pool = ThreadPool()
-        future = loop.run_in_executor(Executor(pool, keeps=False), threading.current_thread)
+        future = loop.run_in_executor(Executor(pool), threading.current_thread)
         assert future is made[0]
-        assert (await future).name == "thread pool"
+        assert (await future).name == "thread pool socket"
         pool.close()
 
     import_module(loop).run(main())
 
 
 async def test_a_context_with_an_executor_bars_the_tasks_that_outlive_it() -> None:
-    # When it no longer does, Lent has nothing to do.
+    # When it no longer does, ThreadContext has nothing to do.
     pool = ThreadPool()
     let_go = asyncio.Event()
 
@@ -55,16 +56,16 @@ async def test_a_context_with_an_executor_bars_the_tasks_that_outlive_it() -> No
         await let_go.wait()
         return await current_thread()
 
-    async with ThreadSensitiveContext(executor=Lease(pool, keeps=False)):
+    async with ThreadSensitiveContext(executor=SharedLease(pool)):
         barred = asyncio.create_task(outliving())
-    async with Lent(Lease(pool, keeps=False)) as lent:
+    async with ThreadContext(SharedLease(pool), pool.own_thread) as context:
         welcome = asyncio.create_task(outliving())
     let_go.set()
 
     with pytest.raises(RuntimeError, match="ThreadSensitiveContext has exited"):
         await barred
-    assert (await welcome).name == "thread pool"
-    assert lent in SyncToAsync.context_to_thread_executor
+    assert (await welcome).name == "thread pool task"
+    assert context in SyncToAsync.context_to_thread_executor
     pool.close()
 
 
@@ -75,7 +76,7 @@ async def test_a_lease_is_forgotten_with_the_last_task_that_could_use_it() -> No
     let_go = asyncio.Event()
 
     async def serve() -> "asyncio.Task[bool]":
-        async with Lent(Lease(pool, keeps=False)):
+        async with ThreadContext(SharedLease(pool), pool.own_thread):
             return asyncio.create_task(let_go.wait())
 
     outliving = await asyncio.create_task(serve())
@@ -90,8 +91,13 @@ async def test_a_lease_is_forgotten_with_the_last_task_that_could_use_it() -> No
 
 
 def test_async_to_sync_says_that_a_thread_waits() -> None:
-    async def waiting() -> object:
-        return getattr(AsyncToSync.executors, "current", None)
+    async def here() -> bool:
+        return is_below_sync_code()
 
-    assert async_to_sync(waiting)() is not None
-    assert asyncio.run(waiting()) is None
+    async def in_a_task_with_a_clean_context() -> bool:
+        return await asyncio.create_task(here(), context=Context())
+
+    assert async_to_sync(here)()
+    assert async_to_sync(in_a_task_with_a_clean_context)()
+    assert not asyncio.run(here())
+    assert not asyncio.run(in_a_task_with_a_clean_context())

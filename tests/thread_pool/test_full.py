@@ -7,19 +7,22 @@ import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
+from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 
 from asgi_middleware import ThreadPool, ThreadPoolMiddleware
-from asgi_middleware.testing import HandshakeRefused, SocketClosed, request, stream, websocket
+from asgi_middleware.testing import request, stream, websocket
+from asgi_middleware.thread_pool.pool import REST
 from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
-from tests.apps import BODY, START, echo
+from tests.apps import BODY, START
 
 from .calls import PATIENCE, Blocking, current_thread, until, visiting
 
-# Seconds that are waited in vain. Where nobody is to wait in vain, PATIENCE.
+# Seconds to wait in vain. Where nobody is to wait in vain, PATIENCE.
 SOON = 0.05
 
 
@@ -307,14 +310,39 @@ async def test_what_ends_a_request_waits_as_long_as_it_takes(gone: bool) -> None
     assert closed == [True]
 
 
-@pytest.mark.parametrize("kind", ["http", "websocket"])
-async def test_a_task_that_outlives_its_app_waits_as_long_as_it_takes(kind: str) -> None:
+async def test_what_ends_a_request_that_has_its_thread_does_not_wait() -> None:
     call = Blocking()
-    tasks: list[asyncio.Task[bool]] = []
+    closed: list[Thread] = []
+    ends = asyncio.Event()
 
-    async def outliving() -> bool:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        closed.append(await current_thread())
+        await ends.wait()
+        await send(START)
+        await send(BODY)
+        closed.append(await current_thread())
+
+    async with full(PATIENCE) as pool:
+        ending = asyncio.create_task(request(ThreadPoolMiddleware(app, pool=pool)))
+        await until(lambda: len(closed) == 1)
+        # The place goes to another request once this one has rested.
+        first = await taken(pool, call)
+        with letting_go(call):
+            ends.set()
+            assert (await ending).status == 200
+        await first
+
+    assert closed[0] is closed[1]
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_a_task_that_outlives_its_app_waits_for_nobody(kind: str) -> None:
+    call = Blocking()
+    tasks: list[asyncio.Task[Thread]] = []
+
+    async def outliving() -> Thread:
         await call.begins()
-        return await sync_to_async(call.let_go.is_set)()
+        return await current_thread()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         tasks.append(asyncio.create_task(outliving()))
@@ -323,15 +351,157 @@ async def test_a_task_that_outlives_its_app_waits_as_long_as_it_takes(kind: str)
         middleware: Any = ThreadPoolMiddleware(app, pool=pool)
         await middleware({"type": kind}, None, None)
         first = await taken(pool, call)
-        await until(lambda: pool.statistics().waiting == 1)
-        await asyncio.sleep(2 * SOON)
-        call.let_go.set()
+        with letting_go(call):
+            thread = await tasks[0]
+            assert pool.statistics() == (1, 0, 0, 0)
+        assert thread is not await first
+
+
+@pytest.mark.parametrize("kind", ["websocket", "lifespan", "channel", "x-of-tomorrow"])
+async def test_what_is_not_a_request_waits_for_no_request(kind: str) -> None:
+    call = Blocking()
+    threads: list[Thread] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        threads.append(await current_thread())
+
+    async with full(SOON) as pool:
+        first = await taken(pool, call)
+        with letting_go(call):
+            middleware: Any = ThreadPoolMiddleware(app, pool=pool)
+            await middleware({"type": kind}, None, None)
         await first
 
-        assert await tasks[0]
+    assert len(threads) == 1
 
 
-async def test_one_line_is_logged_until_there_are_threads_again(
+# --- requests that rest ---
+
+
+async def test_a_request_that_rests_leaves_its_place_and_keeps_its_thread() -> None:
+    threads: list[Thread] = []
+    rests, go_on = asyncio.Event(), asyncio.Event()
+
+    async def resting() -> None:
+        threads.append(await current_thread())
+        rests.set()
+        await go_on.wait()
+        threads.append(await current_thread())
+
+    async def visit() -> None:
+        threads.append(await current_thread())
+
+    async with full(PATIENCE) as pool:
+        task = asyncio.create_task(request(ThreadPoolMiddleware(visiting(resting), pool=pool)))
+        await rests.wait()
+        await request(ThreadPoolMiddleware(visiting(visit), pool=pool))
+        assert pool.statistics().leased == 1
+        go_on.set()
+        await task
+
+    first, other, again = threads
+    assert first is again
+    assert first is not other
+
+
+async def test_a_request_that_goes_on_waits_for_a_place_like_others() -> None:
+    call = Blocking()
+    rests, go_on = asyncio.Event(), asyncio.Event()
+
+    async def resting() -> None:
+        await current_thread()
+        rests.set()
+        await go_on.wait()
+        await current_thread()
+
+    async with full(PATIENCE) as pool:
+        task = asyncio.create_task(request(ThreadPoolMiddleware(visiting(resting), pool=pool)))
+        await rests.wait()
+        first = await taken(pool, call)
+        with letting_go(call):
+            go_on.set()
+            await until(lambda: pool.statistics() == (2, 0, 1, 1))
+        await asyncio.gather(first, task)
+
+
+class Client:
+    """Takes the first messages of a response, and then reads no more until it is let go."""
+
+    def __init__(self, reads: int) -> None:
+        self._reads = reads
+        self.is_full = asyncio.Event()
+        self.let_go = asyncio.Event()
+
+    async def receive(self) -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(self, message: Message) -> None:
+        if self._reads:
+            self._reads -= 1
+            return
+        self.is_full.set()
+        await self.let_go.wait()
+
+
+async def sends_from_the_loop(scope: Scope, receive: Receive, send: Send) -> None:
+    await current_thread()
+    await send(START)
+    for _ in range(3):
+        await send({**BODY, "more_body": True})
+        await current_thread()
+    await send(BODY)
+
+
+async def sends_from_a_thread(scope: Scope, receive: Receive, send: Send) -> None:
+    def calling() -> None:
+        sending = async_to_sync(send)
+        sending(START)
+        for _ in range(3):
+            sending({**BODY, "more_body": True})
+        sending(BODY)
+
+    await sync_to_async(calling)()
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize("app", [sends_from_the_loop, sends_from_a_thread])
+async def test_clients_that_do_not_read_take_nothing_from_others(app: ASGIApp, kind: str) -> None:
+    clients = [Client(reads=1) for _ in range(24)]
+
+    async with ThreadPool(size=2, max_overflow=2, timeout=PATIENCE) as pool:
+        middleware: Any = ThreadPoolMiddleware(app, pool=pool)
+        scope = {"type": kind, "method": "GET", "path": "/"}
+        tasks = [
+            asyncio.create_task(middleware(scope, client.receive, client.send))
+            for client in clients
+        ]
+        async with asyncio.timeout(PATIENCE):
+            for client in clients:
+                await client.is_full.wait()
+        for served in ({"type": "http", "method": "GET", "path": "/"}, {"type": "websocket"}):
+            visit: Any = ThreadPoolMiddleware(visiting(current_thread), pool=pool)
+            async with asyncio.timeout(PATIENCE):
+                await (request(visit) if served["type"] == "http" else opened(visit))
+        for client in clients:
+            client.let_go.set()
+        await asyncio.gather(*tasks)
+        await until(lambda: pool.statistics().leased == 0)
+
+
+async def opened(app: ASGIApp) -> None:
+    async with websocket(app):
+        pass
+
+
+# --- what the log and the probe say ---
+
+
+def names(pool: ThreadPool, caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    return [(record.levelno, record.getMessage()) for record in caplog.records]
+
+
+async def test_one_line_names_who_is_at_work_until_there_are_places_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with full(SOON) as pool:
@@ -343,98 +513,100 @@ async def test_one_line_is_logged_until_there_are_threads_again(
                 await asyncio.gather(*(request(app) for _ in range(5)))
             await first
 
-    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, "no thread within 0.05 s: all 1 are lent, 5 requests wait for one"),
-        (logging.WARNING, "no thread within 0.05 s: all 1 are lent, 5 requests wait for one"),
-    ]
+    line = "no thread within 0.05 s; 5 requests wait; at work: GET / for 0 s"
+    assert names(pool, caplog) == [(logging.WARNING, line)] * 2
 
 
-# --- WebSockets ---
-
-
-async def test_a_socket_is_closed_with_1013() -> None:
+async def test_the_line_names_the_route_where_it_is_known(caplog: pytest.LogCaptureFixture) -> None:
     call = Blocking()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        await receive()
-        await current_thread()
+    record = SimpleNamespace(route="/reports/<int:year>/")
 
     async with full(SOON) as pool:
-        first = await taken(pool, call)
+        app = ThreadPoolMiddleware(visiting(sync_to_async(call)), pool=pool)
+        state = {"state": {"timing": record}}
+        first = asyncio.create_task(
+            request(app, target="/reports/2026/", scope=state, timeout=PATIENCE)
+        )
+        await call.begins()
         with letting_go(call):
-            async with websocket(ThreadPoolMiddleware(app, pool=pool)) as socket:
-                await socket.send("hello")
-                with pytest.raises(SocketClosed) as closed:
-                    await socket.receive()
+            await request(ThreadPoolMiddleware(visiting(current_thread), pool=pool))
         await first
 
-    assert closed.value.code == 1013
+    assert "at work: GET /reports/<int:year>/ for 0 s" in caplog.messages[0]
 
 
-async def test_where_a_server_does_not_send_1013_it_is_closed_with_1000() -> None:
-    # As Daphne, where autobahn knows 1000 and an application's own codes.
+async def test_a_client_cannot_forge_a_line_or_make_it_long(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with full(SOON) as pool:
+        calls = [Blocking() for _ in range(1)]
+        app: Any = ThreadPoolMiddleware(visiting(sync_to_async(calls[0])), pool=pool)
+        path = "/a\nforged: " + "x" * 10_000
+        scope = {"type": "http", "method": "G\nET", "path": path}
+        client = Client(reads=2)
+        first = asyncio.create_task(app(scope, client.receive, client.send))
+        await calls[0].begins()
+        with letting_go(calls[0]):
+            await request(ThreadPoolMiddleware(visiting(current_thread), pool=pool))
+        await first
+
+    assert "\n" not in caplog.messages[0]
+    assert len(caplog.messages[0]) < 400
+
+
+async def test_the_line_names_ten_and_counts_the_rest(caplog: pytest.LogCaptureFixture) -> None:
+    calls = [Blocking() for _ in range(12)]
+
+    async with ThreadPool(size=12, max_overflow=0, timeout=SOON) as pool:
+        tasks = [await taken(pool, call) for call in calls]
+        await request(ThreadPoolMiddleware(visiting(current_thread), pool=pool))
+        for call in calls:
+            call.let_go.set()
+        await asyncio.gather(*tasks)
+
+    assert caplog.messages[0].count("GET /") == 10
+    assert caplog.messages[0].endswith("2 more")
+
+
+async def test_the_check_fails_while_there_has_been_no_place_for_too_long() -> None:
     call = Blocking()
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        if message["code"] == 1013:
-            raise Exception("invalid close code 1013")  # noqa: TRY002 -- as autobahn does
-        sent.append(message)
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await current_thread()
 
     async with full(SOON) as pool:
+        await pool.check()
         first = await taken(pool, call)
+        await pool.check()  # one that is at work is no reason, as long as nobody waits
         with letting_go(call):
-            middleware: Any = ThreadPoolMiddleware(app, pool=pool)
-            await middleware({"type": "websocket"}, None, send)
+            await request(ThreadPoolMiddleware(visiting(current_thread), pool=pool))
+            with pytest.raises(TimeoutError, match="at work: GET / for 0 s"):
+                # Nobody waits any more, and still there is no place.
+                await until_raised(pool)
         await first
+        await pool.check()
 
-    assert sent == [{"type": "websocket.close", "code": 1000}]
+
+async def until_raised(pool: ThreadPool) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            await pool.check()
+            await asyncio.sleep(SOON)
 
 
-async def test_a_socket_that_is_closed_already_is_not_closed_again() -> None:
+async def test_the_check_passes_once_those_at_work_rest() -> None:
+    rests, go_on = asyncio.Event(), asyncio.Event()
     call = Blocking()
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "websocket.close", "code": 1000})
-        await current_thread()
+    async def resting() -> None:
+        await sync_to_async(call)()
+        rests.set()
+        await go_on.wait()
 
     async with full(SOON) as pool:
-        first = await taken(pool, call)
-        with letting_go(call), pytest.raises(TimeoutError, match="no thread within"):
-            async with websocket(ThreadPoolMiddleware(app, pool=pool)):
-                pass
-        await first
-
-
-async def test_a_handshake_is_refused() -> None:
-    call = Blocking()
-
-    async with full(SOON) as pool:
-        first = await taken(pool, call)
-        with letting_go(call), pytest.raises(HandshakeRefused):
-            async with websocket(ThreadPoolMiddleware(visiting(current_thread), pool=pool)):
-                pass
-        await first
-
-
-async def test_a_consumer_may_do_something_else() -> None:
-    call = Blocking()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        with pytest.raises(TimeoutError):
-            await current_thread()
-        await echo(scope, receive, send)
-
-    async with full(SOON) as pool:
-        first = await taken(pool, call)
+        task = asyncio.create_task(request(ThreadPoolMiddleware(visiting(resting), pool=pool)))
+        await call.begins()
         with letting_go(call):
-            async with websocket(ThreadPoolMiddleware(app, pool=pool)) as socket:
-                await socket.send("still here")
-                assert await socket.receive() == "still here"
-        await first
+            await request(ThreadPoolMiddleware(visiting(current_thread), pool=pool))
+        await rests.wait()
+        await asyncio.sleep(2 * REST)
+        await pool.check()
+        go_on.set()
+        await task

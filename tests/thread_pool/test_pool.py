@@ -14,10 +14,10 @@ from asgi_middleware import (
     LifespanMiddleware,
     ThreadPool,
     ThreadPoolMiddleware,
+    _threads,
     compose,
 )
 from asgi_middleware.testing import lifespan, request
-from asgi_middleware.thread_pool import worker
 from tests.apps import hello
 
 from .calls import PATIENCE, Blocking, current_thread, until, visiting
@@ -26,16 +26,26 @@ from .calls import PATIENCE, Blocking, current_thread, until, visiting
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        pytest.param({"size": 0}, "size: 0 keeps no thread; write 1 or more", id="no thread"),
-        pytest.param({"size": 2.5}, "size: 2.5 keeps no thread; write 1 or more", id="a half"),
+        pytest.param({"size": 0}, "size: 0 keeps no thread; use 1 or more", id="no thread"),
+        pytest.param({"size": 2.5}, "size: 2.5 keeps no thread; use 1 or more", id="a half"),
+        pytest.param({"size": True}, "size: True keeps no thread; use 1 or more", id="a bool"),
         pytest.param(
             {"max_overflow": -1},
-            "max_overflow: -1; write 0 or more, or None",
+            "max_overflow: -1 is not a number of threads; use 0 or more, or None",
             id="overflow below none",
         ),
-        pytest.param({"timeout": 0}, "timeout: 0; write a number of seconds above 0", id="no time"),
         pytest.param(
-            {"timeout": None}, "timeout: None; write a number of seconds above 0", id="no timeout"
+            {"timeout": 0},
+            "timeout: 0 is not a time to wait; use a number of seconds above 0",
+            id="no time",
+        ),
+        pytest.param(
+            {"timeout": None},
+            "timeout: None is not a time to wait; use a number of seconds above 0",
+            id="no timeout",
+        ),
+        pytest.param(
+            {"streams": True}, "streams: True is not known; use 'keep' or 'release'", id="streams"
         ),
     ],
 )
@@ -57,7 +67,7 @@ def test_the_middleware_refuses_what_is_no_pool() -> None:
     with pytest.raises(ConfigurationError) as refused:
         ThreadPoolMiddleware(hello, pool=8)  # type: ignore[arg-type]
 
-    assert refused.value.problems == ("pool: 8 is no pool; write ThreadPool() or None",)
+    assert refused.value.problems == ("pool: 8 is not a pool; use ThreadPool() or None",)
 
 
 async def test_a_thread_starts_when_one_is_needed_and_is_used_again() -> None:
@@ -121,12 +131,12 @@ async def test_an_overflow_thread_may_be_needed_again_before_it_ends() -> None:
 async def test_an_overflow_thread_does_not_end_while_it_is_lent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker, "_LINGER", 0.001)
+    monkeypatch.setattr(_threads, "LINGER", 0.001)
     call = Blocking()
     idle = 0
 
     async with ThreadPool(size=1) as pool:
-        retire = pool.retire
+        retire = pool._retire
 
         def counting(thread: Any) -> bool:
             nonlocal idle
@@ -139,7 +149,7 @@ async def test_an_overflow_thread_does_not_end_while_it_is_lent(
             await until(lambda: idle > 2)
             assert await current_thread() is first
 
-        monkeypatch.setattr(pool, "retire", counting)
+        monkeypatch.setattr(pool, "_retire", counting)
         lasting = _start(pool, call)
         await call.begins()
         await request(ThreadPoolMiddleware(visiting(visit), pool=pool))

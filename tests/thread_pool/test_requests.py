@@ -24,9 +24,15 @@ from tests.apps import BODY, START, hello, sending
 from .calls import PATIENCE, Blocking, current_thread, until, visiting
 
 
+@pytest.fixture(autouse=True)
+def _nobody_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    # However slow the machine is: what rests for longer leaves its place, see test_full.
+    monkeypatch.setattr("asgi_middleware.thread_pool.pool.REST", PATIENCE)
+
+
 @pytest.fixture
 async def pool() -> AsyncIterator[ThreadPool]:
-    """One thread, and no other: who keeps it to himself shows."""
+    """One thread, and no other, so that it shows when a request keeps it."""
     async with ThreadPool(size=1, max_overflow=0) as pool:
         yield pool
 
@@ -173,7 +179,7 @@ async def test_a_cancelled_call_that_has_not_begun_is_not_made(pool: ThreadPool)
     assert not second.begun.is_set()
 
 
-async def test_tasks_that_outlive_their_request_have_a_thread_for_each_call(
+async def test_a_task_that_outlives_its_request_has_a_thread_of_its_own(
     pool: ThreadPool,
 ) -> None:
     let_go = asyncio.Event()
@@ -191,10 +197,31 @@ async def test_tasks_that_outlive_their_request_have_a_thread_for_each_call(
     await request(ThreadPoolMiddleware(visiting(visit), pool=pool))
     await until(lambda: pool.statistics() == (0, 1, 0, 0))
     let_go.set()
-    threads = await tasks[0]
+    of_request, first, second = await tasks[0]
 
-    assert len(set(threads)) == 1
+    assert first is second
+    assert first is not of_request
     assert pool.statistics() == (0, 1, 0, 0)
+    del tasks[:]
+    await until(lambda: gc.collect() >= 0 and not first.is_alive())
+
+
+async def test_tasks_that_outlive_different_requests_share_no_thread(pool: ThreadPool) -> None:
+    let_go = asyncio.Event()
+    tasks: list[asyncio.Task[Thread]] = []
+
+    async def outliving() -> Thread:
+        await let_go.wait()
+        return await current_thread()
+
+    async def visit() -> None:
+        tasks.append(asyncio.create_task(outliving()))
+
+    for _ in range(20):
+        await request(ThreadPoolMiddleware(visiting(visit), pool=pool))
+    let_go.set()
+
+    assert len(set(await asyncio.gather(*tasks))) == 20
 
 
 # --- what comes and goes with a call ---
@@ -458,83 +485,98 @@ class Stream:
         self.threads.append(await current_thread())
 
 
-async def test_a_stream_that_waits_holds_no_thread(pool: ThreadPool) -> None:
-    app = Stream()
-
-    async with stream(ThreadPoolMiddleware(app, pool=pool)) as exchange:
-        exchange.send_body(b"", more_body=False)
-        await app.waits.wait()  # before its first part
-        await until(lambda: pool.statistics() == (0, 1, 0, 0))
-        await request(ThreadPoolMiddleware(visiting(current_thread), pool=pool))
-        app.go_on.release()
-        app.waits.clear()
-        await app.waits.wait()  # after it
-        assert pool.statistics() == (0, 1, 0, 0)
-        app.go_on.release()
-        await until(lambda: len(app.threads) == 2)
-
-
-async def test_a_stream_that_has_made_a_call_keeps_the_thread_to_its_end(
-    pool: ThreadPool,
-) -> None:
+async def test_a_stream_keeps_its_thread_to_its_end() -> None:
     app = Stream(first="call")
-    other = asyncio.Event()
+    others: list[Thread] = []
 
-    async with stream(ThreadPoolMiddleware(app, pool=pool)) as exchange:
-        exchange.send_body(b"", more_body=False)
-        await app.waits.wait()
-        waiting = asyncio.create_task(
-            request(ThreadPoolMiddleware(visiting(sync_to_async(other.is_set)), pool=pool))
-        )
-        await until(lambda: pool.statistics().waiting == 1)
-        for _ in range(2):
-            app.go_on.release()
-        assert [(await exchange.message())["type"] for _ in range(4)][-1] == "http.response.body"
-    assert (await waiting).status == 200
-    assert len(set(app.threads)) == 1
-
-
-async def test_a_stream_may_lease_another_thread_and_keeps_that() -> None:
-    app = Stream(then="call")
-    call = Blocking()
+    async def visit() -> None:
+        others.append(await current_thread())
 
     async with ThreadPool(size=2, max_overflow=0) as pool:
         async with stream(ThreadPoolMiddleware(app, pool=pool)) as exchange:
             exchange.send_body(b"", more_body=False)
             await app.waits.wait()
-            await until(lambda: pool.statistics().leased == 0)
-            # Somebody else has the first thread by then.
-            busy = asyncio.create_task(
-                request(ThreadPoolMiddleware(visiting(sync_to_async(call)), pool=pool))
-            )
-            await call.begins()
-            app.waits.clear()
-            app.go_on.release()
-            await app.waits.wait()
-            assert pool.statistics() == (2, 0, 0, 0)
-            app.go_on.release()
+            for _ in range(2):
+                await request(ThreadPoolMiddleware(visiting(visit), pool=pool))
+                assert pool.statistics() == (1, 1, 0, 0)
+                app.go_on.release()
             await until(lambda: len(app.threads) == 3)
-        call.let_go.set()
-        await busy
+        await until(lambda: pool.statistics() == (0, 2, 0, 0))
 
-    assert app.threads[0] is not app.threads[1]
-    assert app.threads[1] is app.threads[2]
+    assert len(set(app.threads)) == 1
+    assert not set(app.threads) & set(others)
 
 
-async def test_a_response_in_one_go_is_no_stream(pool: ThreadPool) -> None:
+async def test_a_stream_that_has_called_nothing_holds_no_thread(pool: ThreadPool) -> None:
+    waits, go_on = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        waits.set()
+        await go_on.wait()
+        await send(BODY)
+
+    async with stream(ThreadPoolMiddleware(app, pool=pool)):
+        await waits.wait()
+        assert pool.statistics() == (0, 0, 0, 0)
+        go_on.set()
+
+
+# --- streams that give their thread back ---
+
+
+@pytest.fixture
+async def releasing() -> AsyncIterator[ThreadPool]:
+    async with ThreadPool(size=1, max_overflow=0, streams="release") as pool:
+        yield pool
+
+
+async def test_a_stream_may_give_its_thread_back_between_its_calls(releasing: ThreadPool) -> None:
+    app = Stream(first="call", then="call")
+
+    async with stream(ThreadPoolMiddleware(app, pool=releasing)) as exchange:
+        exchange.send_body(b"", more_body=False)
+        for calls in (2, 3):
+            await app.waits.wait()
+            app.waits.clear()
+            await until(lambda: releasing.statistics() == (0, 1, 0, 0))
+            assert len(app.threads) == calls
+            # Another request has the only thread in between.
+            await request(ThreadPoolMiddleware(visiting(current_thread), pool=releasing))
+            app.go_on.release()
+        await until(lambda: len(app.threads) == 4)
+
+
+async def test_a_view_keeps_its_thread_between_calls_all_the_same(releasing: ThreadPool) -> None:
+    waits, go_on = asyncio.Event(), asyncio.Event()
+
+    async def visit() -> None:
+        await current_thread()
+        waits.set()
+        await go_on.wait()
+
+    task = asyncio.create_task(request(ThreadPoolMiddleware(visiting(visit), pool=releasing)))
+    await waits.wait()
+    await asyncio.sleep(0)
+    assert releasing.statistics() == (1, 0, 0, 0)
+    go_on.set()
+    await task
+
+
+async def test_a_response_in_one_go_is_not_a_stream(releasing: ThreadPool) -> None:
     leased: list[int] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await current_thread()
         await sending(START, {**BODY, "more_body": True}, BODY)(scope, receive, send)
         await asyncio.sleep(0)
-        leased.append(pool.statistics().leased)
+        leased.append(releasing.statistics().leased)
 
     async def at_once(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_at_once(message: object) -> None:
             pass
 
-        await ThreadPoolMiddleware(app, pool=pool)(scope, receive, send_at_once)
+        await ThreadPoolMiddleware(app, pool=releasing)(scope, receive, send_at_once)
         await hello(scope, receive, send)
 
     await request(at_once)

@@ -1,7 +1,10 @@
-"""What lasts has a thread for as long as a call takes, and none in between."""
+"""A WebSocket makes all its calls on one thread, apart from those of requests."""
 
 import asyncio
+import gc
 import threading
+from collections import Counter
+from contextlib import AsyncExitStack
 from threading import Thread
 from typing import Any
 
@@ -9,11 +12,11 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from asgi_middleware import ThreadPool, ThreadPoolMiddleware
-from asgi_middleware.testing import lifespan, websocket
+from asgi_middleware.testing import lifespan, request, websocket
 from asgi_middleware.types import Receive, Scope, Send
 from tests.apps import echo, lives
 
-from .calls import PATIENCE, Blocking, current_thread, until
+from .calls import PATIENCE, Blocking, current_thread, until, visiting
 
 
 async def querying(scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,27 +47,90 @@ async def test_sockets_make_their_calls_at_once() -> None:
     async with ThreadPool(size=4, max_overflow=0) as pool:
         app = ThreadPoolMiddleware(querier(all_at_once.wait), pool=pool)
         await asyncio.gather(*(converse(app) for _ in range(4)))
-        assert pool.statistics() == (0, 4, 0, 0)
 
 
-async def test_a_socket_holds_no_thread_between_calls() -> None:
+async def test_a_socket_makes_all_its_calls_on_one_thread() -> None:
     threads: list[Thread] = []
 
     def query() -> None:
         threads.append(threading.current_thread())
 
-    async with ThreadPool(size=1, max_overflow=0) as pool:
+    async with ThreadPool(size=4, max_overflow=0) as pool:
         app = ThreadPoolMiddleware(querier(query), pool=pool)
         async with websocket(app) as one, websocket(app) as other:
-            for socket in (one, other, one):
+            for socket in (one, other, one, other, other):
                 await socket.send("query")
                 assert await socket.receive() == "done"
-                assert pool.statistics() == (0, 1, 0, 0)
 
-    assert len(set(threads)) == 1
+    assert threads[0] is threads[2]
+    assert threads[1] is threads[3] is threads[4]
+    assert threads[0] is not threads[1]
 
 
-async def test_ten_thousand_idle_sockets_hold_no_thread() -> None:
+async def test_sockets_are_spread_evenly() -> None:
+    used: Counter[Thread] = Counter()
+
+    def query() -> None:
+        used[threading.current_thread()] += 1
+
+    async with ThreadPool(size=3, max_overflow=0) as pool, AsyncExitStack() as stack:
+        app = ThreadPoolMiddleware(querier(query), pool=pool)
+        for _ in range(12):
+            socket = await stack.enter_async_context(websocket(app))
+            await socket.send("query")
+            assert await socket.receive() == "done"
+
+    assert list(used.values()) == [4, 4, 4]
+
+
+async def test_a_socket_takes_the_place_of_one_that_has_left() -> None:
+    used: list[Thread] = []
+
+    def query() -> None:
+        used.append(threading.current_thread())
+
+    async with ThreadPool(size=2, max_overflow=0) as pool:
+        app = ThreadPoolMiddleware(querier(query), pool=pool)
+
+        async def ask(socket: Any) -> None:
+            await socket.send("query")
+            assert await socket.receive() == "done"
+
+        async with websocket(app) as stays:
+            await ask(stays)
+            async with websocket(app) as leaves:
+                await ask(leaves)
+            gc.collect()
+            async with websocket(app) as comes:
+                await ask(comes)
+
+    stayed, left, came = used
+    assert came is left
+    assert came is not stayed
+
+
+async def test_sockets_never_share_a_thread_with_requests() -> None:
+    async with ThreadPool(size=2, max_overflow=0) as pool:
+        of_requests: list[Thread] = []
+        of_sockets: list[Thread] = []
+
+        async def visit() -> None:
+            of_requests.append(await current_thread())
+
+        def query() -> None:
+            of_sockets.append(threading.current_thread())
+
+        app = ThreadPoolMiddleware(querier(query), pool=pool)
+        async with websocket(app) as socket:
+            for _ in range(5):
+                await socket.send("query")
+                assert await socket.receive() == "done"
+                await request(ThreadPoolMiddleware(visiting(visit), pool=pool))
+
+    assert not set(of_requests) & set(of_sockets)
+
+
+async def test_ten_thousand_idle_sockets_share_the_threads_of_the_pool() -> None:
     waiting = 0
     let_go = asyncio.Event()
 
@@ -80,13 +146,12 @@ async def test_ten_thousand_idle_sockets_hold_no_thread() -> None:
         for _ in range(10_000):
             tasks.create_task(middleware({"type": "websocket"}, None, None))
         await until(lambda: waiting == 10_000)
-        assert pool.statistics() == (0, 2, 0, 0)
         assert threading.active_count() <= before + 2
         let_go.set()
 
 
 async def test_calls_that_a_socket_makes_at_once_are_made_in_turn_on_one_thread() -> None:
-    # As before: what a consumer keeps in its own attributes is safe.
+    # What a consumer keeps in its own attributes is safe.
     first = Blocking()
     made: list[tuple[int, Thread]] = []
 
@@ -109,7 +174,7 @@ async def test_calls_that_a_socket_makes_at_once_are_made_in_turn_on_one_thread(
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "channel", "x-of-tomorrow"])
-async def test_so_does_everything_else_that_is_no_request(kind: str) -> None:
+async def test_what_else_is_not_a_request_has_such_threads_too(kind: str) -> None:
     both = threading.Barrier(2, timeout=PATIENCE)
     called: list[int] = []
 
@@ -121,10 +186,51 @@ async def test_so_does_everything_else_that_is_no_request(kind: str) -> None:
         await asyncio.gather(*(middleware({"type": kind}, None, None) for _ in range(2)))
 
         assert sorted(called) == [0, 1]
-        assert pool.statistics() == (0, 2, 0, 0)
+        assert pool.statistics() == (0, 0, 0, 0)
 
 
-async def test_a_task_that_start_up_leaves_has_a_thread_for_each_call() -> None:
+async def test_a_task_that_outlives_its_socket_stays_on_its_thread() -> None:
+    let_go = asyncio.Event()
+    tasks: list[asyncio.Task[Thread]] = []
+    threads: list[Thread] = []
+
+    async def outliving() -> Thread:
+        await let_go.wait()
+        return await current_thread()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        threads.append(await current_thread())
+        tasks.append(asyncio.create_task(outliving()))
+
+    async def another(scope: Scope, receive: Receive, send: Send) -> None:
+        await current_thread()
+
+    async with ThreadPool(size=4) as pool:
+        for each in (app, another, another):
+            middleware: Any = ThreadPoolMiddleware(each, pool=pool)
+            await middleware({"type": "websocket"}, None, None)
+        let_go.set()
+
+        assert await tasks[0] is threads[0]
+
+
+async def test_a_socket_goes_on_when_the_pool_has_been_closed() -> None:
+    pool = ThreadPool()
+    names: list[str] = []
+
+    def query() -> None:
+        names.append(threading.current_thread().name)
+
+    async with websocket(ThreadPoolMiddleware(querier(query), pool=pool)) as socket:
+        for _ in range(2):
+            await socket.send("query")
+            assert await socket.receive() == "done"
+            await asyncio.to_thread(pool.close)
+
+    assert names == ["thread pool socket"] * 2
+
+
+async def test_a_task_that_start_up_leaves_is_not_a_request() -> None:
     tasks: list[asyncio.Task[Thread]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,5 +241,5 @@ async def test_a_task_that_start_up_leaves_has_a_thread_for_each_call() -> None:
         ThreadPool(size=1, max_overflow=0) as pool,
         lifespan(ThreadPoolMiddleware(app, pool=pool)),
     ):
-        await tasks[0]
-        assert pool.statistics() == (0, 1, 0, 0)
+        assert (await tasks[0]).name == "thread pool socket"
+        assert pool.statistics() == (0, 0, 0, 0)

@@ -1,0 +1,176 @@
+"""What Django expects of a thread that serves it, and how it can do with less.
+
+Everything works without Django, and before its settings are there: then there is nothing to do.
+"""
+
+# ruff: noqa: SLF001 -- Django has no public name for some of this; test_facts.py watches each.
+
+import logging
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from inspect import ismethod
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+logger = logging.getLogger(__name__)
+
+
+def _connections() -> Any:
+    """Return ``django.db.connections``, and None where nothing can have used it."""
+    db, conf = sys.modules.get("django.db"), sys.modules.get("django.conf")
+    return db.connections if db is not None and conf and conf.settings.configured else None
+
+
+def _opened_here() -> list[Any]:
+    """Return this thread's connections, as far as they have been used."""
+    connections = _connections()
+    return [] if connections is None else connections.all(initialized_only=True)
+
+
+def renew_connections() -> None:
+    """Do to a thread, at either border of a request, what Django does as a request starts.
+
+    A connection that is closed takes with it what hangs on it: a tenant, an execute wrapper, the
+    debug cursor. So does one that was left in a transaction, which the next request would
+    otherwise find itself in.
+    """
+    for connection in _opened_here():
+        try:
+            broken = connection.in_atomic_block
+            if broken:
+                connection.close()
+            else:
+                connection.queries_log.clear()
+                connection.close_if_unusable_or_obsolete()
+        except Exception:
+            logger.exception("a database connection could not be closed")
+            broken = True
+        if broken or connection.connection is None:
+            del _connections()[connection.alias]
+
+
+def close_connections() -> None:
+    """Close the connections that Django has opened in this thread."""
+    for connection in _opened_here():
+        try:
+            connection.close()
+        except Exception:
+            logger.exception("a database connection could not be closed")
+
+
+def close_lost_connections() -> None:
+    """Close those of this thread's connections that the database has dropped meanwhile."""
+    for connection in _opened_here():
+        if connection.connection is not None and not connection.is_usable():
+            connection.close()
+
+
+@asynccontextmanager
+async def transactions_kept() -> AsyncGenerator[None]:
+    """Within it, no request closes a connection that a test holds in a transaction.
+
+    As each request starts and ends, Django closes connections that do not commit by themselves,
+    which one in a transaction does not. Django's own test client prevents that in its way.
+    """
+    if _connections() is None:
+        yield
+        return
+    kept: list[Any] = await sync_to_async(_keep_transactions)()
+    try:
+        yield
+    finally:
+        for connection in kept:
+            del connection.close_if_unusable_or_obsolete
+
+
+def _keep_transactions() -> list[Any]:
+    kept = [
+        connection
+        for connection in _opened_here()
+        if connection.in_atomic_block and "close_if_unusable_or_obsolete" not in vars(connection)
+    ]
+    for connection in kept:
+        connection.close_if_unusable_or_obsolete = _nothing
+    return kept
+
+
+def _nothing() -> None:
+    pass
+
+
+# --- calls that need no thread ---
+
+
+def without_thread(function: Any) -> Callable[[], object] | None:
+    """Return what does the same as *function* and needs no thread, None if it needs one.
+
+    Before the view is known, and after the response is sent, Django calls its own functions in a
+    thread. They renew that thread's connections, which is done when a thread is lent and given
+    back, and some do what needs no thread.
+
+    asgiref hands over ``partial(..., partial(called, *arguments))``. Nothing public tells what
+    Django calls: whatever does not look as it is known here is a call like any other.
+    """
+    try:
+        called = function.args[-1].func
+        return _closing(called) if ismethod(called) else _starting(called)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _starting(sync_send: Any) -> Callable[[], object] | None:
+    """Return what stands for ``request_started``, if only Django's database listens to it."""
+    # sync_send is a closure within Signal.asend.
+    cells = zip(sync_send.__code__.co_freevars, sync_send.__closure__, strict=True)
+    free = {name: cell.cell_contents for name, cell in cells}
+    receivers = free["sync_receivers"]
+    if free["self"] is not sys.modules["django.core.signals"].request_started:
+        return None
+    db: Any = sys.modules["django.db"]
+    known = (db.reset_queries, db.close_old_connections)
+    if any(receiver not in known for receiver in receivers):
+        return None
+    return lambda: [(receiver, None) for receiver in receivers]
+
+
+def _closing(close: Any) -> Callable[[], object] | None:
+    """Return what closes a response, if it has but a request to close that has no files.
+
+    Then ``request_finished`` is sent, to which Django listens with its database, its caches
+    and its URLconf.
+    """
+    http: Any = sys.modules["django.http"]
+    if close.__func__ is not http.HttpResponse.close:
+        return None
+    response = close.__self__
+    for closer in response._resource_closers:
+        request = closer.__self__
+        if not isinstance(request, http.HttpRequest) or getattr(request, "_files", None):
+            return None
+
+    cache: Any = sys.modules["django.core.cache"]
+    handlers: Any = sys.modules["django.core.handlers.base"]
+    receivers, async_receivers = sys.modules[
+        "django.core.signals"
+    ].request_finished._live_receivers(response._handler_class)
+    known = {
+        sys.modules["django.db"].close_old_connections,
+        cache.close_caches,
+        handlers.reset_urlconf,
+    }
+    # One that is missing was disconnected, as Django's test client does for a while.
+    if async_receivers or set(receivers) != known or [*cache.caches.all(initialized_only=True)]:
+        return None
+    return partial(_close, response, handlers.reset_urlconf)
+
+
+def _close(response: Any, reset_urlconf: Callable[..., object]) -> None:
+    for closer in response._resource_closers:
+        with suppress(Exception):
+            closer()
+    response._resource_closers.clear()
+    response.closed = True
+    reset_urlconf(sender=response._handler_class)

@@ -1,0 +1,81 @@
+"""Threads that WebSockets share: each stays on one, and they are spread evenly."""
+
+from typing import Protocol
+
+from .._django import renew_connections
+from .._threads import Worker
+
+
+class User(Protocol):
+    """What the threads know of a WebSocket. It changes under the pool's lock only."""
+
+    worker: Worker | None
+
+    def move(self, worker: Worker) -> None:
+        """Make the calls that wait in *worker*."""
+
+
+class SharedThreads:
+    """Up to *size* threads, each for several users at once. The pool's lock is held.
+
+    Under plain Channels all consumers share one thread. Here calls of different sockets also run
+    in parallel. A thread whose call waits for a client that does not read takes no new users, and
+    does not count as one of *size*.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._users: dict[Worker, int] = {}
+        self._stuck: dict[Worker, int] = {}
+        # Those that have not made a call yet: nothing of theirs hangs on their thread.
+        self._newcomers: dict[User, None] = {}
+
+    def join(self, user: User) -> Worker:
+        """Return the thread with the fewest users, a new one if that has any and there may be."""
+        self._newcomers[user] = None
+        return self._least_used()
+
+    def begin(self, user: User) -> None:
+        """Note that *user* makes its first call: it stays on its thread from now on."""
+        self._newcomers.pop(user, None)
+
+    def leave(self, worker: Worker) -> None:
+        """Note that *worker* has one user less. After the last one, its connections are tidied."""
+        if worker not in self._users:
+            return
+        self._users[worker] -= 1
+        if self._users[worker]:
+            return
+        worker.put(renew_connections)
+        if len(self._users) > self._size:
+            del self._users[worker]
+            worker.end()
+
+    def get_stuck(self, worker: Worker) -> None:
+        """Note that a call in *worker* waits for its client; nobody begins behind it."""
+        self._stuck[worker] = self._stuck.get(worker, 0) + 1
+        for user in [user for user in self._newcomers if user.worker is worker]:
+            self.leave(worker)
+            user.move(self._least_used())
+
+    def get_loose(self, worker: Worker) -> None:
+        """Note that the call goes on."""
+        if self._stuck[worker] > 1:
+            self._stuck[worker] -= 1
+        else:
+            del self._stuck[worker]
+
+    def close(self) -> list[Worker]:
+        """Forget all threads, and return them. A user that joins later gets another."""
+        workers = list(self._users)
+        self._users.clear()
+        return workers
+
+    def _least_used(self) -> Worker:
+        free = {worker: users for worker, users in self._users.items() if worker not in self._stuck}
+        worker = min(free, key=free.__getitem__, default=None)
+        if worker is None or (self._users[worker] and len(free) < self._size):
+            worker = Worker("thread pool socket")
+            self._users[worker] = 0
+        self._users[worker] += 1
+        return worker
