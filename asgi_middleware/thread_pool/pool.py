@@ -153,7 +153,9 @@ class ThreadPool:
     async def __aenter__(self) -> Self:
         with self.lock:
             self._entered += 1
-            self._closed = False
+            if self._closed:
+                self._closed = False
+                self.shared = SharedThreads(self._size)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -170,16 +172,17 @@ class ThreadPool:
     def close(self) -> None:
         """End the threads, and wait for the calls that run.
 
-        A request that needs a thread after that gets one that ends with it.
+        A request or a WebSocket that needs a thread after that gets one that ends with it.
         """
         with self.lock:
             self._closed = True
-            workers = [*self._workers, *self.shared.close(), *self._outliving]
+            workers = [*self._workers, *self.shared.workers(), *self._outliving]
             for worker in workers:
                 worker.end()
             self._idle.clear()
             self._idle_overflow.clear()
             self._lasting.clear()
+            self.shared = SharedThreads(0)
         for worker in workers:
             worker.join()
 

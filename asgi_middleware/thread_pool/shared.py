@@ -60,16 +60,12 @@ class SharedThreads:
 
     def get_loose(self, worker: Worker) -> None:
         """Note that the call goes on."""
-        if self._stuck[worker] > 1:
-            self._stuck[worker] -= 1
-        else:
-            del self._stuck[worker]
+        calls = self._stuck.pop(worker, 0)
+        if calls > 1:
+            self._stuck[worker] = calls - 1
 
-    def close(self) -> list[Worker]:
-        """Forget all threads, and return them. A user that joins later gets another."""
-        workers = list(self._users)
-        self._users.clear()
-        return workers
+    def workers(self) -> list[Worker]:
+        return list(self._users)
 
     def _least_used(self) -> Worker:
         free = {worker: users for worker, users in self._users.items() if worker not in self._stuck}

@@ -34,10 +34,10 @@ from asgi_middleware.types import Message, Receive, Scope, Send
 class CountingPool(ThreadPool):
     lent = 0
 
-    def lend(self) -> Any:
-        worker = super().lend()
-        self.lent += worker is not None
-        return worker
+    def _lend(self, claim: Any) -> None:
+        before = claim.worker
+        super()._lend(claim)
+        self.lent += claim.worker is not before
 
 
 class Runner(DiscoverRunner):

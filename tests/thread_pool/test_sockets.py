@@ -216,18 +216,20 @@ async def test_a_task_that_outlives_its_socket_stays_on_its_thread() -> None:
 
 async def test_a_socket_goes_on_when_the_pool_has_been_closed() -> None:
     pool = ThreadPool()
-    names: list[str] = []
+    threads: list[Thread] = []
 
     def query() -> None:
-        names.append(threading.current_thread().name)
+        threads.append(threading.current_thread())
 
     async with websocket(ThreadPoolMiddleware(querier(query), pool=pool)) as socket:
         for _ in range(2):
             await socket.send("query")
             assert await socket.receive() == "done"
             await asyncio.to_thread(pool.close)
+    del socket
 
-    assert names == ["thread pool socket"] * 2
+    assert threads[0] is not threads[1]
+    await until(lambda: gc.collect() >= 0 and not any(thread.is_alive() for thread in threads))
 
 
 async def test_a_task_that_start_up_leaves_is_not_a_request() -> None:
