@@ -3,8 +3,9 @@
 from .composition import compose
 from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
 from .errors import ConfigurationError, ConfigurationWarning
-from .health import HealthMiddleware, Readiness
+from .health import HealthMiddleware
 from .lifespan import Drain, LifespanMiddleware, TaskSupervisor
+from .readiness import Readiness
 from .request_id import (
     RequestIDFilter,
     RequestIDMiddleware,

@@ -18,6 +18,15 @@ from asgiref.sync import sync_to_async
 logger = logging.getLogger(__name__)
 
 
+def forced_script_name() -> str | None:
+    """Return Django's ``FORCE_SCRIPT_NAME``, None where it is not set or there are no settings."""
+    conf = sys.modules.get("django.conf")
+    if conf is None or not conf.settings.configured:
+        return None
+    name: str | None = conf.settings.FORCE_SCRIPT_NAME
+    return name
+
+
 def _connections() -> Any:
     """Return ``django.db.connections``, and None where nothing can have used it."""
     db, conf = sys.modules.get("django.db"), sys.modules.get("django.conf")

@@ -25,52 +25,15 @@ from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 
-from ._send import send_response
+from ._responses import send_response
 from ._threads import own_thread
 from .errors import ConfigurationError
+from .readiness import Readiness
 from .types import ASGIApp, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
 Check = Callable[[], Any]
-
-
-class Readiness:
-    """Whether the process should be sent requests: ``ready``, and ``reason`` if not.
-
-    Give one to both :class:`LifespanMiddleware`, which sets it, and
-    :class:`HealthMiddleware`, which tells.
-    """
-
-    _STARTING = "starting"
-
-    def __init__(self) -> None:
-        self.reason: str | None = self._STARTING
-        self.when_probed: Callable[[], object] | None = None
-
-    @property
-    def ready(self) -> bool:
-        return self.reason is None
-
-    def probed(self) -> bool:
-        """Return ``ready``, and let start what only waits to be asked for."""
-        if self.when_probed is not None:
-            self.when_probed()
-        return self.ready
-
-    def starting(self) -> None:
-        """Begin anew: a start-up forgets what went wrong before it."""
-        self.reason = self._STARTING
-
-    def started(self) -> None:
-        """Be ready, unless that was withdrawn during start-up."""
-        if self.reason == self._STARTING:
-            self.reason = None
-
-    def withdraw(self, reason: str) -> None:
-        """Be not ready until the next start-up. The first reason is the one that is told."""
-        if self.reason in (None, self._STARTING):
-            self.reason = reason
 
 
 class HealthMiddleware:

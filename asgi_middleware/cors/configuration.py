@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from .._headers import is_token
-from .origins import is_loopback, is_pattern, problem_with, shared_suffix
+from .._origins import is_loopback, is_pattern, problem_with, shared_suffix
 
 if TYPE_CHECKING:
     from .policy import CORSPolicy

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 
 from .._headers import rereadable
-from .._send import send_response, send_text
+from .._responses import send_response, send_text
 from ..errors import ConfigurationError, ConfigurationWarning
 from ..types import ASGIApp, Header, Headers, Message, Receive, Scope, Send
 from .function import OriginFunction, allows

@@ -11,11 +11,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 from .._headers import elements, is_token, listing, vary_on
+from .._origins import MAX_LENGTH, Patterns, is_pattern
 from ..errors import ConfigurationError, ConfigurationWarning
 from ..types import Header, Headers
 from . import configuration
 from .function import OriginFunction
-from .origins import MAX_LENGTH, Patterns, is_pattern
 
 # Need it with some values only. https://fetch.spec.whatwg.org/#cors-safelisted-request-header
 SAFELISTED_HEADERS = ("accept", "accept-language", "content-language", "content-type", "range")

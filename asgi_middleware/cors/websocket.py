@@ -4,12 +4,12 @@ import logging
 from collections.abc import Awaitable, Sequence
 
 from .._headers import rereadable, values
-from .._send import send_text
+from .._origins import MAX_LENGTH, Patterns, is_pattern, parse, problem_with
+from .._responses import send_text
 from ..errors import ConfigurationError
 from ..types import ASGIApp, Message, Receive, Scope, Send
 from .configuration import origin_problems
 from .function import OriginFunction, allows
-from .origins import MAX_LENGTH, Patterns, is_pattern, parse, problem_with
 
 logger = logging.getLogger("asgi_middleware.cors")
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from asgiref.sync import markcoroutinefunction
 
 from .._headers import values
-from .._send import send_text
+from .._responses import send_text
 from ..types import ASGIApp, Headers, Message, Receive, Scope, Send
 from .drain import Draining
 from .worker import PATIENCE, Deadline

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
-from ..health import Readiness
+from ..readiness import Readiness
 from ..types import ASGIApp, Receive, Scope, Send
 from .connections import InFlight, serve_http, serve_websocket
 from .contexts import ContextFactory, name_of, opened

@@ -17,7 +17,7 @@ from typing import Any
 
 from .._receive import Listening
 from ..errors import ConfigurationError
-from ..health import Readiness
+from ..readiness import Readiness
 from ..types import Message, Receive
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -10,7 +10,7 @@ from typing import Literal, cast
 from weakref import WeakKeyDictionary
 
 from ..errors import ConfigurationError
-from ..health import Readiness
+from ..readiness import Readiness
 from ..types import ASGIApp, Receive, Scope, Send
 from .connections import refuse
 from .contexts import ContextFactory, name_of

@@ -8,7 +8,7 @@ from asgiref.sync import markcoroutinefunction
 
 from .._django import transactions_kept
 from .._receive import Listening
-from .._send import send_text
+from .._responses import send_text
 from .._threads import ThreadContext, is_below_sync_code
 from ..errors import ConfigurationError
 from ..types import ASGIApp, Message, Receive, Scope, Send

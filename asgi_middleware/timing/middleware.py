@@ -9,8 +9,8 @@ from typing import cast
 
 from asgiref.sync import markcoroutinefunction
 
-from ..cors.origins import is_pattern
-from ..cors.origins import problem_with as problem_with_origin
+from .._origins import is_pattern
+from .._origins import problem_with as problem_with_origin
 from ..errors import ConfigurationError
 from ..types import ASGIApp, Header, Message, Receive, Scope, Send
 from .observer import Observation, Observer, observations, problem_with, tell

@@ -1,4 +1,4 @@
-from asgi_middleware._send import send_response, send_text
+from asgi_middleware._responses import send_response, send_text
 from asgi_middleware.types import Message
 
 

@@ -1,0 +1,48 @@
+"""What ASGI's messages mean: which carry headers, which are the last of a response or a WebSocket.
+
+https://asgi.readthedocs.io/en/latest/specs/www.html and, for the messages that depend on an
+extension, https://asgi.readthedocs.io/en/latest/extensions.html
+"""
+
+from typing import Any
+
+from .types import Message
+
+# Messages with headers that a client sees.
+WITH_HEADERS = frozenset(
+    {"http.response.start", "websocket.accept", "websocket.http.response.start"}
+)
+# Messages after which an app has nothing to say on a WebSocket, except the body of a refusal.
+ENDS_WEBSOCKET = frozenset({"websocket.close", "websocket.http.response.start"})
+# Messages that say that the client has gone.
+DISCONNECTS = frozenset({"http.disconnect", "websocket.disconnect"})
+
+HTTP_DISCONNECT: dict[str, Any] = {"type": "http.disconnect"}
+
+# What an app sends after the start of a response, with the field that says whether more follows.
+# A path is sent whole.
+_MORE = {
+    "http.response.body": "more_body",
+    "http.response.pathsend": "",
+    "http.response.zerocopysend": "more_body",
+    "http.response.trailers": "more_trailers",
+}
+
+
+def is_last(message: Message, *, trailers: bool) -> bool:
+    """Tell whether *message* completes an HTTP response.
+
+    *trailers* is that field of the response's start: whether trailers follow the body.
+    """
+    kind = message["type"]
+    if kind not in _MORE or (trailers and kind != "http.response.trailers"):
+        return False
+    return not message.get(_MORE[kind], False)
+
+
+def ends_body(message: Message) -> bool:
+    """Tell whether *message* is the last of a response's body; trailers may follow."""
+    kind = message["type"]
+    return (
+        kind in _MORE and kind != "http.response.trailers" and not message.get(_MORE[kind], False)
+    )

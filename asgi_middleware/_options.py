@@ -1,0 +1,215 @@
+"""Whether an option can work: one check and one wording for every layer.
+
+Each check yields a sentence for each problem: the option, its value, and a way out that works.
+A constructor gives all of them to :func:`check`, which raises them together:
+
+    check(
+        "TimingMiddleware",
+        options.boolean("debug", debug),
+        options.seconds("slow_threshold", slow_threshold, optional=True),
+    )
+"""
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from inspect import iscoroutinefunction
+from typing import Any, cast
+
+from ._headers import is_token
+from .errors import ConfigurationError
+
+Problems = Iterable[str]
+
+
+def check(subject: str, *problems: Problems) -> None:
+    """Raise a :class:`ConfigurationError` if there is any problem, with all of them."""
+    found = [problem for each in problems for problem in each]
+    if found:
+        raise ConfigurationError(subject, found)
+
+
+def boolean(option: str, value: object) -> Iterator[str]:
+    """Check a switch: a string such as "false" would be true."""
+    if isinstance(value, bool):
+        return
+    text = str(value).strip().lower()
+    if text in ("true", "yes", "on", "1"):
+        way_out = "use True"
+    elif text in ("false", "no", "off", "0", "none", ""):
+        way_out = "use False"
+    else:
+        way_out = "use True or False"
+    yield f"{option}: {shown(value)} is {kind(value)}; {way_out}"
+
+
+def strings(
+    option: str, value: object, example: Collection[str], *, optional: bool = False
+) -> Iterator[str]:
+    """Check a collection of strings that is not itself one string, and is not a mapping."""
+    if value is None and optional:
+        return
+    if isinstance(value, str):
+        yield f"{option}: {shown(value)} is one string; use {split(value)!r}"
+    elif isinstance(value, Mapping) or not isinstance(value, Collection):
+        yield f"{option}: {shown(value)} is not a list; use {example!r}{_or_none(optional)}"
+    else:
+        first = next(iter(example))
+        for each in cast("Collection[object]", value):
+            if not isinstance(each, str):
+                yield f"{option}: {shown(each)} is not a string; use {first!r}"
+
+
+def split(text: str) -> list[str]:
+    """Return the list that somebody had in mind who wrote *text*: separated, or as JSON."""
+    return [part for each in text.split(",") if (part := each.strip(" \t\n[](){}'\""))]
+
+
+def function(
+    option: str,
+    value: object,
+    example: str,
+    *,
+    optional: bool = False,
+    may_be_async: bool = False,
+) -> Iterator[str]:
+    """Check a function that is called while serving; *example* says of what."""
+    if value is None and optional:
+        return
+    if not callable(value):
+        yield f"{option}: {shown(value)} cannot be called; use {example}{_or_none(optional)}"
+    elif not may_be_async and is_async(value):
+        yield f"{option}: {shown(value)} is async; use a plain function: {example}"
+
+
+def is_async(value: object) -> bool:
+    """Tell whether calling *value* gives a coroutine."""
+    return iscoroutinefunction(value) or iscoroutinefunction(getattr(value, "__call__", None))  # noqa: B004
+
+
+def seconds(
+    option: str,
+    value: object,
+    *,
+    optional: bool = False,
+    zero: bool = False,
+    example: float = 1.0,
+) -> Iterator[str]:
+    """Check a finite time in seconds, above 0 or, with *zero*, 0 or more."""
+    if value is None and optional:
+        return
+    number = _number(value)
+    if number is None or not (number >= 0 if zero else number > 0) or number == math.inf:
+        least = "0 or more" if zero else "above 0"
+        yield (
+            f"{option}: {shown(value)} is not a number of seconds {least};"
+            f" use {example!r}{_or_none(optional)}"
+        )
+
+
+def whole_number(
+    option: str,
+    value: object,
+    lowest: int,
+    highest: int | None = None,
+    *,
+    example: int,
+    optional: bool = False,
+) -> Iterator[str]:
+    """Check an integer between *lowest* and *highest*."""
+    if value is None and optional:
+        return
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or value < lowest or (highest is not None and value > highest):  # type: ignore[operator]
+        span = f"{lowest} or more" if highest is None else f"from {lowest} to {highest}"
+        yield (
+            f"{option}: {shown(value)} is not a whole number {span};"
+            f" use {example!r}{_or_none(optional)}"
+        )
+
+
+def text(option: str, value: object, example: str) -> Iterator[str]:
+    """Check a string that is not empty."""
+    if not isinstance(value, str) or not value:
+        yield f"{option}: {shown(value)} is not a name; use {example!r}"
+
+
+def path(option: str, value: object, example: str) -> Iterator[str]:
+    """Check a path that starts with a slash."""
+    if not isinstance(value, str):
+        yield f"{option}: {shown(value)} is not a path; use {example!r}"
+    elif not value.startswith("/"):
+        yield f"{option}: {shown(value)} does not start with a slash; use {'/' + value!r}"
+
+
+def paths(option: str, value: object, example: Collection[str]) -> Iterator[str]:
+    """Check a collection of paths."""
+    problems = list(strings(option, value, example))
+    yield from problems
+    if not problems:
+        for each in cast("Collection[str]", value):
+            yield from path(option, each, next(iter(example)))
+
+
+def header_name(option: str, value: object, example: str) -> Iterator[str]:
+    """Check the name of a header (RFC 9110, section 5.1)."""
+    if not isinstance(value, str) or not value.isascii() or not is_token(value.encode()):
+        yield f"{option}: {shown(value)} is not a valid header name; use {example!r}"
+
+
+def mapping(option: str, value: object, example: str, *, optional: bool = False) -> Iterator[str]:
+    """Check a mapping; *example* shows one."""
+    if value is None and optional:
+        return
+    if not isinstance(value, Mapping):
+        yield f"{option}: {shown(value)} is not a dict; use {example}{_or_none(optional)}"
+
+
+def instance(
+    option: str, value: object, kind_wanted: type[Any], example: str, *, optional: bool = False
+) -> Iterator[str]:
+    """Check an object of a class of ours; a class in place of an object is the usual slip."""
+    if (value is None and optional) or isinstance(value, kind_wanted):
+        return
+    if isinstance(value, type):
+        yield f"{option}: {value.__name__} is a class; use {example}{_or_none(optional)}"
+    else:
+        name = kind_wanted.__name__
+        yield f"{option}: {shown(value)} is not a {name}; use {example}{_or_none(optional)}"
+
+
+def choice(option: str, value: object, choices: Collection[str]) -> Iterator[str]:
+    """Check one of a few words."""
+    if value not in choices:
+        *most, last = map(repr, choices)
+        yield f"{option}: {shown(value)} is not known; use {', '.join(most)} or {last}"
+
+
+def shown(value: object) -> str:
+    """Return *value* for a message, cut where it is long."""
+    written = repr(value)
+    return written if len(written) <= 200 else f"{written[:197]}..."
+
+
+def kind(value: object) -> str:
+    """Return what *value* is, in words."""
+    for of, name in _KINDS:
+        if isinstance(value, of):
+            return name
+    return "not a bool"
+
+
+_KINDS: tuple[tuple[Any, str], ...] = (
+    (str, "a string"),
+    (bytes, "a string of bytes"),
+    (int | float, "a number"),
+    (list | tuple | set | frozenset, "a list"),
+)
+
+
+def _number(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return cast("float", value) if is_number and value == value else None
+
+
+def _or_none(optional: bool) -> str:
+    return " or None" if optional else ""
