@@ -6,11 +6,12 @@ from collections.abc import Awaitable
 
 from asgiref.sync import markcoroutinefunction
 
+from .. import _options as options
 from .._django import transactions_kept
+from .._messages import HTTP_DISCONNECT, ends_body
 from .._receive import Listening
-from .._responses import send_text
+from .._responses import send_unavailable
 from .._threads import ThreadContext, is_below_sync_code
-from ..errors import ConfigurationError
 from ..types import ASGIApp, Message, Receive, Scope, Send
 from .lease import NoThreadError, RequestLease, SharedLease
 from .pool import ThreadPool
@@ -32,11 +33,15 @@ class ThreadPoolMiddleware:
     """
 
     def __init__(self, app: ASGIApp, *, pool: ThreadPool | None = None) -> None:
-        if pool is not None and not isinstance(pool, ThreadPool):
-            problem = f"pool: {pool!r} is not a pool; use ThreadPool() or None"
-            raise ConfigurationError("ThreadPoolMiddleware", [problem])
+        options.check(
+            "ThreadPoolMiddleware",
+            options.instance("pool", pool, ThreadPool, "ThreadPool()", optional=True),
+        )
         self.app = app
         self._pool = ThreadPool() if pool is None else pool
+
+    def __repr__(self) -> str:
+        return f"ThreadPoolMiddleware(pool={self._pool!r})"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if is_below_sync_code():
@@ -64,11 +69,6 @@ class ThreadPoolMiddleware:
             lease.end()
         if refusable.is_refused:
             await refusable.respond()
-
-
-# What can end a body. https://asgi.readthedocs.io/en/latest/extensions.html#path-send
-_BODY = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
-_DISCONNECT: Message = {"type": "http.disconnect"}
 
 
 class _Refusable:
@@ -100,7 +100,7 @@ class _Refusable:
             if self._pool.releases_streams:
                 # Called when the app waits; what is not a stream has sent its body by then.
                 asyncio.get_running_loop().call_soon(self._release_stream)
-        elif message["type"] in _BODY and not message.get("more_body", False):
+        elif ends_body(message):
             self._is_complete = self._lease.is_ending = True
         if self._lease.is_calling and is_below_sync_code():
             return _send_without_place(self._lease, self._send, message)
@@ -111,9 +111,8 @@ class _Refusable:
         if self._has_responded:
             return
         self._has_responded = True
-        retry_after = str(math.ceil(self._pool.timeout)).encode()
-        headers = ((b"retry-after", retry_after), (b"cache-control", b"no-store"))
-        await send_text(self._send, 503, headers, "Too busy at the moment.")
+        retry_after = math.ceil(self._pool.timeout)
+        await send_unavailable(self._send, "Too busy at the moment.", retry_after)
 
     def _release_stream(self) -> None:
         if not self._is_complete:
@@ -134,7 +133,7 @@ class _Refusable:
 
     async def _respond_and_disconnect(self) -> Message:
         await self.respond()
-        return _DISCONNECT
+        return HTTP_DISCONNECT
 
 
 def _sending(lease: SharedLease, send: Send) -> Send:

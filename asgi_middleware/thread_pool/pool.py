@@ -34,13 +34,12 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 from weakref import WeakSet
 
+from .. import _options as options
 from .._django import renew_connections
 from .._threads import OwnThread, Worker
-from ..errors import ConfigurationError
 from .shared import SharedThreads
 
 logger = logging.getLogger(__name__)
@@ -108,13 +107,20 @@ class ThreadPool:
         *,
         max_overflow: int | None = None,
         timeout: float = 30.0,
-        streams: str = "keep",
+        streams: Literal["keep", "release"] = "keep",
     ) -> None:
-        if problems := list(_problems(size, max_overflow, timeout, streams)):
-            raise ConfigurationError("ThreadPool", problems)
+        options.check(
+            "ThreadPool",
+            options.whole_number("size", size, 1, example=8),
+            options.whole_number("max_overflow", max_overflow, 0, example=8, optional=True),
+            options.seconds("timeout", timeout, example=30.0),
+            options.choice("streams", streams, ("keep", "release")),
+        )
         self.timeout = timeout
         self.releases_streams = streams == "release"
         self._size = size
+        self._max_overflow = max_overflow
+        self._streams = streams
         self._limit = math.inf if max_overflow is None else size + max_overflow
         self._entered = 0
         self._closed = False
@@ -143,8 +149,10 @@ class ThreadPool:
         self._has_warned = False
 
     def __repr__(self) -> str:
-        bound = "no bound" if self._limit == math.inf else f"at most {self._limit} requests at work"
-        return f"<ThreadPool size={self._size}, {bound}, timeout={self.timeout:g}>"
+        return (
+            f"ThreadPool(size={self._size}, max_overflow={self._max_overflow},"
+            f" timeout={self.timeout:g}, streams={self._streams!r})"
+        )
 
     def __call__(self, _state: object) -> Self:
         """Return the pool: what ``LifespanMiddleware`` calls to get a context manager."""
@@ -357,25 +365,6 @@ class ThreadPool:
     def _note_end(self, worker: Worker) -> None:
         with self.lock:
             self._workers.discard(worker)
-
-
-def _problems(
-    size: object, max_overflow: object, timeout: object, streams: object
-) -> Iterator[str]:
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        yield f"size: {size!r} keeps no thread; use 1 or more"
-    if max_overflow is not None and (
-        not isinstance(max_overflow, int) or isinstance(max_overflow, bool) or max_overflow < 0
-    ):
-        yield f"max_overflow: {max_overflow!r} is not a number of threads; use 0 or more, or None"
-    if (
-        not isinstance(timeout, int | float)
-        or isinstance(timeout, bool)
-        or not 0 < timeout < math.inf
-    ):
-        yield f"timeout: {timeout!r} is not a time to wait; use a number of seconds above 0"
-    if streams not in ("keep", "release"):
-        yield f"streams: {streams!r} is not known; use 'keep' or 'release'"
 
 
 _pools: "WeakSet[ThreadPool]" = WeakSet()

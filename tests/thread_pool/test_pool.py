@@ -10,7 +10,6 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from asgi_middleware import (
-    ConfigurationError,
     LifespanMiddleware,
     ThreadPool,
     ThreadPoolMiddleware,
@@ -23,51 +22,11 @@ from tests.apps import hello
 from .calls import PATIENCE, Blocking, current_thread, until, visiting
 
 
-@pytest.mark.parametrize(
-    ("options", "problem"),
-    [
-        pytest.param({"size": 0}, "size: 0 keeps no thread; use 1 or more", id="no thread"),
-        pytest.param({"size": 2.5}, "size: 2.5 keeps no thread; use 1 or more", id="a half"),
-        pytest.param({"size": True}, "size: True keeps no thread; use 1 or more", id="a bool"),
-        pytest.param(
-            {"max_overflow": -1},
-            "max_overflow: -1 is not a number of threads; use 0 or more, or None",
-            id="overflow below none",
-        ),
-        pytest.param(
-            {"timeout": 0},
-            "timeout: 0 is not a time to wait; use a number of seconds above 0",
-            id="no time",
-        ),
-        pytest.param(
-            {"timeout": None},
-            "timeout: None is not a time to wait; use a number of seconds above 0",
-            id="no timeout",
-        ),
-        pytest.param(
-            {"streams": True}, "streams: True is not known; use 'keep' or 'release'", id="streams"
-        ),
-    ],
-)
-def test_refuses_numbers_that_cannot_work(options: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        ThreadPool(**options)
+def test_a_pool_shows_its_options() -> None:
+    pool = ThreadPool(4, max_overflow=2, timeout=5, streams="release")
 
-    assert refused.value.problems == (problem,)
-
-
-def test_names_all_problems_at_once() -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        ThreadPool(0, max_overflow=-1, timeout=0)
-
-    assert len(refused.value.problems) == 3
-
-
-def test_the_middleware_refuses_what_is_no_pool() -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        ThreadPoolMiddleware(hello, pool=8)  # type: ignore[arg-type]
-
-    assert refused.value.problems == ("pool: 8 is not a pool; use ThreadPool() or None",)
+    assert repr(pool) == "ThreadPool(size=4, max_overflow=2, timeout=5, streams='release')"
+    assert repr(ThreadPoolMiddleware(hello, pool=pool)) == f"ThreadPoolMiddleware(pool={pool!r})"
 
 
 async def test_a_thread_starts_when_one_is_needed_and_is_used_again() -> None:

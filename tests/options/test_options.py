@@ -1,0 +1,96 @@
+"""Every constructor refuses options that cannot work, and offers a way out that does.
+
+The rows are in the modules beside this one, one for each part of the package.
+"""
+
+import ast
+import importlib
+import pkgutil
+import re
+from typing import Any
+
+import pytest
+
+import asgi_middleware
+import tests.options
+from asgi_middleware import ConfigurationError, ThreadPool
+from tests.apps import hello
+
+from .row import Row
+
+PARTS = [
+    module.name
+    for module in pkgutil.iter_modules(tests.options.__path__)
+    if module.name not in ("row", "test_options")
+]
+ROWS: list[Row] = [
+    row for part in PARTS for row in importlib.import_module(f"tests.options.{part}").ROWS
+]
+
+
+def built(row: Row, **changed: Any) -> object:
+    """Call the constructor with the row's options; a middleware is put around an app."""
+    constructor, options, _ = row
+    is_middleware = "app" in getattr(constructor, "__init__", constructor).__code__.co_varnames[:2]
+    return constructor(*([hello] if is_middleware else []), **{**options, **changed})
+
+
+def name(row: Row) -> str:
+    constructor, options, _ = row
+    return f"{getattr(constructor, '__name__', constructor)}-{options!r:.80}"
+
+
+every_row = pytest.mark.parametrize("row", ROWS, ids=name)
+
+
+@every_row
+def test_a_constructor_names_every_problem(row: Row) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        built(row)
+
+    assert refused.value.problems == row[2]
+
+
+# What a way out may name.
+_NAMES: dict[str, Any] = {
+    **{public: getattr(asgi_middleware, public) for public in asgi_middleware.__all__},
+    "pool": ThreadPool(),
+    "re": re,
+    "str": str,
+}
+
+
+def ways_out(problem: str) -> list[Any]:
+    """Return the values that a problem offers: what comes after "; use ", without a comment."""
+    offered = problem.rpartition("; use ")[2].partition(": ")[0]
+    values: list[Any] = []
+    for each in re.split(r",? or |, (?=['\d])", offered):
+        try:
+            # Ours alone are evaluated here: the messages of this package.
+            tree = ast.parse(each.strip(), mode="eval")
+            values.append(eval(compile(tree, "<way out>", "eval"), dict(_NAMES)))
+        except (SyntaxError, NameError):
+            continue  # it is said in words
+    return values
+
+
+@every_row
+def test_a_way_out_is_accepted_by_the_same_constructor(row: Row) -> None:
+    """Of that option there is no problem any more; an element may be offered in its list."""
+    for problem in row[2]:
+        option = problem.partition(":")[0]
+        for value in ways_out(problem):
+            before = row[1].get(option)
+            for candidate in (value, [value], {**before} if isinstance(before, dict) else value):
+                if accepts(row, option, candidate):
+                    break
+            else:
+                pytest.fail(f"{problem!r} offers {value!r}, which is refused as well")
+
+
+def accepts(row: Row, option: str, value: object) -> bool:
+    try:
+        built(row, **{option: value})
+    except ConfigurationError as error:
+        return not any(problem.startswith(f"{option}:") for problem in error.problems)
+    return True
