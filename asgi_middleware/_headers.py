@@ -23,7 +23,7 @@ def is_token(value: bytes) -> bool:
     return bool(value) and TOKEN_BYTES.issuperset(value)
 
 
-def rereadable(scope: Scope) -> tuple[Scope, Headers]:
+def with_readable_headers(scope: Scope) -> tuple[Scope, Headers]:
     """Return *scope* and its headers, as a list if they could be read only once."""
     headers = scope.get("headers", ())
     if isinstance(headers, (list, tuple)):  # a union type would be made anew each time
@@ -59,11 +59,11 @@ def vary_on(headers: Headers, name: bytes) -> list[Header]:
             vary = vary + b", " + header[1] if vary else header[1]
         else:
             kept.append(header)
-    kept.append((b"vary", listing(vary, name)))
+    kept.append((b"vary", with_element(vary, name)))
     return kept
 
 
-def listing(value: bytes, name: bytes) -> bytes:
+def with_element(value: bytes, name: bytes) -> bytes:
     """Return the list *value* of a ``Vary`` with *name* in it.
 
     ``*`` says more than any name could, and stays alone.

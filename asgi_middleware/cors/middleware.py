@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
-from .._headers import rereadable
+from .._headers import with_readable_headers
 from .._responses import send_response, send_text
 from ..errors import ConfigurationError, ConfigurationWarning
 from ..types import ASGIApp, Header, Headers, Message, Receive, Scope, Send
@@ -86,14 +86,14 @@ class CORSMiddleware:
             return await self.app(scope, receive, send)
 
         if scope["method"] == "OPTIONS":
-            scope, headers = rereadable(scope)
+            scope, headers = with_readable_headers(scope)
             if (asked := _preflight(headers)) is not None:
                 return await self._answer(asked, policy, scope, send)
 
         if policy.is_static:
             grant = policy.grant(b"*")
         else:
-            scope, headers = rereadable(scope)
+            scope, headers = with_readable_headers(scope)
             origin = b",".join([value for name, value in headers if name == b"origin"])
             grant = policy.grant(origin)
             if grant is None and policy.allow_origin_func is not None:

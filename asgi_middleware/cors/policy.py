@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from .._headers import elements, is_token, listing, vary_on
+from .._headers import elements, is_token, vary_on, with_element
 from .._origins import MAX_LENGTH, Patterns, is_pattern
 from ..errors import ConfigurationError, ConfigurationWarning
 from ..types import Header, Headers
@@ -157,7 +157,7 @@ class CORSPolicy:
                 vary = vary + b", " + header[1] if vary else header[1]
             elif name not in _SINGLE:
                 kept.append(header)
-        return [*kept, *grant, *self._exposed, (b"vary", listing(vary, b"Origin"))]
+        return [*kept, *grant, *self._exposed, (b"vary", with_element(vary, b"Origin"))]
 
     def without_grant(self, headers: Headers) -> list[Header]:
         """Return *headers*, those of a response, for no origin or one that is refused."""

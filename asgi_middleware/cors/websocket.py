@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Sequence
 
-from .._headers import rereadable, values
+from .._headers import values, with_readable_headers
 from .._origins import MAX_LENGTH, Patterns, is_pattern, parse, problem_with
 from .._responses import send_text
 from ..errors import ConfigurationError
@@ -60,7 +60,7 @@ class WebSocketOriginMiddleware:
         if scope["type"] != "websocket":
             return await self.app(scope, receive, send)
 
-        scope, headers = rereadable(scope)
+        scope, headers = with_readable_headers(scope)
         origins = values(headers, b"origin")
         hosts = values(headers, b"host")
         if await self._allows(origins, hosts, scope):
