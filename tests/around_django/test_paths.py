@@ -1,5 +1,7 @@
 """The path below ``root_path``: what Django routes, whatever the server puts where."""
 
+from io import BytesIO
+
 import pytest
 from django.core.handlers.asgi import ASGIRequest
 from django.test import override_settings
@@ -60,7 +62,7 @@ def test_a_path_that_django_routes_is_the_one_that_django_routes(
     """Where Django's has no slash at its start, no URL pattern matches it."""
     with override_settings(FORCE_SCRIPT_NAME=forced, ALLOWED_HOSTS=["*"]):
         routed = ASGIRequest(
-            {**scope(root_path, path), "headers": [], "query_string": b""}, None
+            {**scope(root_path, path), "headers": [], "query_string": b""}, BytesIO()
         ).path_info
         below = path_below_root(scope(root_path, path))
 
