@@ -243,9 +243,9 @@ async def own_thread(name: str) -> AsyncGenerator[None]:
     """Within it, sync code runs in a thread that nobody else uses, and that ends with it.
 
     With the thread go its database connections. Below ``async_to_sync``, as in a test, the thread
-    that waits there makes the calls, as usual.
+    that waits there makes the calls, as usual: also those of a task with a context of its own.
     """
-    if is_below_sync_code():
+    if is_below_sync_code() or asyncio.get_running_loop() in AsyncToSync.loop_thread_executors:
         yield
         return
     thread = OwnThread(name)
@@ -261,11 +261,8 @@ def is_below_sync_code() -> bool:
 
     An async test of Django's ``TestCase`` is such a case, and so sees its own transaction.
     """
-    # asgiref has no public name for either.
-    return (
-        getattr(AsyncToSync.executors, "current", None) is not None
-        or asyncio.get_running_loop() in AsyncToSync.loop_thread_executors
-    )
+    # asgiref has no public name for it. A context with an executor would hide it.
+    return getattr(AsyncToSync.executors, "current", None) is not None
 
 
 # Those whose threads run. A set could not be copied while another thread adds to it.

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from functools import partial
 from threading import Thread
 
@@ -174,7 +174,11 @@ def test_below_async_to_sync_the_thread_that_waits_makes_the_calls() -> None:
         async with own_thread("own"):
             return await current_thread()
 
+    async def in_a_task_with_a_context_of_its_own() -> Thread:
+        return await asyncio.create_task(within(), context=Context())
+
     assert async_to_sync(within)() is threading.current_thread()
+    assert async_to_sync(in_a_task_with_a_context_of_its_own)() is threading.current_thread()
 
 
 EXITING = """
