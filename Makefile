@@ -1,6 +1,7 @@
 # `make` alone lists the targets. Only these variables are for you to set:
 PYTHON ?=
 PORT ?= 8000
+ARGS ?=
 PYTEST_FLAGS ?=
 UVICORN_FLAGS ?=
 
@@ -9,7 +10,7 @@ UVICORN_FLAGS ?=
 .NOTPARALLEL:
 # A half-made environment would look finished next time.
 .DELETE_ON_ERROR:
-.PHONY: help run test test-all test-django check bench bench-report screenshots clean port-is-free
+.PHONY: help run test test-quick test-all format test-django check bench bench-report screenshots clean port-is-free
 
 venv := .venv
 python := $(venv)/bin/python
@@ -23,7 +24,7 @@ candidates := $(PYTHON) python3 python3.13 python3.12 python3.11 python \
 usable := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 
 # An environment whose interpreter has gone (a system's upgrade) is made and filled anew.
-$(shell test -x $(python) || rm -f $(venv)/.run-stamp $(venv)/.dev-stamp)
+$(shell test -x $(python) || rm -f $(venv)/.run-stamp $(venv)/.test-stamp $(venv)/.dev-stamp)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,14 +35,21 @@ run: port-is-free $(venv)/.run-stamp ## serve the example on http://127.0.0.1:80
 	@exec $(python) -m uvicorn example_project.asgi:application \
 		--host 127.0.0.1 --port $(PORT) --lifespan on $(UVICORN_FLAGS)
 
-test: $(venv)/.dev-stamp ## run the tests; those that miss a service say so and skip
-	@$(python) -m pytest $(PYTEST_FLAGS)
+test: $(venv)/.dev-stamp ## run the tests; those that miss a service say so and skip (ARGS="-k cors")
+	@$(python) -m pytest $(PYTEST_FLAGS) $(ARGS)
+
+test-quick: $(venv)/.test-stamp ## run the tests that start no process
+	@$(python) -m pytest -m "not process" $(PYTEST_FLAGS) $(ARGS)
 
 test-all: $(venv)/.dev-stamp ## run the tests; a missing service is a failure
-	@REQUIRE_SERVICES=1 $(python) -m pytest $(PYTEST_FLAGS)
+	@REQUIRE_SERVICES=1 $(python) -m pytest $(PYTEST_FLAGS) $(ARGS)
 
 test-django: $(python) ## run Django's own tests without and with the thread pool, and compare
 	@$(python) -m tests.django_suite
+
+format: $(venv)/.dev-stamp ## format the code, and mend what lint can mend
+	$(python) -m ruff format
+	$(python) -m ruff check --fix
 
 check: $(venv)/.dev-stamp ## formatting, lint, types
 	$(python) -m ruff format --check
@@ -84,8 +92,13 @@ $(venv)/.run-stamp: pyproject.toml | $(python)
 	@$(pip_install) -e '.[example]'
 	@touch $@
 
-# The dev extra includes the example's.
+$(venv)/.test-stamp: pyproject.toml | $(python)
+	@echo "Installing the package and what its quick tests need"
+	@$(pip_install) -e '.[test]'
+	@touch $@
+
+# The dev extra includes the example's and the tests'.
 $(venv)/.dev-stamp: pyproject.toml | $(python)
 	@echo "Installing the package, its tests' servers and clients, and the tools"
 	@$(pip_install) -e '.[dev]'
-	@touch $@ $(venv)/.run-stamp
+	@touch $@ $(venv)/.run-stamp $(venv)/.test-stamp
