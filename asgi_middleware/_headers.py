@@ -6,6 +6,7 @@ Django sends ``Content-Type`` and ``Vary``. Names given to these functions are
 lower case already.
 """
 
+from collections.abc import Collection
 from typing import cast
 
 from .types import Header, Headers, Scope
@@ -49,17 +50,24 @@ def elements(value: bytes) -> list[bytes]:
     return [element for part in value.split(b",") if (element := part.strip(OWS))]
 
 
-def vary_on(headers: Headers, name: bytes) -> list[Header]:
-    """Return *headers* with *name* listed in their one ``Vary``, keeping what is there."""
+def vary_on(
+    headers: Headers, name: bytes, *, without: Collection[bytes] = frozenset()
+) -> list[Header]:
+    """Return *headers* with *name* listed in their one ``Vary``, keeping what is there.
+
+    The headers named in *without* are left out: one pass does both.
+    """
     kept: list[Header] = []
-    vary = b""
+    vary: list[bytes] = []
     for header in headers:
-        if header[0].lower() == b"vary":
-            # Several lines are one list: RFC 9110, section 5.3.
-            vary = vary + b", " + header[1] if vary else header[1]
-        else:
+        lower = header[0].lower()
+        if lower == b"vary":
+            if header[1]:
+                vary.append(header[1])
+        elif lower not in without:
             kept.append(header)
-    kept.append((b"vary", with_element(vary, name)))
+    # Several lines are one list: RFC 9110, section 5.3.
+    kept.append((b"vary", with_element(b", ".join(vary), name)))
     return kept
 
 

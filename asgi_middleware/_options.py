@@ -11,7 +11,7 @@ A constructor gives all of them to :func:`check`, which raises them together:
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from inspect import iscoroutinefunction
 from typing import Any, cast
 
@@ -43,20 +43,30 @@ def boolean(option: str, value: object) -> Iterator[str]:
 
 
 def strings(
-    option: str, value: object, example: Collection[str], *, optional: bool = False
+    option: str,
+    value: object,
+    example: Collection[str],
+    *,
+    optional: bool = False,
+    each: Callable[[str, str], Problems] | None = None,
 ) -> Iterator[str]:
-    """Check a collection of strings that is not itself one string, and is not a mapping."""
+    """Check a collection of strings that is not itself one string, and is not a mapping.
+
+    *each* checks one of them, and gets the option and the string.
+    """
     if value is None and optional:
         return
     if isinstance(value, str):
         yield f"{option}: {shown(value)} is one string; use {split(value)!r}"
-    elif isinstance(value, Mapping) or not isinstance(value, Collection):
+    elif isinstance(value, bytes | Mapping) or not isinstance(value, Collection):
         yield f"{option}: {shown(value)} is not a list; use {example!r}{_or_none(optional)}"
     else:
         first = next(iter(example))
-        for each in cast("Collection[object]", value):
-            if not isinstance(each, str):
-                yield f"{option}: {shown(each)} is not a string; use {first!r}"
+        for element in cast("Collection[object]", value):
+            if not isinstance(element, str):
+                yield f"{option}: {shown(element)} is not a string; use {first!r}"
+            elif each is not None:
+                yield from each(option, element)
 
 
 def split(text: str) -> list[str]:
