@@ -1,33 +1,33 @@
-"""Call an ASGI app as a server would, and hear of every rule that it breaks.
+"""Call an ASGI app as a server would, and find every rule that it breaks.
 
     response = await request(RequestIDMiddleware(app), headers={"x-request-id": "abc"})
 
     assert response.get(b"x-request-id") == b"abc"
 
-:func:`request` sends one request, :func:`stream` one in parts, :func:`websocket` and
-:func:`lifespan` are async context managers, :func:`recording` listens at the inner
-side of a middleware. No server, no sockets, no plug-in: plain coroutines for any test
-runner. What an app sends is held against the ASGI specification, and
-:class:`ASGIViolation` names the rule and its section.
+:func:`request` sends a request at once, :func:`stream` in parts. :func:`websocket` opens a
+WebSocket, :func:`lifespan` starts an app and shuts it down. :func:`recording` keeps what passes
+between a middleware and the app inside it. No server, no sockets, no plug-in: these are plain
+coroutines for any test runner. Every message that an app sends is checked against the ASGI
+specification; :class:`ASGIViolation` names the broken rule and its section.
 """
 
 from ._lint import ASGIViolation
-from .http import Exchange, Response, request, stream
-from .lifespan import LifespanFailed, Running, lifespan
-from .recording import RecordedCall, Recording, recording
+from .http import OpenRequest, Response, request, stream
+from .lifespan import LifespanFailed, StartedApp, lifespan
+from .recording import RecordedApp, RecordedCall, recording
 from .websocket import HandshakeRefused, Socket, SocketClosed, websocket
 
 __all__ = [
     "ASGIViolation",
-    "Exchange",
     "HandshakeRefused",
     "LifespanFailed",
+    "OpenRequest",
+    "RecordedApp",
     "RecordedCall",
-    "Recording",
     "Response",
-    "Running",
     "Socket",
     "SocketClosed",
+    "StartedApp",
     "lifespan",
     "recording",
     "request",

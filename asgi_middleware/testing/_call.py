@@ -1,4 +1,4 @@
-"""One call of an app in a task of its own: what every protocol's client is made of."""
+"""One call of an app, in a task of its own: the clients of all protocols are built on it."""
 
 import asyncio
 from collections import deque
@@ -10,7 +10,7 @@ from .._django import transactions_kept
 from .._threads import is_below_sync_code
 from ..types import ASGIApp, Message, Scope
 from ._lint import ASGIViolation, check_unedited, frozen
-from .recording import Witness, witness
+from .recording import InnerMessages, inner_messages
 
 
 class Lint(Protocol):
@@ -18,12 +18,12 @@ class Lint(Protocol):
     def ended(self) -> None: ...
 
 
-class Call:
-    """Feeds an app its messages, keeps what it sends, and breaks in where told to.
+class AppCall:
+    """Feeds messages to an app, keeps what it sends, and interrupts it where you want.
 
-    ``end`` is the message that the app receives for good once there is nothing else;
-    until it is set, ``receive()`` waits. ``awaits`` counts the calls of ``receive``
-    and ``send``, and ``at`` maps such a number to what is to happen there.
+    ``end`` is the message that the app receives again and again once no other is left. Until
+    it is set, ``receive()`` waits. ``awaits`` counts the calls of ``receive`` and ``send``,
+    and ``at`` maps the number of a call to a function that runs there.
     """
 
     def __init__(self, app: ASGIApp, scope: Scope, *, timeout: float) -> None:
@@ -35,7 +35,7 @@ class Call:
         self.at: dict[int, Callable[[], object]] = {}
         self.on_received: Callable[[Message], object] = lambda _: None
         self.on_sent: Callable[[], object] = lambda: None
-        self.witness = Witness()
+        self.inner_messages = InnerMessages()
         self._app = app
         self._scope = scope
         self._scope_before = frozen(scope)
@@ -58,7 +58,7 @@ class Call:
         self._changed.set()
 
     def finish_with(self, message: Message, *, discard: bool) -> None:
-        """Let the app receive *message* for good, before (*discard*) or after what waits."""
+        """Make *message* the last one that the app receives; *discard* drops those that wait."""
         if self.end is None:
             self.end = message
         if discard:
@@ -66,13 +66,16 @@ class Call:
         self._changed.set()
 
     def cancel(self) -> None:
-        """Cancel the app, as a server does that is out of patience."""
+        """Cancel the app, as an impatient server does."""
         if self._task is not None:
             self.cancelled = True
             self._task.cancel()
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for *condition*; raise what the app raised if it ends before."""
+        """Wait for *condition*, which the app meets when it sends *what*.
+
+        Raises what the app raised if it ends before that.
+        """
         try:
             async with asyncio.timeout(self._timeout):
                 while not condition():
@@ -81,13 +84,13 @@ class Call:
                         assert self._lint is not None  # noqa: S101 -- for the type checker
                         self._lint.ended()
                         raise ASGIViolation(
-                            f"the app returned, and there will be no {what}",
+                            f"the app returned without sending {what}",
                             "https://asgi.readthedocs.io/en/latest/specs/main.html#applications",
                         )
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise TimeoutError(f"no {what} within {self._timeout} s") from None
+            raise TimeoutError(f"the app did not send {what} within {self._timeout} s") from None
 
     @property
     def ended(self) -> bool:
@@ -95,7 +98,7 @@ class Call:
 
     @property
     def exception(self) -> BaseException | None:
-        """What the app raised, None if it returned or runs."""
+        """What the app raised; None if it has returned or still runs."""
         if self._task is None or not self._task.done():
             return None
         if self._task.cancelled():
@@ -103,25 +106,25 @@ class Call:
         return self._task.exception()
 
     async def join(self) -> None:
-        """Wait for the end of the app, whatever it is."""
+        """Wait until the app has returned or raised."""
         assert self._task is not None  # noqa: S101 -- for the type checker
         await asyncio.wait({self._task}, timeout=self._timeout)
         if not self._task.done():
             await self.stop()
-            last = self.sent[-1]["type"] if self.sent else "nothing"
+            last = f"last sent {self.sent[-1]['type']}" if self.sent else "sent nothing"
             raise TimeoutError(
-                f"the app did not end within {self._timeout} s; it last sent {last},"
+                f"the app did not end within {self._timeout} s; it {last}"
                 f" and called receive() {self.receives} times"
             )
 
     async def stop(self) -> None:
-        """End the app by force, so that no task outlives a failing test."""
+        """End the app by force, so that its task does not outlive a failing test."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=self._timeout)
 
     def raise_failure(self) -> None:
-        """Raise the violation, or what the app raised; not the end that was asked for."""
+        """Raise the violation, or what the app raised, except a cancellation by :meth:`cancel`."""
         if self._violation is not None:
             raise self._violation
         exception = self.exception
@@ -130,21 +133,21 @@ class Call:
         raise exception
 
     def verify(self) -> None:
-        """Raise the first violation, during the call or after it."""
+        """Raise the first violation that was found during the call, or is found now."""
         if self._violation is not None:
             raise self._violation
         check_unedited("the scope that the server gave", self._scope, self._scope_before)
         for message, before in self._given:
             check_unedited(f"the {message['type']} that the server gave", message, before)
-        self.witness.check()
+        self.inner_messages.check_unedited()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        # Looked at, or asyncio complains when a violation is raised in its place.
+        # asyncio complains of an exception that nobody has retrieved.
         _ = task.cancelled() or task.exception()
         self._changed.set()
 
     async def _run(self) -> None:
-        witness.set(self.witness)  # in this task's context alone
+        inner_messages.set(self.inner_messages)  # in the context of this task only
         async with transactions_kept() if is_below_sync_code() else nullcontext():
             await self._app(self._scope, self._receive, self._send)
 
@@ -168,7 +171,7 @@ class Call:
         try:
             self._lint.sent(message)
         except ASGIViolation as violation:
-            # Kept as well: the app may swallow it.
+            # Kept as well, because the app may swallow it.
             self._violation = self._violation or violation
             raise
         self.sent.append(message)

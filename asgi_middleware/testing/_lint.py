@@ -1,6 +1,6 @@
 """The rules of ASGI that an application can break, one class for each protocol.
 
-Each class is fed the messages in the order in which they were sent, and raises
+Each class is given the messages in the order in which the app sends them, and raises
 :class:`ASGIViolation` at the first that breaks a rule.
 """
 
@@ -17,10 +17,10 @@ _LIFESPAN = "https://asgi.readthedocs.io/en/latest/specs/lifespan.html"
 _EXTENSIONS = "https://asgi.readthedocs.io/en/latest/extensions.html"
 
 
-class ASGIViolation(AssertionError):  # noqa: N818 -- what the specification is done to
+class ASGIViolation(AssertionError):  # noqa: N818 -- the usual word
     """An application, or a middleware around it, broke a rule of ASGI.
 
-    ``rule`` says which in a sentence, ``section`` is the address of where it stands.
+    ``rule`` is a sentence that says which one, ``section`` is the address of its section.
     """
 
     def __init__(self, rule: str, section: str) -> None:
@@ -81,8 +81,8 @@ class HTTPLint:
             )
         if not self.complete:
             raise ASGIViolation(
-                "the app returned without completing the response; the last message needs"
-                " more_body False",
+                "the app returned without completing the response; its last message needs"
+                " more_body=False",
                 f"{_WWW}#response-body-send-event",
             )
 
@@ -101,7 +101,8 @@ class HTTPLint:
         self._need_offer("http.response.trailers")
         if not self._trailers:
             raise ASGIViolation(
-                "http.response.trailers was sent, but the start did not say trailers=True", section
+                "http.response.trailers was sent, but the start did not say trailers=True",
+                section,
             )
         if not self._body_complete:
             raise ASGIViolation(
@@ -173,7 +174,7 @@ class WebSocketLint:
     def _accept(self, message: Message) -> None:
         section = f"{_WWW}#accept-send-event"
         if self.accepted or self._denying:
-            raise ASGIViolation("websocket.accept was sent when the handshake was over", section)
+            raise ASGIViolation("websocket.accept was sent after the handshake", section)
         if message.get("subprotocol") is not None:
             _check(message, "subprotocol", str, section)
         _check_headers(message, self._spelled_by_app, section)
@@ -185,13 +186,15 @@ class WebSocketLint:
             raise ASGIViolation("websocket.send was sent before websocket.accept", section)
         given = [key for key in ("bytes", "text") if message.get(key) is not None]
         if len(given) != 1:
-            raise ASGIViolation("websocket.send needs one of bytes and text, not both", section)
+            raise ASGIViolation("websocket.send needs either bytes or text", section)
         _check(message, given[0], bytes if given == ["bytes"] else str, section)
 
     def _close(self, message: Message) -> None:
         section = f"{_WWW}#close-send-event"
         if self._denying:
-            raise ASGIViolation("websocket.close was sent in the middle of a denial", section)
+            raise ASGIViolation(
+                "websocket.close was sent in the middle of a denial response", section
+            )
         _check(message, "code", int, section)
         if message.get("reason") is not None:
             _check(message, "reason", str, section)
@@ -223,7 +226,7 @@ class LifespanLint:
     """What an app may send on a ``lifespan`` scope."""
 
     def __init__(self) -> None:
-        self.expecting = ""  # "startup" or "shutdown", once the app has received that
+        self.expecting = ""  # "startup" or "shutdown", once the app has received it
 
     def sent(self, message: Message) -> None:
         kind = _kind(message)
@@ -235,20 +238,20 @@ class LifespanLint:
         }:
             raise _unknown(kind, "lifespan")
         if kind.split(".")[1] != self.expecting:
-            raise ASGIViolation(f"{kind} was sent, and nothing had asked for it", section)
+            raise ASGIViolation(f"{kind} was sent, but the server had not asked for it", section)
         if kind.endswith("failed"):
             _check(message, "message", str, section)
         self.expecting = ""
 
     def ended(self) -> None:
-        """Nothing is owed by an app that does not want to know of lifespan."""
+        """An app that does not support lifespan may return without sending anything."""
 
 
 def frozen(value: object) -> object:
-    """Return a copy of *value* to compare with later; what is no container, as it is."""
+    """Return a deep copy of *value* to compare it with later."""
     if isinstance(value, Mapping):
         pairs = cast("Mapping[object, object]", value).items()
-        # The state is the app's to fill; which dict it is may not change.
+        # The app may fill the state, but must not replace the dict.
         return {key: id(item) if key == "state" else frozen(item) for key, item in pairs}
     if isinstance(value, list | tuple):
         items = cast("list[object] | tuple[object, ...]", value)
@@ -269,7 +272,7 @@ def _extensions(scope: Scope) -> Mapping[str, Any]:
 
 def _unknown(kind: str, protocol: str) -> ASGIViolation:
     return ASGIViolation(
-        f"{kind!r} is no message that an app sends on a scope of type {protocol!r}",
+        f"{kind!r} is not a message that an app sends on a scope of type {protocol!r}",
         f"{_LIFESPAN if protocol == 'lifespan' else _WWW}",
     )
 
@@ -290,7 +293,7 @@ def _check(
     if key not in message and not needed:
         return
     value = message.get(key)
-    # bool is an int, and `status: True` is nonsense all the same.
+    # bool is a subclass of int, but `status: True` is nonsense.
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         raise ASGIViolation(
             f"{message['type']}: {key} must be of type {expected.__name__}, not {value!r:.80}",
@@ -308,11 +311,11 @@ def _check_headers(message: Message, spelled_by_app: AbstractSet[bytes], section
     where = message["type"]
     headers: object = message.get("headers", ())
     if not isinstance(headers, list | tuple):
-        # Allowed ("an iterable"), but reading it here would take it from the server.
+        # Any iterable is allowed, but reading an iterator here would take it from the server.
         return
     for pair in cast("list[object]", headers):
         if not isinstance(pair, list | tuple) or len(cast("list[object]", pair)) != 2:
-            raise ASGIViolation(f"{where}: {pair!r:.80} is no pair of name and value", section)
+            raise ASGIViolation(f"{where}: {pair!r:.80} is not a pair of name and value", section)
         _check_header(*cast("tuple[object, object]", pair), where, spelled_by_app, section)
 
 
@@ -324,10 +327,10 @@ def _check_header(
             f"{where}: header names and values are bytes, not {name!r:.80}: {value!r:.80}", section
         )
     if not is_token(name):
-        raise ASGIViolation(f"{where}: {name!r:.80} is no header name", section)
+        raise ASGIViolation(f"{where}: {name!r:.80} is not a valid header name", section)
     if name != name.lower() and name not in spelled_by_app:
         raise ASGIViolation(f"{where}: header names are lower case, {name!r:.80} is not", section)
     if any(byte in value for byte in b"\r\n\0"):
         raise ASGIViolation(
-            f"{where}: the value of {name!r} holds a line break or NUL: {value!r:.80}", section
+            f"{where}: the value of {name!r} contains a line break or NUL: {value!r:.80}", section
         )

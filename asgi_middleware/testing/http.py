@@ -1,4 +1,4 @@
-"""Drive an app with one HTTP request, whole or in parts."""
+"""Send one HTTP request to an app, at once or in parts."""
 
 import json
 from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._headers import values
+from .._messages import HTTP_DISCONNECT
 from ..types import ASGIApp, Header, Message
-from ._call import Call
+from ._call import AppCall
 from ._lint import HTTPLint
 from ._scope import GivenHeaders, http_scope, request_headers
-
-_DISCONNECT = {"type": "http.disconnect"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Response:
-    """What came back. ``status`` is None and ``complete`` False where nothing did.
+    """What came back from the app. If nothing did, ``status`` is None and ``complete``
+    is False.
 
-    ``headers`` are as sent, in order and spelling; ``messages`` is everything that
-    was sent, ``exception`` what the app raised. ``awaits`` is the number of calls of
-    ``receive`` and ``send`` that there were: each can be a ``disconnect_at`` or a
-    ``cancel_at``. ``receives`` counts those of ``receive``, ``receives_after_disconnect``
-    those that came when the app had been told already.
+    ``headers`` have the order and the spelling in which they were sent. ``messages`` is
+    everything that the app sent, ``exception`` is what it raised. ``awaits`` is the number of
+    its calls of ``receive`` and ``send``; each of them can be a ``disconnect_at`` or a
+    ``cancel_at``. ``receives`` counts the calls of ``receive``, ``receives_after_disconnect``
+    only those after it had returned ``http.disconnect``.
     """
 
     status: int | None
@@ -38,13 +38,13 @@ class Response:
     receives_after_disconnect: int
 
     def getall(self, name: bytes) -> list[bytes]:
-        """Return the values of every header called *name*, in whatever case."""
+        """Return the values of all headers called *name*, in upper or lower case."""
         return values(self.headers, name.lower())
 
     def get(self, name: bytes) -> bytes | None:
-        """Return the value of the only header called *name*, None without one.
+        """Return the value of the header called *name*, None if there is none.
 
-        Raises ValueError if there are several.
+        Raises ValueError if there is more than one.
         """
         found = self.getall(name)
         if len(found) > 1:
@@ -59,12 +59,12 @@ class Response:
         return json.loads(self.body)
 
 
-class Exchange:
-    """A request that is under way; made by :func:`stream`."""
+class OpenRequest:
+    """A request in progress, from the client's side; made by :func:`stream`."""
 
     def __init__(self, app: ASGIApp, scope: dict[str, Any], *, timeout: float) -> None:
-        self._call = Call(app, scope, timeout=timeout)
-        self._lint = HTTPLint(scope, self._call.witness.spelled)
+        self._call = AppCall(app, scope, timeout=timeout)
+        self._lint = HTTPLint(scope, self._call.inner_messages.header_names)
         self._call.on_sent = self._after_message
         self._read = 0
 
@@ -76,15 +76,15 @@ class Exchange:
         self._call.start(self._lint)
 
     def send_body(self, body: bytes, *, more_body: bool = True) -> None:
-        """Let the app receive *body*; the last part says ``more_body=False``."""
+        """Let the app receive *body*; with the last part, say ``more_body=False``."""
         self._call.put({"type": "http.request", "body": body, "more_body": more_body})
 
     def disconnect(self) -> None:
-        """Leave: what the app has not received it never will, and nothing it sends arrives."""
-        self._call.finish_with(_DISCONNECT, discard=True)
+        """Leave: the app receives only ``http.disconnect`` from now on."""
+        self._call.finish_with(dict(HTTP_DISCONNECT), discard=True)
 
     def cancel(self) -> None:
-        """Cancel the app's task, as a server does that is out of patience."""
+        """Cancel the task of the app, as an impatient server does."""
         self._call.cancel()
 
     async def message(self) -> Message:
@@ -103,9 +103,9 @@ class Exchange:
         return self._response()
 
     async def leave(self) -> None:
-        """Disconnect if the app has more to say, wait for its end, and check the rules.
+        """Disconnect if the app still runs, wait for its end, and check the rules.
 
-        Raises what the app raised. An app that is cancelled hears of nothing else.
+        Raises what the app raised. An app that was cancelled does not receive a disconnect.
         """
         if not self._call.ended and not self._call.cancelled:
             self.disconnect()
@@ -119,7 +119,7 @@ class Exchange:
     def _after_message(self) -> None:
         # "... or after the response has been sent": https://asgi.readthedocs.io/en/latest/specs/www.html#disconnect-receive-event
         if self._lint.complete:
-            self._call.finish_with(_DISCONNECT, discard=True)
+            self._call.finish_with(dict(HTTP_DISCONNECT), discard=True)
 
     def _response(self) -> Response:
         starts = [m for m in self._call.sent if m["type"] == "http.response.start"]
@@ -154,29 +154,28 @@ async def request(
 ) -> Response:
     """Send one request and return the response, once the app has ended.
 
-    *target* is a path, percent-encoded, perhaps with a query. *body* in parts arrives
-    as that many messages. *scope* holds what is to be different in the scope. The
-    client leaves, or the server cancels the app, at the call of ``receive`` or
-    ``send`` whose number is *disconnect_at* or *cancel_at*, counted from 1.
+    *target* is a percent-encoded path, with or without a query. A *body* in parts arrives as
+    one message for each part. *scope* holds changes to the scope. The client leaves at the call
+    of ``receive`` or ``send`` with the number *disconnect_at*, counted from 1; the server
+    cancels the app at the one with the number *cancel_at*.
 
-    Like a server: the body once, then silence until the response is complete, then
-    ``http.disconnect``. Raises :class:`ASGIViolation` for a broken rule, what the app
-    raised unless *raise_app_exceptions* is false, and TimeoutError after *timeout*
-    seconds.
+    As on a server, the app receives the body once, then nothing until the response is complete,
+    then ``http.disconnect``. Raises :class:`ASGIViolation` for a broken rule, what the app
+    raised unless *raise_app_exceptions* is false, and TimeoutError after *timeout* seconds.
     """
     parts = [body] if isinstance(body, bytes) else list(body)
     about_body = ((b"content-length", str(len(parts[0])).encode()),) if parts[0] else ()
     if len(parts) > 1:
         about_body = ((b"transfer-encoding", b"chunked"),)
     made = http_scope(method, target, _with_host(headers, *about_body), scope or {})
-    exchange = Exchange(app, made, timeout=timeout)
+    opened = OpenRequest(app, made, timeout=timeout)
     for number, part in enumerate(parts, start=1):
-        exchange.send_body(part, more_body=number < len(parts))
-    exchange.start(disconnect_at=disconnect_at, cancel_at=cancel_at)
+        opened.send_body(part, more_body=number < len(parts))
+    opened.start(disconnect_at=disconnect_at, cancel_at=cancel_at)
     try:
-        response = await exchange.finish()
+        response = await opened.finish()
     finally:
-        await exchange.abandon()
+        await opened.abandon()
     if response.exception is not None and raise_app_exceptions:
         raise response.exception
     return response
@@ -191,25 +190,25 @@ async def stream(
     headers: GivenHeaders = (),
     scope: Mapping[str, Any] | None = None,
     timeout: float = 10.0,
-) -> AsyncGenerator[Exchange]:
-    """Send a request whose body, and whose response, pass in parts.
+) -> AsyncGenerator[OpenRequest]:
+    """Send a request in parts, and read the response in parts.
 
-        async with stream(app, "POST", "/upload") as exchange:
-            exchange.send_body(b"first part")
-            exchange.send_body(b"last part", more_body=False)
-            start = await exchange.message()
+        async with stream(app, "POST", "/upload") as upload:
+            upload.send_body(b"first part")
+            upload.send_body(b"last part", more_body=False)
+            start = await upload.message()
 
-    A GET needs its (empty) last part too. At the end of the block the client leaves,
-    unless the response is complete; the app is awaited, the rules are checked.
+    A GET needs its last part too, which is empty. At the end of the block the client leaves
+    unless the response is complete, the app is awaited, and the rules are checked.
     """
     made = http_scope(method, target, _with_host(headers), scope or {})
-    exchange = Exchange(app, made, timeout=timeout)
-    exchange.start()
+    opened = OpenRequest(app, made, timeout=timeout)
+    opened.start()
     try:
-        yield exchange
-        await exchange.leave()
+        yield opened
+        await opened.leave()
     finally:
-        await exchange.abandon()
+        await opened.abandon()
 
 
 def _with_host(headers: GivenHeaders, *more: Header) -> list[Header]:

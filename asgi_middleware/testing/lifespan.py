@@ -1,14 +1,14 @@
 """Start an app and shut it down, as a server does.
 
-With httpx a request goes the whole way, through every layer:
+With httpx, a request passes through every layer:
 
     async with lifespan(application) as running:
         transport = httpx.ASGITransport(running)
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
             response = await client.get("/status/")
 
-Django's AsyncClient calls Django alone, around which there is no layer. What start-up left
-has to be put into its scopes, and ``request`` is where all of them pass by:
+Django's AsyncClient calls Django alone, without the layers around it. You have to put what
+startup left into its scopes, and all of them pass through its method ``request``:
 
     class StartedClient(AsyncClient):
         def __init__(self, running, **options):
@@ -21,9 +21,9 @@ has to be put into its scopes, and ``request`` is where all of them pass by:
     async with lifespan(application) as running:
         response = await StartedClient(running).get("/status/")
 
-Start the app inside the test that uses it: what was opened belongs to that test's loop.
-Django's other client, ``Client``, runs each async view on a loop of its own. httpx keeps a
-response until it is complete, so a stream without an end is for :func:`stream`.
+Start the app inside the test that uses it: what it opens belongs to the event loop of that test.
+Django's other client, ``Client``, runs each async view on a loop of its own. httpx returns a
+response only when it is complete, so use :func:`stream` for a stream that does not end.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -31,24 +31,24 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from ..types import ASGIApp, Receive, Scope, Send
-from ._call import Call
+from ._call import AppCall
 from ._lint import LifespanLint
 from ._scope import lifespan_scope
 
 
 class LifespanFailed(Exception):  # noqa: N818 -- named after the messages
-    """The app answered ``startup.failed`` or ``shutdown.failed``; the text is its message."""
+    """The app sent ``startup.failed`` or ``shutdown.failed``, with this text as its message."""
 
 
-class Running:
-    """A started app, which gives its state to each request; made by :func:`lifespan`."""
+class StartedApp:
+    """An app that gives the state of its startup to each request; made by :func:`lifespan`."""
 
     def __init__(self, app: ASGIApp, state: dict[str, Any]) -> None:
         self.app = app
         self.state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # A copy of its own for each request, like a server.
+        # Each request gets a copy of its own, as on a server.
         # https://asgi.readthedocs.io/en/latest/specs/lifespan.html#lifespan-state
         state = {**self.state, **scope.get("state", {})}
         await self.app({**scope, "state": state}, receive, send)
@@ -57,19 +57,19 @@ class Running:
 @asynccontextmanager
 async def lifespan(
     app: ASGIApp, *, scope: Mapping[str, Any] | None = None, timeout: float = 10.0
-) -> AsyncGenerator[Running]:
-    """Start *app*, yield it with the state given to each request, and shut it down.
+) -> AsyncGenerator[StartedApp]:
+    """Start *app*, yield an app that gives its state to each request, and shut it down.
 
         async with lifespan(app) as running:
             response = await request(running)
             client = httpx.AsyncClient(transport=httpx.ASGITransport(running))
 
-    Raises :class:`LifespanFailed` with the app's message as soon as there is one, what
-    the app raised if it does not know lifespan (Django: ValueError), TimeoutError when
-    it takes more than *timeout* seconds to start, or to shut down.
+    Raises :class:`LifespanFailed` as soon as the app says that it failed, TimeoutError when it
+    takes more than *timeout* seconds to start or to shut down, and what the app raises if it
+    does not support lifespan (Django: ValueError).
     """
     made = lifespan_scope(scope or {})
-    call = Call(app, made, timeout=timeout)
+    call = AppCall(app, made, timeout=timeout)
     lint = LifespanLint()
     call.on_received = lambda message: setattr(
         lint, "expecting", message["type"].removeprefix("lifespan.")
@@ -77,7 +77,7 @@ async def lifespan(
     call.start(lint)
     try:
         await _ask(call, "startup")
-        yield Running(app, made["state"])
+        yield StartedApp(app, made["state"])
         await _ask(call, "shutdown")
         await call.join()
         call.verify()
@@ -85,12 +85,12 @@ async def lifespan(
         await call.stop()
 
 
-async def _ask(call: Call, when: str) -> None:
-    """Send one of the two messages and wait for its answer."""
+async def _ask(call: AppCall, when: str) -> None:
+    """Send ``lifespan.startup`` or ``lifespan.shutdown``, and wait for the reply."""
     number = len(call.sent)
     call.put({"type": f"lifespan.{when}"})
-    await call.until(lambda: len(call.sent) > number, f"answer to lifespan.{when}")
-    answer = call.sent[number]
-    if answer["type"] == f"lifespan.{when}.failed":
+    await call.until(lambda: len(call.sent) > number, f"a reply to lifespan.{when}")
+    reply = call.sent[number]
+    if reply["type"] == f"lifespan.{when}.failed":
         await call.join()
-        raise LifespanFailed(cast("str", answer.get("message", ""))) from call.exception
+        raise LifespanFailed(cast("str", reply.get("message", ""))) from call.exception

@@ -1,4 +1,4 @@
-"""Listen at the inner side of a middleware."""
+"""Record what passes between a middleware and the app inside it."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from ._lint import check_unedited, frozen
 
 @dataclass(slots=True, eq=False)
 class RecordedCall:
-    """One call of a recorded app, with the three objects that it was given."""
+    """One call of a recorded app, with the three objects that the app was given."""
 
     scope: Scope
     receive: Receive
@@ -19,33 +19,33 @@ class RecordedCall:
     received: list[Message] = field(default_factory=list[Message])
 
 
-class Witness:
-    """What recorded apps did during one call of the client; it excuses, and accuses.
+class InnerMessages:
+    """What recorded apps send during one call of the client.
 
-    A header name that the app itself spelled ``Like-This`` is not the fault of the
-    middleware around it; a message that changed after the app had sent it is.
+    The middleware around an app is not to blame for a header name that the app itself spelled
+    ``Like-This``. It is to blame for a message that changed after the app had sent it.
     """
 
     def __init__(self) -> None:
-        self.spelled: set[bytes] = set()
+        self.header_names: set[bytes] = set()
         self._sent: list[tuple[Message, object]] = []
 
-    def saw(self, message: Message) -> None:
+    def add(self, message: Message) -> None:
         headers = message.get("headers", ())
         if isinstance(headers, list | tuple):
-            self.spelled.update(name for name, _ in cast("list[Header]", headers))
+            self.header_names.update(name for name, _ in cast("list[Header]", headers))
         self._sent.append((message, frozen(message)))
 
-    def check(self) -> None:
+    def check_unedited(self) -> None:
         for message, before in self._sent:
             check_unedited(f"the {message['type']} that the app had sent", message, before)
 
 
-witness: ContextVar[Witness | None] = ContextVar("witness", default=None)
+inner_messages: ContextVar[InnerMessages | None] = ContextVar("inner_messages", default=None)
 
 
-class Recording:
-    """An app that keeps what passes through it; made by :func:`recording`."""
+class RecordedApp:
+    """An app whose calls are kept in ``calls``; made by :func:`recording`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -53,7 +53,7 @@ class Recording:
 
     @property
     def sent(self) -> list[Message]:
-        """Every message that the app has sent, over all calls."""
+        """The messages that the app has sent in all of its calls."""
         return [message for call in self.calls for message in call.sent]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,19 +67,19 @@ class Recording:
 
         async def recorded_send(message: Message) -> None:
             call.sent.append(message)
-            if (present := witness.get()) is not None:
-                present.saw(message)
+            if (present := inner_messages.get()) is not None:
+                present.add(message)
             await send(message)
 
-        # A copy: what the app does to its scope is not the middleware's doing.
-        # Starlette's routing, for one, edits it.
+        # A copy, because an app may edit its scope, as Starlette's routing does. The middleware
+        # around it is not to blame for that.
         await self.app({**scope}, recorded_receive, recorded_send)
 
 
-def recording(app: ASGIApp) -> Recording:
-    """Return *app*, with everything that it is given and sends kept in ``calls``.
+def recording(app: ASGIApp) -> RecordedApp:
+    """Return *app* with a record in ``calls`` of all that it is given and sends.
 
-    Within a call by this package's client, header names that *app* sends may be in
-    mixed case, as Django's are, and its messages are checked for edits in place.
+    When a client of this package calls it, header names that *app* sends may be in mixed case,
+    as Django's are, and nobody may edit its messages in place.
     """
-    return Recording(app)
+    return RecordedApp(app)

@@ -1,20 +1,21 @@
-"""Drive an app with one WebSocket."""
+"""Open one WebSocket to an app."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from ..types import ASGIApp, Header, Message
-from ._call import Call
+from ._call import AppCall
 from ._lint import WebSocketLint
 from ._scope import GivenHeaders, request_headers, websocket_scope
 
 
-class HandshakeRefused(Exception):  # noqa: N818 -- an answer, not an error of the client's
+class HandshakeRefused(Exception):  # noqa: N818 -- a response, not an error of the client
     """The app did not accept the WebSocket.
 
-    ``status`` is 403 when it closed the socket instead, and ``code`` is what it closed
-    it with; ``headers`` and ``body`` are there when it sent a response of its own.
+    If it closed the socket, ``code`` is its close code, and ``status`` is the 403 that servers
+    make of it. If it sent a response of its own, ``status``, ``headers`` and ``body`` are those
+    of that response.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class SocketClosed(Exception):  # noqa: N818
 class Socket:
     """A WebSocket that the app has accepted; made by :func:`websocket`."""
 
-    def __init__(self, call: Call, lint: WebSocketLint) -> None:
+    def __init__(self, call: AppCall, lint: WebSocketLint) -> None:
         self._call = call
         self._lint = lint
         self._read = 0
@@ -56,7 +57,7 @@ class Socket:
         self._call.put({"type": "websocket.receive", key: data})
 
     async def receive(self) -> str | bytes:
-        """Return what the app sends next. Raises :class:`SocketClosed` if it closes."""
+        """Return what the app sends next. Raises :class:`SocketClosed` if the app closes."""
         message = await self._message()
         if message["type"] == "websocket.close":
             raise SocketClosed(message.get("code", 1000), message.get("reason") or "")
@@ -68,11 +69,11 @@ class Socket:
         self._disconnect(code, reason)
 
     def cancel(self) -> None:
-        """Cancel the app's task, as a server does that is out of patience."""
+        """Cancel the task of the app, as an impatient server does."""
         self._call.cancel()
 
     async def handshake(self) -> None:
-        """Wait for the app's answer. Raises :class:`HandshakeRefused`."""
+        """Wait until the app accepts. Raises :class:`HandshakeRefused` if it does not."""
         self._call.put({"type": "websocket.connect"})
         message = await self._message()
         match message["type"]:
@@ -83,16 +84,16 @@ class Socket:
                 self._disconnect(1006, "")
                 raise HandshakeRefused(403, code=message.get("code", 1000))
             case _:
-                await self._call.until(lambda: self._lint.closed, "end of the denial response")
+                await self._call.until(lambda: self._lint.closed, "the end of the denial response")
                 self._disconnect(1006, "")
                 body = b"".join(m.get("body", b"") for m in self._call.sent[1:])
                 headers = tuple(message.get("headers", ()))
                 raise HandshakeRefused(message["status"], headers, body)
 
     async def finish(self) -> None:
-        """Close the socket if nobody has, wait for the end of the app, check the rules.
+        """Close the socket if it is open, wait for the end of the app, and check the rules.
 
-        An app that is cancelled hears of nothing else.
+        An app that was cancelled does not receive a disconnect.
         """
         if not self._call.cancelled:
             self._disconnect(1000, "")
@@ -121,15 +122,15 @@ async def websocket(
     scope: Mapping[str, Any] | None = None,
     timeout: float = 10.0,
 ) -> AsyncGenerator[Socket]:
-    """Open a WebSocket, and close it at the end of the block.
+    """Open a WebSocket and close it at the end of the block.
 
         async with websocket(app, "/ws/echo/") as socket:
             await socket.send("hello")
             assert await socket.receive() == "hello"
 
-    Raises :class:`HandshakeRefused` when the app does not accept, otherwise as
-    :func:`request` does. The server offers the denial response extension;
-    ``scope={"extensions": {}}`` takes it away.
+    Raises :class:`HandshakeRefused` when the app does not accept, and what :func:`request`
+    raises. The server offers the denial response extension, unless you pass
+    ``scope={"extensions": {}}``.
     """
     made = websocket_scope(
         target,
@@ -144,8 +145,8 @@ async def websocket(
         subprotocols,
         scope or {},
     )
-    call = Call(app, made, timeout=timeout)
-    lint = WebSocketLint(made, call.witness.spelled)
+    call = AppCall(app, made, timeout=timeout)
+    lint = WebSocketLint(made, call.inner_messages.header_names)
     socket = Socket(call, lint)
     call.start(lint)
     try:

@@ -9,7 +9,7 @@ from django.core.asgi import get_asgi_application
 from django.test import override_settings
 
 from asgi_middleware.testing import recording
-from asgi_middleware.testing.recording import Recording
+from asgi_middleware.testing.recording import RecordedApp
 
 # At collection, so that test modules may import what needs the settings.
 os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings.development"
@@ -17,7 +17,7 @@ django.setup()
 
 
 @pytest.fixture
-def bare_django() -> Iterator[Recording]:
+def bare_django() -> Iterator[RecordedApp]:
     """Django with the pages of urls.py, and no middleware of its own.
 
     Recorded, which excuses how it spells header names.

@@ -11,7 +11,7 @@ from django.urls import path
 
 from asgi_middleware import CORSMiddleware
 from asgi_middleware.testing import recording, request
-from asgi_middleware.testing.recording import Recording
+from asgi_middleware.testing.recording import RecordedApp
 
 ORIGIN = "https://app.example"
 
@@ -74,7 +74,7 @@ urlpatterns = [
     path("stream/async/", async_stream),
 ]
 
-Django = Callable[..., Recording]
+Django = Callable[..., RecordedApp]
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def django() -> Iterator[Django]:
         ROOT_URLCONF=__name__,
     )
 
-    def django(*middleware: str) -> Recording:
+    def django(*middleware: str) -> RecordedApp:
         with override_settings(MIDDLEWARE=middleware):
             return recording(get_asgi_application())
 
@@ -96,7 +96,7 @@ def django() -> Iterator[Django]:
         yield django
 
 
-def with_cors(app: Recording) -> CORSMiddleware:
+def with_cors(app: RecordedApp) -> CORSMiddleware:
     return CORSMiddleware(
         app,
         allow_origins=[ORIGIN],

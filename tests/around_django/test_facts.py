@@ -10,7 +10,7 @@ import pytest
 from django.core.signals import request_finished
 
 from asgi_middleware.testing import ASGIViolation, request, stream
-from asgi_middleware.testing.recording import Recording
+from asgi_middleware.testing.recording import RecordedApp
 from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 
 from .urls import Visit, set_by_a_view
@@ -38,13 +38,13 @@ def finished() -> Iterator[list[object]]:
 # --- 1: names of headers ---
 
 
-async def test_it_writes_header_names_in_mixed_case(bare_django: Recording) -> None:
+async def test_it_writes_header_names_in_mixed_case(bare_django: RecordedApp) -> None:
     response = await request(bare_django, target="/varied/")
 
     assert [name for name, _ in response.headers] == [b"Content-Type", b"Vary", b"Set-Cookie"]
 
 
-async def test_the_specification_wants_them_in_lower_case(bare_django: Recording) -> None:
+async def test_the_specification_wants_them_in_lower_case(bare_django: RecordedApp) -> None:
     with pytest.raises(ASGIViolation, match="header names are lower case"):
         await request(bare_django.app, target="/varied/")
 
@@ -53,7 +53,7 @@ async def test_the_specification_wants_them_in_lower_case(bare_django: Recording
 
 
 @pytest.fixture
-def _open_file(bare_django: Recording) -> Iterator[None]:
+def _open_file(bare_django: RecordedApp) -> Iterator[None]:
     """Before 6.1 a cancelled request leaves the file with its body open: collect that here."""
     yield
     bare_django.calls.clear()
@@ -64,7 +64,7 @@ def _open_file(bare_django: Recording) -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("target", ["/waiting/", "/streaming/"])
 async def test_cancelled_it_never_finishes_the_request(
-    target: str, bare_django: Recording, finished: list[object]
+    target: str, bare_django: RecordedApp, finished: list[object]
 ) -> None:
     visit = Visit()
 
@@ -87,7 +87,7 @@ async def test_cancelled_it_never_finishes_the_request(
     ],
 )
 async def test_cancelled_it_sends_nothing_more_but_before_6_1_its_view_goes_on(
-    target: str, at_first: list[str], later: list[str], bare_django: Recording
+    target: str, at_first: list[str], later: list[str], bare_django: RecordedApp
 ) -> None:
     visit = Visit()
 
@@ -107,7 +107,7 @@ async def test_cancelled_it_sends_nothing_more_but_before_6_1_its_view_goes_on(
     ],
 )
 async def test_told_of_a_disconnect_it_finishes_the_request(
-    target: str, closed: bool, bare_django: Recording, finished: list[object]
+    target: str, closed: bool, bare_django: RecordedApp, finished: list[object]
 ) -> None:
     visit = Visit()
 
@@ -135,14 +135,14 @@ async def _others_to_end() -> None:
         await asyncio.wait(others, timeout=10)
 
 
-def _sent(app: Recording) -> list[str]:
+def _sent(app: RecordedApp) -> list[str]:
     return [message["type"].rpartition(".")[2] for message in app.sent]
 
 
 # --- 3: receive() while the response is on its way ---
 
 
-async def test_it_receives_once_more_while_it_answers(bare_django: Recording) -> None:
+async def test_it_receives_once_more_while_it_answers(bare_django: RecordedApp) -> None:
     visit = Visit()
     asked = 0
 
@@ -168,7 +168,7 @@ async def test_it_receives_once_more_while_it_answers(bare_django: Recording) ->
 
 
 async def test_it_takes_anything_but_a_disconnect_there_for_an_error(
-    bare_django: Recording,
+    bare_django: RecordedApp,
 ) -> None:
     visit = Visit()
 
@@ -193,7 +193,7 @@ async def test_it_takes_anything_but_a_disconnect_there_for_an_error(
 
 @pytest.mark.parametrize("view", ["sync", "async"])
 async def test_before_6_1_a_value_set_in_a_view_does_not_travel_up(
-    view: str, bare_django: Recording
+    view: str, bare_django: RecordedApp
 ) -> None:
     seen, _ = await _left_behind(bare_django, view)
 
@@ -202,7 +202,9 @@ async def test_before_6_1_a_value_set_in_a_view_does_not_travel_up(
 
 
 @pytest.mark.parametrize("view", ["sync", "async"])
-async def test_what_a_view_puts_into_an_object_is_there(view: str, bare_django: Recording) -> None:
+async def test_what_a_view_puts_into_an_object_is_there(
+    view: str, bare_django: RecordedApp
+) -> None:
     _, box = await _left_behind(bare_django, view)
 
     assert box == ["from the view"]
@@ -224,7 +226,7 @@ async def _left_behind(app: ASGIApp, view: str) -> tuple[bool, list[str]]:
 # --- 5: threads ---
 
 
-async def test_it_starts_a_thread_for_every_request(bare_django: Recording) -> None:
+async def test_it_starts_a_thread_for_every_request(bare_django: RecordedApp) -> None:
     # Kept alive, so that no two have the same identity.
     threads: list[threading.Thread] = []
 
@@ -241,7 +243,7 @@ async def test_it_starts_a_thread_for_every_request(bare_django: Recording) -> N
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "websocket", "x-of-tomorrow"])
-async def test_it_raises_for_every_scope_but_http(kind: str, bare_django: Recording) -> None:
+async def test_it_raises_for_every_scope_but_http(kind: str, bare_django: RecordedApp) -> None:
     async def receive() -> Message:
         raise AssertionError("not called")
 

@@ -24,7 +24,7 @@ from django.urls import path
 
 from asgi_middleware import RequestIDFilter, RequestIDMiddleware, get_request_id
 from asgi_middleware.testing import request, websocket
-from asgi_middleware.testing.recording import Recording
+from asgi_middleware.testing.recording import RecordedApp
 from asgi_middleware.types import ASGIApp
 
 logger = logging.getLogger("app")
@@ -144,7 +144,7 @@ class SyncConsumer(WebsocketConsumer):  # type: ignore[misc]
 
 
 @pytest.fixture
-def application(bare_django: Recording) -> Iterator[ASGIApp]:
+def application(bare_django: RecordedApp) -> Iterator[ASGIApp]:
     async_consumer: Any = AsyncConsumer.as_asgi()
     sync_consumer: Any = SyncConsumer.as_asgi()
     consumers = [
@@ -222,7 +222,7 @@ async def test_what_django_logs_of_a_request_has_its_id(
     ],
 )
 async def test_no_byte_but_visible_ascii_gets_into_django(
-    before: bytes, after: bytes, bare_django: Recording, lines: pytest.LogCaptureFixture
+    before: bytes, after: bytes, bare_django: RecordedApp, lines: pytest.LogCaptureFixture
 ) -> None:
     app = RequestIDMiddleware(bare_django, validator=None)
 

@@ -16,8 +16,8 @@ from asgi_middleware import (
     compose,
 )
 from asgi_middleware.testing import lifespan, request
-from asgi_middleware.testing.lifespan import Running
-from asgi_middleware.testing.recording import Recording
+from asgi_middleware.testing.lifespan import StartedApp
+from asgi_middleware.testing.recording import RecordedApp
 
 ORIGIN = "https://app.example"
 
@@ -36,7 +36,7 @@ stack = compose(
 
 
 @pytest.fixture
-async def application(bare_django: Recording) -> AsyncIterator[Running]:
+async def application(bare_django: RecordedApp) -> AsyncIterator[StartedApp]:
     async with lifespan(stack(bare_django)) as running:
         yield running
 
@@ -45,7 +45,7 @@ both_views = pytest.mark.parametrize("view", ["sync", "async"])
 
 
 @both_views
-async def test_a_view_sees_all_that_the_stack_gives_it(view: str, application: Running) -> None:
+async def test_a_view_sees_all_that_the_stack_gives_it(view: str, application: StartedApp) -> None:
     headers = {"x-request-id": "abc"}
 
     response = await request(application, target=f"/seen/{view}/", headers=headers)
@@ -60,7 +60,7 @@ async def test_a_view_sees_all_that_the_stack_gives_it(view: str, application: R
 
 
 @both_views
-async def test_each_view_sees_its_own_request(view: str, application: Running) -> None:
+async def test_each_view_sees_its_own_request(view: str, application: StartedApp) -> None:
     ids = [f"request-{number}" for number in range(10)]
 
     responses = await asyncio.gather(
@@ -74,14 +74,14 @@ async def test_each_view_sees_its_own_request(view: str, application: Running) -
 
 
 @both_views
-async def test_what_a_view_measures_is_in_the_response(view: str, application: Running) -> None:
+async def test_what_a_view_measures_is_in_the_response(view: str, application: StartedApp) -> None:
     response = await request(application, target=f"/seen/{view}/")
 
     [entries] = response.getall(b"server-timing")
     assert [entry.partition(b";")[0] for entry in entries.split(b", ")] == [b"app", b"view"]
 
 
-async def test_the_response_has_each_header_once(application: Running) -> None:
+async def test_the_response_has_each_header_once(application: StartedApp) -> None:
     headers = {"origin": ORIGIN, "x-request-id": "abc"}
 
     response = await request(application, target="/varied/", headers=headers)
@@ -101,7 +101,7 @@ async def test_the_response_has_each_header_once(application: Running) -> None:
     ],
 )
 async def test_what_django_answers_itself_has_the_headers_too(
-    target: str, changes: dict[str, Any], status: int, application: Running
+    target: str, changes: dict[str, Any], status: int, application: StartedApp
 ) -> None:
     headers = {"origin": ORIGIN, "x-request-id": "abc"}
 
@@ -113,7 +113,7 @@ async def test_what_django_answers_itself_has_the_headers_too(
 
 
 async def test_a_preflight_does_not_reach_django(
-    application: Running, bare_django: Recording
+    application: StartedApp, bare_django: RecordedApp
 ) -> None:
     headers = {"origin": ORIGIN, "access-control-request-method": "GET"}
 

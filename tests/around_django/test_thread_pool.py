@@ -27,7 +27,7 @@ from django.urls import path
 
 from asgi_middleware import ThreadPool, ThreadPoolMiddleware
 from asgi_middleware.testing import recording, request, stream, websocket
-from asgi_middleware.testing.recording import Recording
+from asgi_middleware.testing.recording import RecordedApp
 from asgi_middleware.thread_pool.lease import RequestLease
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.thread_pool.calls import PATIENCE, Blocking, until
@@ -99,14 +99,14 @@ class SyncMiddleware:
         return self.get_response(request)
 
 
-Django = Callable[..., Recording]
+Django = Callable[..., RecordedApp]
 
 
 @pytest.fixture
 def django() -> Iterator[Django]:
     """A function that makes a Django with the views above, and such a MIDDLEWARE."""
 
-    def django(*middleware: str) -> Recording:
+    def django(*middleware: str) -> RecordedApp:
         with override_settings(MIDDLEWARE=middleware):
             return recording(get_asgi_application())
 

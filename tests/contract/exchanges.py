@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from asgi_middleware.testing import lifespan
-from asgi_middleware.testing._call import Call
+from asgi_middleware.testing._call import AppCall
 from asgi_middleware.testing._lint import HTTPLint, WebSocketLint
 from asgi_middleware.testing.recording import recording
 from asgi_middleware.types import ASGIApp, Message, Middleware, Receive, Scope, Send
@@ -137,11 +137,11 @@ async def traffic(middleware: Middleware, exchange: Exchange) -> Traffic:
     )
 
 
-async def _driven(app: ASGIApp, exchange: Exchange) -> Call:
+async def _driven(app: ASGIApp, exchange: Exchange) -> AppCall:
     """Play the server's part in *exchange*."""
-    call = Call(app, exchange.scope, timeout=10.0)
+    call = AppCall(app, exchange.scope, timeout=10.0)
     lint = (HTTPLint if exchange.kind == "http" else WebSocketLint)(
-        exchange.scope, call.witness.spelled
+        exchange.scope, call.inner_messages.header_names
     )
     gone = GONE[exchange.kind]
 

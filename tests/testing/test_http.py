@@ -8,7 +8,7 @@ from asgi_middleware.types import Receive, Scope, Send
 from tests.apps import BODY, START, hello, sending
 
 
-async def test_returns_the_whole_response() -> None:
+async def test_request_returns_the_whole_response() -> None:
     response = await request(hello)
 
     assert response.status == 200
@@ -39,7 +39,7 @@ async def test_the_scope_is_like_a_servers() -> None:
     }
 
 
-async def test_the_scope_can_be_changed() -> None:
+async def test_a_caller_can_change_the_scope() -> None:
     app = recording(hello)
 
     await request(app, scope={"root_path": "/mounted", "headers": []})
@@ -48,7 +48,7 @@ async def test_the_scope_can_be_changed() -> None:
     assert app.calls[0].scope["headers"] == []
 
 
-async def test_the_body_comes_once_then_silence_until_the_response_is_complete() -> None:
+async def test_the_app_receives_the_body_once_and_a_disconnect_after_the_response() -> None:
     log: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,16 +59,16 @@ async def test_the_body_comes_once_then_silence_until_the_response_is_complete()
         listener = asyncio.create_task(listen())
         await send(START)
         await asyncio.sleep(0)
-        log.append("answering")
+        log.append("responding")
         await send(BODY)
         await listener
 
     await request(app, body=b"one")
 
-    assert log == ["http.request", "answering", "http.disconnect"]
+    assert log == ["http.request", "responding", "http.disconnect"]
 
 
-async def test_the_body_in_parts() -> None:
+async def test_a_body_in_parts_arrives_in_as_many_messages() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         parts = [await receive(), await receive()]
         await send(START)
@@ -101,7 +101,7 @@ async def test_a_stream_passes_in_both_directions_at_once() -> None:
         assert (await exchange.message())["body"] == b"b"
 
 
-async def test_leaving_a_stream_tells_the_app() -> None:
+async def test_the_app_receives_a_disconnect_when_the_client_leaves_a_stream() -> None:
     heard: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,7 +114,7 @@ async def test_leaving_a_stream_tells_the_app() -> None:
     assert heard == ["http.disconnect"]
 
 
-async def test_a_cancelled_app_does_not_hear_of_the_end_of_the_block() -> None:
+async def test_a_cancelled_app_receives_no_disconnect_at_the_end_of_the_block() -> None:
     heard: list[object] = []
     listening = asyncio.Event()
 
@@ -138,7 +138,7 @@ async def test_a_cancelled_app_does_not_hear_of_the_end_of_the_block() -> None:
 
 
 async def reading(scope: Scope, receive: Receive, send: Send) -> None:
-    """Four awaits: twice receive, twice send; gives up as Django does."""
+    """Await receive twice and send twice; give up as Django does when the client leaves."""
     for _ in range(2):
         if (await receive())["type"] == "http.disconnect":
             return
@@ -151,14 +151,14 @@ async def reading(scope: Scope, receive: Receive, send: Send) -> None:
     [(1, 0), (2, 0), (3, 2), (4, 2)],
     ids=["first receive", "second receive", "first send", "second send"],
 )
-async def test_disconnects_at_any_await(point: int, sent: int) -> None:
+async def test_the_client_can_leave_at_any_await(point: int, sent: int) -> None:
     response = await request(reading, "POST", body=[b"a", b"b"], disconnect_at=point)
 
     assert len(response.messages) == sent
 
 
 @pytest.mark.parametrize("point", [1, 2, 3, 4])
-async def test_cancels_at_any_await(point: int) -> None:
+async def test_the_server_can_cancel_the_app_at_any_await(point: int) -> None:
     response = await request(
         reading, "POST", body=[b"a", b"b"], cancel_at=point, raise_app_exceptions=False
     )
@@ -167,7 +167,7 @@ async def test_cancels_at_any_await(point: int) -> None:
     assert response.awaits == point
 
 
-async def test_raises_what_the_app_raises() -> None:
+async def test_request_raises_what_the_app_raises() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise KeyError("mine")
 
@@ -175,7 +175,7 @@ async def test_raises_what_the_app_raises() -> None:
         await request(app)
 
 
-async def test_keeps_what_was_sent_before_the_app_raised() -> None:
+async def test_the_response_keeps_what_was_sent_before_the_app_raised() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(START)
         raise KeyError("mine")
@@ -187,7 +187,7 @@ async def test_keeps_what_was_sent_before_the_app_raised() -> None:
     assert isinstance(response.exception, KeyError)
 
 
-async def test_an_app_that_hangs_is_stopped_and_named() -> None:
+async def test_an_app_that_hangs_is_stopped_and_the_error_says_how_far_it_got() -> None:
     ended: list[bool] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -197,12 +197,12 @@ async def test_an_app_that_hangs_is_stopped_and_named() -> None:
         finally:
             ended.append(True)
 
-    with pytest.raises(TimeoutError, match=r"last sent nothing, and called receive\(\) 2 times"):
+    with pytest.raises(TimeoutError, match=r"it sent nothing and called receive\(\) 2 times"):
         await request(app, timeout=0.05)
     assert ended == [True]
 
 
-async def test_several_headers_of_a_name_are_not_taken_for_one() -> None:
+async def test_get_refuses_several_headers_with_one_name() -> None:
     start = {**START, "headers": [(b"a", b"1"), (b"a", b"2")]}
 
     response = await request(sending(start, BODY))
@@ -219,9 +219,11 @@ TRAILERS = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
 @pytest.mark.parametrize(
     ("messages", "rule"),
     [
-        pytest.param([["type"]], "a message is a dict, not a list", id="no dict"),
+        pytest.param([["type"]], "a message is a dict, not a list", id="not a dict"),
         pytest.param([{}], "needs a 'type'", id="no type"),
-        pytest.param([{"type": "http.request"}], "no message that an app sends", id="receive's"),
+        pytest.param(
+            [{"type": "http.request"}], "not a message that an app sends", id="a message to receive"
+        ),
         pytest.param([BODY], "before http.response.start", id="body first"),
         pytest.param([START, START], "was sent twice", id="two starts"),
         pytest.param([START, BODY, BODY], "after the response was complete", id="after the end"),
@@ -234,12 +236,16 @@ TRAILERS = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
         pytest.param([{**START, "status": True}], "status must be of type int", id="status bool"),
         pytest.param([{"type": START["type"]}], "status must be of type int", id="no status"),
         pytest.param([{**START, "status": 101}], "final response", id="status 101"),
-        pytest.param([{**START, "headers": ["a"]}], "no pair", id="header no pair"),
+        pytest.param([{**START, "headers": ["a"]}], "not a pair", id="header not a pair"),
         pytest.param([{**START, "headers": [("a", b"b")]}], "are bytes", id="name str"),
         pytest.param([{**START, "headers": [(b"a", "b")]}], "are bytes", id="value str"),
         pytest.param([{**START, "headers": [(b"A", b"b")]}], "are lower case", id="upper case"),
-        pytest.param([{**START, "headers": [(b"a b", b"")]}], "no header name", id="no token"),
-        pytest.param([{**START, "headers": [(b"", b"")]}], "no header name", id="empty name"),
+        pytest.param(
+            [{**START, "headers": [(b"a b", b"")]}], "not a valid header name", id="not a token"
+        ),
+        pytest.param(
+            [{**START, "headers": [(b"", b"")]}], "not a valid header name", id="empty name"
+        ),
         pytest.param([{**START, "headers": [(b"a", b"\r\nb")]}], "a line break", id="line break"),
         pytest.param([{**START, "headers": [(b"a", b"\0")]}], "NUL", id="NUL"),
         pytest.param([{**START, "trailers": 1}], "trailers must be of type bool", id="trailers"),
@@ -262,7 +268,7 @@ TRAILERS = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
         ),
     ],
 )
-async def test_names_the_rule_that_is_broken(messages: list[Any], rule: str) -> None:
+async def test_a_violation_names_the_broken_rule(messages: list[Any], rule: str) -> None:
     with pytest.raises(ASGIViolation, match=rule) as violation:
         await request(sending(*messages), scope={"extensions": OFFERED})
     assert violation.value.section.startswith("https://asgi.readthedocs.io/en/latest/")
@@ -281,13 +287,13 @@ async def test_names_the_rule_that_is_broken(messages: list[Any], rule: str) -> 
         pytest.param([{**START, "unknown": object()}, BODY], id="unknown field"),
     ],
 )
-async def test_accepts_what_is_allowed(messages: list[Any]) -> None:
+async def test_allowed_messages_are_accepted(messages: list[Any]) -> None:
     response = await request(sending(*messages), scope={"extensions": OFFERED})
 
     assert response.complete
 
 
-async def test_an_app_that_swallows_the_violation_is_told_on() -> None:
+async def test_a_violation_that_the_app_swallows_is_raised() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await send(BODY)
@@ -298,7 +304,7 @@ async def test_an_app_that_swallows_the_violation_is_told_on() -> None:
         await request(app)
 
 
-async def test_notices_a_scope_edited_in_place() -> None:
+async def test_a_scope_edited_in_place_is_a_violation() -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         scope["headers"].append((b"a", b"b"))
         await hello(scope, receive, send)
@@ -307,7 +313,7 @@ async def test_notices_a_scope_edited_in_place() -> None:
         await request(app)
 
 
-async def test_notices_a_received_message_edited_in_place() -> None:
+async def test_a_received_message_edited_in_place_is_a_violation() -> None:
     async def app(scope: Scope, receive: Any, send: Send) -> None:
         message = await receive()
         message["body"] = b"other"
@@ -317,7 +323,7 @@ async def test_notices_a_received_message_edited_in_place() -> None:
         await request(app)
 
 
-async def test_the_state_is_the_apps_to_fill() -> None:
+async def test_an_app_may_fill_the_state() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["user"] = "me"
         await hello(scope, receive, send)
@@ -325,7 +331,7 @@ async def test_the_state_is_the_apps_to_fill() -> None:
     assert (await request(app, scope={"state": {}})).complete
 
 
-async def test_counts_calls_of_receive_after_a_disconnect() -> None:
+async def test_the_response_counts_calls_of_receive_after_a_disconnect() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         for _ in range(3):
             await receive()

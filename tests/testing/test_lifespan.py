@@ -19,7 +19,7 @@ async def stateful(scope: Scope, receive: Receive, send: Send) -> None:
         await hello(scope, receive, send)
 
 
-async def test_starts_and_stops() -> None:
+async def test_lifespan_starts_the_app_and_shuts_it_down() -> None:
     app = recording(lives)
 
     async with lifespan(app):
@@ -40,7 +40,7 @@ async def test_each_request_gets_a_copy_of_the_state() -> None:
     assert states[0] is not states[1]
 
 
-async def test_serves_httpx() -> None:
+async def test_a_started_app_serves_httpx() -> None:
     async with (
         lifespan(stateful) as running,
         httpx.AsyncClient(transport=httpx.ASGITransport(running), base_url="http://a") as client,
@@ -61,7 +61,7 @@ async def failing_to_stop(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.failed", "message": "stuck"})
 
 
-async def test_a_failed_start_up_is_reported_at_once_with_its_message() -> None:
+async def test_a_failed_startup_is_reported_at_once_with_its_message() -> None:
     with pytest.raises(LifespanFailed, match=r"^no database$") as failed:
         async with lifespan(failing):
             pytest.fail("it did not start")
@@ -75,7 +75,7 @@ async def test_a_failed_shutdown_is_reported() -> None:
             pass
 
 
-async def test_an_app_that_does_not_know_lifespan_raises() -> None:
+async def test_an_app_that_does_not_support_lifespan_raises() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise ValueError("only HTTP")
 
@@ -84,7 +84,7 @@ async def test_an_app_that_does_not_know_lifespan_raises() -> None:
             pass
 
 
-async def test_the_block_that_raises_ends_the_app() -> None:
+async def test_a_block_that_raises_ends_the_app() -> None:
     app = recording(lives)
 
     with pytest.raises(KeyError):
@@ -97,12 +97,14 @@ async def test_the_block_that_raises_ends_the_app() -> None:
 @pytest.mark.parametrize(
     ("app", "rule"),
     [
-        pytest.param(sending(STARTED), "nothing had asked for it", id="before it received"),
-        pytest.param(sending({"type": "lifespan.started"}), "no message", id="unknown"),
-        pytest.param(sending(), "there will be no answer", id="returns at once"),
+        pytest.param(sending(STARTED), "the server had not asked for it", id="before it received"),
+        pytest.param(
+            sending({"type": "lifespan.started"}), "not a message that an app sends", id="unknown"
+        ),
+        pytest.param(sending(), "without sending a reply", id="returns at once"),
     ],
 )
-async def test_names_the_rule_that_is_broken(app: ASGIApp, rule: str) -> None:
+async def test_a_violation_names_the_broken_rule(app: ASGIApp, rule: str) -> None:
     with pytest.raises(ASGIViolation, match=rule):
         async with lifespan(app):
             pass
@@ -111,14 +113,18 @@ async def test_names_the_rule_that_is_broken(app: ASGIApp, rule: str) -> None:
 @pytest.mark.parametrize(
     ("messages", "rule"),
     [
-        pytest.param([STARTED, STARTED], "nothing had asked for it", id="twice"),
+        pytest.param([STARTED, STARTED], "the server had not asked for it", id="twice"),
         pytest.param([{**START_FAILED, "message": 1}], "must be of type str", id="message"),
         pytest.param(
-            [{"type": "lifespan.shutdown.complete"}], "nothing had asked for it", id="too early"
+            [{"type": "lifespan.shutdown.complete"}],
+            "the server had not asked for it",
+            id="too early",
         ),
     ],
 )
-async def test_names_the_rule_that_is_broken_later(messages: list[Any], rule: str) -> None:
+async def test_a_violation_after_the_first_receive_names_the_broken_rule(
+    messages: list[Any], rule: str
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         for message in messages:

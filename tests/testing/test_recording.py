@@ -10,7 +10,7 @@ MIXED = {**START, "headers": [(b"Content-Type", b"text/plain")]}
 
 
 def passing(app: Any, edit: Any) -> Any:
-    """A middleware that hands each message to *edit* and sends what comes back."""
+    """Return a middleware that passes each message to *edit* and sends what it returns."""
 
     async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
         async def edited(message: Message) -> None:
@@ -21,7 +21,7 @@ def passing(app: Any, edit: Any) -> Any:
     return middleware
 
 
-async def test_keeps_the_three_objects_and_the_messages() -> None:
+async def test_a_recorded_call_keeps_the_three_objects_and_the_messages() -> None:
     app = recording(hello)
     seen: list[object] = []
 
@@ -37,7 +37,7 @@ async def test_keeps_the_three_objects_and_the_messages() -> None:
     assert app.sent == [START, BODY]
 
 
-async def test_keeps_what_the_app_received() -> None:
+async def test_a_recorded_call_keeps_what_the_app_received() -> None:
     async def reading(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await hello(scope, receive, send)
@@ -49,11 +49,11 @@ async def test_keeps_what_the_app_received() -> None:
     assert app.calls[0].received == [{"type": "http.request", "body": b"a", "more_body": False}]
 
 
-async def test_excuses_the_spelling_of_the_app() -> None:
+async def test_an_app_may_spell_header_names_in_mixed_case() -> None:
     assert (await request(recording(sending(MIXED, BODY)))).complete
 
 
-async def test_does_not_excuse_the_spelling_of_a_middleware() -> None:
+async def test_a_middleware_may_not_spell_header_names_in_mixed_case() -> None:
     def add(message: Message) -> Message:
         if message["type"] != "http.response.start":
             return message
@@ -64,7 +64,7 @@ async def test_does_not_excuse_the_spelling_of_a_middleware() -> None:
 
 
 @pytest.mark.parametrize("what", ["message", "headers"])
-async def test_notices_a_message_edited_in_place(what: str) -> None:
+async def test_a_message_edited_in_place_is_a_violation(what: str) -> None:
     def edit(message: Any) -> Message:
         if message["type"] == "http.response.start":
             if what == "message":
@@ -78,7 +78,7 @@ async def test_notices_a_message_edited_in_place(what: str) -> None:
         await request(passing(recording(sending(start, BODY)), edit))
 
 
-async def test_what_the_app_does_to_its_scope_is_not_the_middlewares_doing() -> None:
+async def test_a_middleware_is_not_blamed_when_the_app_edits_its_scope() -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         scope["path_params"] = {}
         await hello(scope, receive, send)

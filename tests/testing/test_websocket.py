@@ -20,7 +20,7 @@ DENY: dict[str, Any] = {"type": "websocket.http.response.start", "status": 401, 
 DENY_BODY = {"type": "websocket.http.response.body", "body": b"who are you"}
 
 
-async def test_sends_and_receives_text_and_bytes() -> None:
+async def test_a_socket_sends_and_receives_text_and_bytes() -> None:
     async with websocket(echo, "/ws?a=1") as socket:
         await socket.send("text")
         await socket.send(b"bytes")
@@ -43,7 +43,7 @@ async def test_the_scope_is_like_a_servers() -> None:
     assert scope["extensions"] == {"websocket.http.response": {}}
 
 
-async def test_the_chosen_subprotocol() -> None:
+async def test_a_socket_shows_the_chosen_subprotocol() -> None:
     async with websocket(sending({**ACCEPT, "subprotocol": "v1"}), subprotocols=["v1"]) as socket:
         assert socket.subprotocol == "v1"
 
@@ -61,7 +61,7 @@ async def test_the_client_closes_at_the_end_of_the_block() -> None:
     }
 
 
-async def test_the_client_closes_with_a_code() -> None:
+async def test_the_client_can_close_with_a_code() -> None:
     app = recording(echo)
 
     async with websocket(app) as socket:
@@ -70,7 +70,7 @@ async def test_the_client_closes_with_a_code() -> None:
     assert app.calls[0].received[-1]["code"] == 1001
 
 
-async def test_the_app_closes() -> None:
+async def test_receive_raises_when_the_app_closes() -> None:
     async with websocket(sending(ACCEPT, {**CLOSE, "code": 1012, "reason": "later"})) as socket:
         with pytest.raises(SocketClosed) as closed:
             await socket.receive()
@@ -85,7 +85,7 @@ async def test_the_app_closes() -> None:
         pytest.param(sending(DENY, DENY_BODY), 401, None, b"who are you", id="denied"),
     ],
 )
-async def test_a_refused_handshake(
+async def test_a_refused_handshake_has_a_status_and_a_code(
     app: ASGIApp, status: int, code: int | None, body: bytes
 ) -> None:
     with pytest.raises(HandshakeRefused) as refused:
@@ -95,7 +95,7 @@ async def test_a_refused_handshake(
     assert (refused.value.status, refused.value.code, refused.value.body) == (status, code, body)
 
 
-async def test_raises_what_the_app_raises() -> None:
+async def test_websocket_raises_what_the_app_raises() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(ACCEPT)
         raise KeyError("mine")
@@ -105,7 +105,7 @@ async def test_raises_what_the_app_raises() -> None:
             await socket.receive()
 
 
-async def test_cancels_the_app() -> None:
+async def test_a_socket_can_cancel_the_app() -> None:
     ended: list[bool] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,7 +121,7 @@ async def test_cancels_the_app() -> None:
     assert ended == [True]
 
 
-async def test_a_cancelled_app_does_not_hear_of_the_end_of_the_block() -> None:
+async def test_a_cancelled_app_receives_no_disconnect_at_the_end_of_the_block() -> None:
     heard: list[object] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,28 +148,30 @@ async def test_a_cancelled_app_does_not_hear_of_the_end_of_the_block() -> None:
     [
         pytest.param([], "without accepting or closing", id="nothing"),
         pytest.param([TEXT], "before websocket.accept", id="send first"),
-        pytest.param([ACCEPT, ACCEPT], "when the handshake was over", id="two accepts"),
+        pytest.param([ACCEPT, ACCEPT], "after the handshake", id="two accepts"),
         pytest.param([ACCEPT, CLOSE, TEXT], "after the socket was closed", id="send after close"),
         pytest.param([{**ACCEPT, "headers": [(b"A", b"b")]}], "are lower case", id="upper case"),
         pytest.param([{**ACCEPT, "subprotocol": b"a"}], "must be of type str", id="subprotocol"),
-        pytest.param([ACCEPT, {"type": "websocket.send"}], "one of bytes and text", id="empty"),
-        pytest.param([ACCEPT, {**TEXT, "bytes": b"a"}], "one of bytes and text", id="both"),
+        pytest.param([ACCEPT, {"type": "websocket.send"}], "either bytes or text", id="empty"),
+        pytest.param([ACCEPT, {**TEXT, "bytes": b"a"}], "either bytes or text", id="both"),
         pytest.param([ACCEPT, {**TEXT, "text": b"a"}], "must be of type str", id="text as bytes"),
         pytest.param([{**CLOSE, "code": "1000"}], "must be of type int", id="code str"),
         pytest.param([DENY_BODY], "before websocket.http.response.start", id="denial body first"),
         pytest.param([DENY, DENY], "was sent twice", id="two denials"),
         pytest.param([ACCEPT, DENY], "after websocket.accept", id="denial after accept"),
         pytest.param([DENY, CLOSE], "in the middle of a denial", id="close in a denial"),
-        pytest.param([{"type": "http.response.start"}], "no message that an app sends", id="HTTP"),
+        pytest.param(
+            [{"type": "http.response.start"}], "not a message that an app sends", id="HTTP"
+        ),
     ],
 )
-async def test_names_the_rule_that_is_broken(messages: list[Any], rule: str) -> None:
+async def test_a_violation_names_the_broken_rule(messages: list[Any], rule: str) -> None:
     with pytest.raises(ASGIViolation, match=rule):
         async with websocket(sending(*messages)):
             pass
 
 
-async def test_a_denial_that_the_server_does_not_offer() -> None:
+async def test_a_denial_response_needs_a_server_that_offers_it() -> None:
     with pytest.raises(ASGIViolation, match="does not offer"):
         async with websocket(sending(DENY, DENY_BODY), scope={"extensions": {}}):
             pass
