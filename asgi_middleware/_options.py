@@ -57,7 +57,10 @@ def strings(
     if value is None and optional:
         return
     if isinstance(value, str):
-        yield f"{option}: {shown(value)} is one string; use {split(value)!r}"
+        parts: Collection[str] = split(value)
+        if each is not None and any(True for part in parts for _ in each(option, part)):
+            parts = example
+        yield f"{option}: {shown(value)} is one string; use {parts!r}"
     elif isinstance(value, bytes | Mapping) or not isinstance(value, Collection):
         yield f"{option}: {shown(value)} is not a list; use {example!r}{_or_none(optional)}"
     else:
@@ -192,6 +195,15 @@ def choice(option: str, value: object, choices: Collection[str]) -> Iterator[str
     if value not in choices:
         *most, last = map(repr, choices)
         yield f"{option}: {shown(value)} is not known; use {', '.join(most)} or {last}"
+
+
+def repr_of(layer: object, **values: object) -> str:
+    """Return the call that builds *layer*: what its ``__repr__`` shows, with functions by name."""
+    arguments = [
+        f"{option}={getattr(value, '__name__', None) or repr(value)}"
+        for option, value in values.items()
+    ]
+    return f"{type(layer).__name__}({', '.join(arguments)})"
 
 
 def shown(value: object) -> str:

@@ -153,6 +153,25 @@ def test_an_async_function_is_refused_where_nobody_would_await_it(value: Any) ->
     assert list(options.function("make", value, "len", may_be_async=True)) == []
 
 
+def test_one_string_is_not_offered_as_a_list_that_is_refused_too() -> None:
+    def each(option: str, value: str) -> Iterable[str]:
+        return options.path(option, value, "/y")
+
+    assert list(options.strings("at", "x", ["/y"], each=each)) == [
+        "at: 'x' is one string; use ['/y']"
+    ]
+    assert list(options.strings("at", "/x", ["/y"], each=each)) == [
+        "at: '/x' is one string; use ['/x']"
+    ]
+
+
+def test_a_layer_shows_the_call_that_builds_it() -> None:
+    class Layer:
+        pass
+
+    assert options.repr_of(Layer(), by=len, at="/x", no=None) == "Layer(by=len, at='/x', no=None)"
+
+
 def test_a_long_value_is_cut() -> None:
     [problem] = options.boolean("on", "x" * 10_000)
 
