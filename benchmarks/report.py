@@ -46,7 +46,7 @@ def table(results: Sequence[Result]) -> str:
     whole = [result for result in results if len(result.scenario.chunks) == 1]
     streams = [result for result in results if len(result.scenario.chunks) > 1]
     left_out = {item for result in results for item in result.left_out.items()}
-    lines = ["Added to the bare app: median and middle half of the rounds. Ratio: ours to theirs."]
+    lines = ["Added to the bare app: median and middle half of the rounds. Ratio: ours / theirs."]
     lines += _section("µs/request", whole, 1e6, 2)
     lines += _section("ns/message", streams, 1e9, 0)
     lines += [f"\nLeft out: {arm} ({reason})" for arm, reason in sorted(left_out)]

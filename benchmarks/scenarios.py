@@ -1,8 +1,8 @@
 """The scenarios: each a request, a bare app, the arms that wrap it, and the right answer.
 
-Every runner takes its rows from here. A row's name says what is wrapped around the app
-and what is asked of it. Its arms do the same job with the same options; what one of them
-does less or more is said beside it.
+Every runner takes its rows from here. A row's name says which middleware wraps the app and
+which request is sent. The arms of a row do the same job with the same options. A comment
+beside an arm says where it does less or more.
 """
 
 from collections.abc import Mapping, Sequence

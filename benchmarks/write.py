@@ -1,7 +1,8 @@
 """Measure everything, and write the report: ``make bench-report``.
 
-``benchmarks/results/<version>.json`` holds all rounds; the tables of docs/benchmarks.md and its
-pictures are made of that file. With ``--from FILE`` nothing is measured: they are made anew.
+``benchmarks/results/<version>.json`` holds all rounds. The tables and the pictures of
+docs/benchmarks.md are made from that file. With ``--from FILE`` they are made again from an
+earlier file, and nothing is measured.
 """
 
 import argparse
@@ -26,7 +27,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
 
-# Seconds of a turn in process, and of one end to end.
+# How many rounds, and how many seconds a turn takes: in process, and end to end.
 ROUNDS, SECONDS = 201, 0.002
 ROUNDS_OF_SERVERS, SECONDS_OF_SERVERS = 5, 1
 
@@ -62,13 +63,13 @@ def _cpu() -> str:
 
 
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tables of the page, by the names of their places."""
+    """Return the tables of the page, by the name of the place that each one has."""
     whole = [row for row in report["results"] if row["messages"] == 1]
     streams = [row for row in report["results"] if row["messages"] > 1]
     return {
         "machine": _machine(report),
-        "requests": "\n".join(_added(whole, "µs a request", 1e6, 1)),
-        "messages": "\n".join(_added(streams, "ns a message", 1e9, 0)),
+        "requests": "\n".join(_added(whole, "µs per request", 1e6, 1)),
+        "messages": "\n".join(_added(streams, "ns per message", 1e9, 0)),
         "growth": "\n".join(_growth(report["growth"])),
         "servers": "\n".join(_served(report["end_to_end"])),
         "connections": "\n".join(_open(report["connections"])),
@@ -81,7 +82,7 @@ def _machine(report: Mapping[str, Any]) -> str:
 
 
 def _added(rows: list[Any], unit: str, scale: float, decimals: int) -> Iterable[str]:
-    yield f"| row | arm | {unit} | middle half | ours to theirs | KB at the peak |"
+    yield f"| row | arm | {unit} | middle half | ours / theirs | peak KB |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
     for row in rows:
         name = f"`{row['scenario']}`"
@@ -100,7 +101,7 @@ def _added(rows: list[Any], unit: str, scale: float, decimals: int) -> Iterable[
 
 
 def _growth(rows: list[Any]) -> Iterable[str]:
-    yield "| what grows | arm | µs with none | ns for each |"
+    yield "| what grows | arm | µs at zero | ns for each one more |"
     yield "| --- | --- | ---: | ---: |"
     for row in rows:
         name = f"{row['series']}, {row['sizes'][0]} to {row['sizes'][-1]}"
@@ -111,8 +112,7 @@ def _growth(rows: list[Any]) -> Iterable[str]:
 
 def _served(rows: list[Any]) -> Iterable[str]:
     yield (
-        "| row | arm | requests a second | to the first arm | p50, p99 ms | threads | MB"
-        " | connections |"
+        "| row | arm | requests/s | vs. the first arm | p50, p99 ms | threads | MB | connections |"
     )
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for row in rows:
@@ -135,7 +135,7 @@ def _served(rows: list[Any]) -> Iterable[str]:
 
 
 def _open(rows: list[Any]) -> Iterable[str]:
-    yield "| open connections | arm | KB for each more | threads for each more | threads in all |"
+    yield "| open connections | arm | KB for one more | threads for one more | threads in all |"
     yield "| --- | --- | ---: | ---: | ---: |"
     for row in rows:
         memory, threads = connections.Open(**row).fit()
@@ -146,7 +146,7 @@ def _open(rows: list[Any]) -> Iterable[str]:
 
 
 def put(page: str, made: Mapping[str, str]) -> str:
-    """Return *page* with the tables in their places, between two comments each."""
+    """Return *page* with each table in its place, which is between two comments."""
     for name, table in made.items():
         place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         page, times = place.subn(lambda found, text=table: f"{found[1]}{text}\n{found[2]}", page)
@@ -190,7 +190,7 @@ def _draw_growth(rows: list[Any], opened: list[Any]) -> None:
 def _draw_served(rows: list[Any]) -> None:
     from matplotlib import pyplot
 
-    # Not those where Django is not asked at all: their bars would dwarf all others.
+    # Rows in which Django is never called are left out: their bars would dwarf all others.
     shown = [row for row in rows if "plain again" in row["arms"]]
     figure, axis = pyplot.subplots(figsize=(11, 0.75 * len(shown) + 1), layout="constrained")
     arms = ["plain again", "django", "psycopg", "pool", "stack"]
@@ -218,13 +218,15 @@ def _draw_served(rows: list[Any]) -> None:
 
 
 def _save(figure: Any, name: str) -> None:
-    # Without a date, so that the same figures make the same picture.
+    # Without a date, the same figures make the same picture.
     figure.savefig(IMAGES / name, metadata={"Date": None, "Creator": None})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.write", description=__doc__)
-    parser.add_argument("--from", dest="file", type=Path, help="results that are there already")
+    parser.add_argument(
+        "--from", dest="file", type=Path, help="use these results and measure nothing"
+    )
     options = parser.parse_args()
     file = options.file or RESULTS / f"{INSTALLED[OURS]}.json"
     if options.file is None:

@@ -46,7 +46,7 @@ def test_a_start_up_that(fault: str, message: str, name: str, tmp_path: Path) ->
     with serving(name, tmp_path, {"FAULT": fault}, listening=False) as server:
         status = ended_without_serving(server)
 
-    assert [str(status)] == page_row("Exit status of a failed start-up", name)
+    assert [str(status)] == page_row("Exit status of a failed startup", name)
     assert message in server.log()
     for process in events(server).values():
         assert process == ["first opened", "first closed"]
