@@ -100,6 +100,10 @@ async def probe():
 
 assert asyncio.run(probe()).json() == {"status": "ready", "checks": {"database": "ok"}}
 """,
+    "docs/how-it-works.md": """
+asyncio.run(test_only_responses_below_the_path_get_no_store("/account/", b"no-store"))
+asyncio.run(test_only_responses_below_the_path_get_no_store("/about/", None))
+""",
     "docs/lifespan.md": """
 async def spawned():
     done = asyncio.Event()
