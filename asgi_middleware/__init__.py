@@ -5,6 +5,7 @@ from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
 from .errors import ConfigurationError, ConfigurationWarning
 from .health import HealthMiddleware
 from .lifespan import Drain, LifespanMiddleware, TaskSupervisor
+from .outgoing import outgoing_headers
 from .readiness import Readiness
 from .request_id import (
     RequestIDFilter,
@@ -14,7 +15,6 @@ from .request_id import (
     install_record_factory,
     is_uuid,
     is_valid_request_id,
-    outgoing_headers,
     request_id_context,
     uuid7_hex,
 )

@@ -1,53 +1,43 @@
-"""Whose headers to believe: the option ``trusted``, checked and made a function.
+"""Whose headers to believe: the option ``trusted``, checked and compiled to a function.
 
-The peer is ``scope["client"]``: the other end of the connection, or whoever the server
+It is about the peer, ``scope["client"]``: the other end of the connection, or whoever the server
 names in its place (https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope).
 """
 
-import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import cast
 
+from . import _options as options
 from .types import Scope
 
 Trusted = bool | Collection[str] | Callable[[Scope], bool]
 
 _UNIX = "unix"
+_EXAMPLE = "10.0.0.0/8"
 
 
-def problems_with(trusted: object) -> list[str]:
-    """Return what is wrong with the option, each with the way out."""
-    if isinstance(trusted, bool):
-        return []
+def trust_problems(trusted: object) -> Iterator[str]:
+    """Check the option."""
     if callable(trusted):
-        if inspect.iscoroutinefunction(trusted):
-            return [f"trusted: {trusted!r} is async; write a plain function of the scope"]
-        return []
-    if isinstance(trusted, str):
-        way_out = "True" if trusted == "*" else repr([trusted])
-        return [f"trusted: {trusted!r} is a string; write {way_out}"]
-    if not isinstance(trusted, Collection):
-        return [
-            (
-                f"trusted: {trusted!r} is not what can be trusted; write True, False, a list such"
-                " as ['10.0.0.0/8', 'unix'], or a function of the scope"
-            )
-        ]
-    peers = cast("Collection[object]", trusted)
-    return [f"trusted: {problem}" for peer in peers if (problem := _problem_with_peer(peer))]
+        yield from options.function("trusted", trusted, "(scope) -> bool")
+    elif trusted == "*":
+        yield "trusted: '*' is a string; use True"
+    elif _lists_peers(trusted):
+        yield from options.strings("trusted", trusted, [_EXAMPLE], each=_peer_problems)
+    else:
+        yield from options.boolean("trusted", trusted)
 
 
-def trust(trusted: Trusted) -> Callable[[Scope], bool]:
-    """Return what tells whether the peer of a scope is trusted; it never raises.
+def trust_check(trusted: Trusted) -> Callable[[Scope], bool]:
+    """Return the function that says whether the peer of a scope is trusted; it never raises.
 
-    A client on a Unix socket has no address: uvicorn, hypercorn and daphne leave
-    ``client`` out, granian's has an empty host.
+    A client on a Unix socket has no address: uvicorn, hypercorn and daphne leave ``client`` out,
+    and granian's has an empty host.
     """
     if isinstance(trusted, bool):
         return lambda _: trusted
     if callable(trusted):
-        return _not_raising(trusted)
+        return _false_on_error(trusted)
 
     unix = _UNIX in trusted
     networks = [ip_network(peer) for peer in trusted if peer != _UNIX]
@@ -62,10 +52,10 @@ def trust(trusted: Trusted) -> Callable[[Scope], bool]:
     return trusts
 
 
-def _not_raising(asked: Callable[[Scope], bool]) -> Callable[[Scope], bool]:
+def _false_on_error(function: Callable[[Scope], bool]) -> Callable[[Scope], bool]:
     def trusts(scope: Scope) -> bool:
         try:
-            return bool(asked(scope))
+            return bool(function(scope))
         except Exception:  # noqa: BLE001 -- a request must not fail because of this question
             return False
 
@@ -73,7 +63,7 @@ def _not_raising(asked: Callable[[Scope], bool]) -> Callable[[Scope], bool]:
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address of a client, that of an IPv4 client on an IPv6 socket as IPv4."""
+    """Return the address of a client; of an IPv4 client on an IPv6 socket, the IPv4 address."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -83,22 +73,25 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
     return address
 
 
-def _problem_with_peer(peer: object) -> str | None:
+def _lists_peers(value: object) -> bool:
+    """Tell whether *value* is meant as a list of peers, even if it is one string."""
+    if not isinstance(value, str):
+        return isinstance(value, Collection)
+    peers = options.split(value)
+    return bool(peers) and not any(True for peer in peers for _ in _peer_problems("trusted", peer))
+
+
+def _peer_problems(option: str, peer: str) -> Iterator[str]:
     if peer == _UNIX:
-        return None
-    if not isinstance(peer, str):
-        return f"{peer!r} is no string; write '10.0.0.0/8'"
+        return
+    problem = f"{option}: {options.shown(peer)}"
     try:
         network = ip_network(peer, strict=False)
     except ValueError:
-        return f"{peer!r} is no address, no network and not 'unix'; write '10.0.0.0/8'"
+        yield f"{problem} is not an address, a network or 'unix'; use {_EXAMPLE!r}"
+        return
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
         ipv4 = f"{network.network_address.ipv4_mapped}/{network.prefixlen - 96}"
-        return f"{peer!r} is IPv4 written as IPv6, which matches no client; write {ipv4!r}"
-    if "/" in peer and str(network.network_address) != _address_part(peer):
-        return f"{peer!r} has bits set beyond its prefix; write {str(network)!r}"
-    return None
-
-
-def _address_part(peer: str) -> str:
-    return str(ip_address(peer.partition("/")[0]))
+        yield f"{problem} is IPv4 written as IPv6 and matches no client; use {ipv4!r}"
+    elif "/" in peer and network.network_address != ip_address(peer.partition("/")[0]):
+        yield f"{problem} has bits set beyond its prefix; use {str(network)!r}"

@@ -5,6 +5,7 @@ The rows are in the modules beside this one, one for each part of the package.
 
 import ast
 import importlib
+import inspect
 import pkgutil
 import re
 from typing import Any
@@ -31,7 +32,7 @@ ROWS: list[Row] = [
 def built(row: Row, **changed: Any) -> object:
     """Call the constructor with the row's options; a middleware is put around an app."""
     constructor, options, _ = row
-    is_middleware = "app" in getattr(constructor, "__init__", constructor).__code__.co_varnames[:2]
+    is_middleware = "app" in inspect.signature(constructor).parameters
     return constructor(*([hello] if is_middleware else []), **{**options, **changed})
 
 

@@ -1,0 +1,34 @@
+"""Give every request and WebSocket an ID, and show it wherever the request shows.
+
+    application = RequestIDMiddleware(get_asgi_application())
+
+A caller's ``X-Request-ID`` is kept if it is safe to log and to send back; otherwise a new ID
+takes its place. Views find the ID with :func:`get_request_id`, in
+``request.scope["state"]["request_id"]`` and in ``request.headers``. Log records get it from
+:class:`RequestIDFilter` or :func:`install_record_factory`. The client gets it in a response header,
+also on a WebSocket handshake that is accepted or refused. Other services get it from
+:func:`asgi_middleware.outgoing_headers`.
+
+Belongs outermost, except for health checks, so that everything further in logs and responds with
+the ID.
+
+``ids`` says what an ID is, ``context`` where the current one is kept, ``logs`` how it gets into log
+records. ``middleware`` connects them with ASGI.
+"""
+
+from .context import get_request_id, request_id_context
+from .ids import generate_request_id, is_uuid, is_valid_request_id, uuid7_hex
+from .logs import RequestIDFilter, install_record_factory
+from .middleware import RequestIDMiddleware
+
+__all__ = [
+    "RequestIDFilter",
+    "RequestIDMiddleware",
+    "generate_request_id",
+    "get_request_id",
+    "install_record_factory",
+    "is_uuid",
+    "is_valid_request_id",
+    "request_id_context",
+    "uuid7_hex",
+]

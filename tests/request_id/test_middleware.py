@@ -1,0 +1,525 @@
+"""Which ID a request gets, and where it goes."""
+
+import asyncio
+import gc
+import logging
+import re
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import Context
+from typing import Any
+
+import pytest
+
+from asgi_middleware import (
+    RequestIDFilter,
+    RequestIDMiddleware,
+    get_request_id,
+    request_id_context,
+    uuid7_hex,
+)
+from asgi_middleware.testing import HandshakeRefused, recording, request, websocket
+from asgi_middleware.types import Message, Receive, Scope, Send
+from tests.apps import BODY, START, answering, doing, echo, hello, sending
+
+NEW = re.compile(rb"[0-9a-f]{32}")
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Return the log records, with IDs."""
+    caplog.set_level(logging.DEBUG, logger="app")
+    caplog.set_level(logging.DEBUG, logger="asgi_middleware")
+    with caplog.filtering(RequestIDFilter()):
+        yield caplog
+
+
+# --- which ID: sent, valid, trusted ---
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        pytest.param("abc-123", True, id="plain token"),
+        pytest.param("7f9c24e8-3b12-4fef-91e0-4d7c0a1b2c3d", True, id="UUID"),
+        pytest.param("01ARZ3NDEKTSV4RRFFQ69G5FAV", True, id="ULID"),
+        pytest.param("0ujtsYcgvSTl8PAuAdqWYSMnLOv", True, id="KSUID"),
+        pytest.param("Root=1-67891233-abcdef012345678912345678", True, id="AWS"),
+        pytest.param("9f7c2d3e4b5a6978-FRA", True, id="Cloudflare"),
+        pytest.param("\t abc \t", True, id="blanks around it"),
+        pytest.param("a" * 128, True, id="longest"),
+        pytest.param("a" * 129, False, id="too long"),
+        pytest.param("", False, id="empty"),
+        pytest.param("abc\r\nset-cookie: x", False, id="line break"),
+        pytest.param("a b", False, id="blank within"),
+        pytest.param("<script>", False, id="markup"),
+        pytest.param("-rf", False, id="starts like an option"),
+        pytest.param("caf\xe9", False, id="not ASCII"),
+    ],
+)
+async def test_only_a_safe_id_is_adopted(sent: str, kept: bool) -> None:
+    response = await request(RequestIDMiddleware(hello), headers={"x-request-id": sent})
+
+    assert kept == (response.getall(b"x-request-id") == [sent.strip(" \t").encode("latin-1")])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(b"", b"", id="alone"),
+        pytest.param(b"", b"b", id="first"),
+        pytest.param(b"a", b"", id="last"),
+        pytest.param(b"a", b"b", id="within"),
+    ],
+)
+async def test_no_byte_but_visible_ascii_gets_through(
+    before: bytes, after: bytes, lines: pytest.LogCaptureFixture
+) -> None:
+    app = recording(doing(lambda _: logging.getLogger("app").info("hello")))
+    middleware = RequestIDMiddleware(app, validator=None)
+
+    for byte in range(256):
+        sent = before + bytes([byte]) + after
+        lines.clear()
+        response = await request(middleware, headers=[(b"x-request-id", sent)])
+
+        found = {
+            *response.getall(b"x-request-id"),
+            dict(app.calls[-1].scope["headers"])[b"x-request-id"],
+            app.calls[-1].scope["state"]["request_id"].encode("latin-1"),
+            *(record.__dict__["request_id"].encode("latin-1") for record in lines.records),
+        }
+        assert len(found) == 1
+        assert (sent in found) == (0x21 <= byte <= 0x7E)
+        assert re.fullmatch(rb"[!-~]+", found.pop())
+        assert re.fullmatch(r"[ -~\n]*", lines.text)
+
+
+async def test_a_header_name_with_an_underscore_is_another_header() -> None:
+    response = await request(RequestIDMiddleware(hello), headers={"x_request_id": "abc"})
+
+    assert response.get(b"x-request-id") != b"abc"
+
+
+async def test_a_request_without_an_id_gets_a_new_one() -> None:
+    first = await request(RequestIDMiddleware(hello))
+    second = await request(RequestIDMiddleware(hello))
+
+    assert NEW.fullmatch(first.get(b"x-request-id") or b"")
+    assert first.get(b"x-request-id") != second.get(b"x-request-id")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        pytest.param(["abc", "abc"], True, id="twice the same"),
+        pytest.param(["abc", " abc"], True, id="twice the same except for a blank"),
+        pytest.param(["abc", "def"], False, id="two different ones"),
+        pytest.param(["abc", ""], False, id="one of them empty"),
+        pytest.param(["abc", "def", "abc"], False, id="one of three different"),
+    ],
+)
+async def test_several_headers_of_the_name_have_to_agree(sent: list[str], kept: bool) -> None:
+    headers = [("x-request-id", value) for value in sent]
+
+    response = await request(RequestIDMiddleware(hello), headers=headers)
+
+    assert (response.get(b"x-request-id") == b"abc") == kept
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        pytest.param({"x-request-id": "main", "x-amzn-trace-id": "first"}, b"main", id="main"),
+        pytest.param({"cf-ray": "second", "x-amzn-trace-id": "first"}, b"first", id="in order"),
+        pytest.param({"cf-ray": "second"}, b"second", id="second"),
+        pytest.param({"x-request-id": "<id>", "cf-ray": "second"}, b"second", id="first valid"),
+        pytest.param({"x-correlation-id": "other"}, b"new", id="not named"),
+    ],
+)
+async def test_the_first_valid_id_in_the_order_of_the_names_is_adopted(
+    sent: Mapping[str, str], kept: bytes
+) -> None:
+    names = ["X-Amzn-Trace-Id", "CF-Ray"]
+    app = RequestIDMiddleware(hello, fallback_headers=names, generator=lambda: "new")
+
+    response = await request(app, headers=sent)
+
+    assert response.getall(b"x-request-id") == [kept]
+
+
+async def test_a_fallback_header_reaches_the_app_unchanged() -> None:
+    app = recording(hello)
+
+    await request(
+        RequestIDMiddleware(app, fallback_headers=["CF-Ray"]), headers={"cf-ray": " ray "}
+    )
+
+    headers = app.calls[0].scope["headers"]
+    assert headers[1:] == [(b"cf-ray", b" ray "), (b"x-request-id", b"ray")]
+
+
+PROXY = ("10.0.0.7", 1)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client", "kept"),
+    [
+        pytest.param(True, PROXY, True, id="everybody"),
+        pytest.param(False, PROXY, False, id="nobody"),
+        pytest.param([], PROXY, False, id="nobody listed"),
+        pytest.param(["10.0.0.7"], PROXY, True, id="address"),
+        pytest.param(["10.0.0.8"], PROXY, False, id="another address"),
+        pytest.param(["192.0.2.0/24", "10.0.0.0/8"], PROXY, True, id="network"),
+        pytest.param(["192.0.2.0/24"], PROXY, False, id="another network"),
+        pytest.param(["10.0.0.0/8"], ["10.0.0.7", "1"], True, id="granian's client"),
+        pytest.param(["10.0.0.0/8"], ("::ffff:10.0.0.7", 1), True, id="IPv4-mapped client"),
+        pytest.param(["2001:db8::/32"], ("2001:db8::7", 1), True, id="IPv6"),
+        pytest.param(["fe80::/10"], ("fe80::1%eth0", 1), True, id="IPv6 with a zone"),
+        pytest.param(["::/0"], PROXY, False, id="IPv4 is not within IPv6"),
+        pytest.param(["unix"], None, True, id="Unix socket"),
+        pytest.param(["unix"], ("", "0"), True, id="Unix socket of granian"),
+        pytest.param(["unix"], PROXY, False, id="TCP is not a Unix socket"),
+        pytest.param(["0.0.0.0/0"], None, False, id="a Unix socket has no address"),
+        pytest.param(["0.0.0.0/0"], ("testclient", 1), False, id="a name is not an address"),
+        pytest.param(lambda scope: scope["client"] == PROXY, PROXY, True, id="callable"),
+        pytest.param(lambda scope: False, PROXY, False, id="callable that says no"),
+        pytest.param(lambda scope: scope["no such key"], PROXY, False, id="callable that raises"),
+    ],
+)
+async def test_only_the_id_of_a_trusted_client_is_adopted(
+    trusted: Any, client: object, kept: bool
+) -> None:
+    app = RequestIDMiddleware(hello, trusted=trusted)
+
+    response = await request(app, headers={"x-request-id": "abc"}, scope={"client": client})
+
+    assert (response.get(b"x-request-id") == b"abc") == kept
+
+
+# --- what the app and the client get ---
+
+
+async def receive() -> Message:
+    return {"type": "http.disconnect"}
+
+
+async def send(message: Message) -> None:
+    pass
+
+
+@pytest.mark.parametrize("kind", ["lifespan", "something.else"])
+async def test_other_scopes_pass_with_the_same_objects(kind: str) -> None:
+    given: list[object] = []
+
+    async def app(*arguments: object) -> None:
+        given.extend(arguments)
+
+    scope: Scope = {"type": kind}
+    await RequestIDMiddleware(app)(scope, receive, send)
+
+    assert [id(argument) for argument in given] == [id(scope), id(receive), id(send)]
+
+
+async def test_the_app_finds_the_same_id_everywhere() -> None:
+    seen: dict[str, Any] = {}
+
+    def look(scope: Scope) -> None:
+        seen["context"] = get_request_id()
+        seen["state"] = scope["state"]["request_id"]
+        seen["headers"] = [value for name, value in scope["headers"] if name == b"x-request-id"]
+
+    headers = [("x-request-id", "abc"), ("x-request-id", "abc")]
+    await request(RequestIDMiddleware(doing(look)), headers=headers)
+
+    assert seen == {"context": "abc", "state": "abc", "headers": [b"abc"]}
+
+
+async def test_the_state_of_the_server_is_kept() -> None:
+    app = recording(hello)
+    state = {"client": "open"}
+
+    await request(RequestIDMiddleware(app, generator=lambda: "abc"), scope={"state": state})
+
+    assert app.calls[0].scope["state"] == {"client": "open", "request_id": "abc"}
+    assert state == {"client": "open"}
+
+
+async def test_a_scope_without_a_state_gets_one() -> None:
+    app = recording(hello)
+    scope: Scope = {"type": "http", "headers": [(b"x-request-id", b"abc")]}
+
+    await RequestIDMiddleware(app)(scope, receive, send)
+
+    assert app.calls[0].scope["state"] == {"request_id": "abc"}
+    assert scope == {"type": "http", "headers": [(b"x-request-id", b"abc")]}
+
+
+async def test_headers_that_can_be_read_only_once_reach_the_app() -> None:
+    app = recording(hello)
+    headers = iter([(b"accept", b"*/*"), (b"x-request-id", b"abc")])
+
+    await RequestIDMiddleware(app, update_request_header=False)(
+        {"type": "http", "headers": headers}, receive, send
+    )
+
+    assert app.calls[0].scope["headers"] == [(b"accept", b"*/*"), (b"x-request-id", b"abc")]
+
+
+async def test_the_apps_own_header_is_replaced_in_any_case() -> None:
+    app = recording(answering((b"X-Request-ID", b"stale"), (b"x-request-id", b"stale")))
+
+    response = await request(RequestIDMiddleware(app), headers={"x-request-id": "abc"})
+
+    assert response.headers == ((b"x-request-id", b"abc"),)
+
+
+async def test_a_websocket_handshake_gets_the_id_back() -> None:
+    async with websocket(RequestIDMiddleware(echo), headers={"x-request-id": "abc"}) as socket:
+        assert socket.headers == ((b"x-app", b"echo"), (b"x-request-id", b"abc"))
+
+
+async def test_a_refused_handshake_gets_the_id_back() -> None:
+    denying = sending(
+        {"type": "websocket.http.response.start", "status": 401, "headers": []},
+        {"type": "websocket.http.response.body"},
+    )
+
+    with pytest.raises(HandshakeRefused) as refused:
+        async with websocket(RequestIDMiddleware(denying), headers={"x-request-id": "abc"}):
+            pass
+
+    assert refused.value.headers == ((b"x-request-id", b"abc"),)
+
+
+async def test_other_keys_of_a_changed_message_are_kept() -> None:
+    trailers = {"type": "http.response.trailers", "headers": [(b"x-checksum", b"1")]}
+    app = sending({**START, "trailers": True}, BODY, trailers)
+    offered: dict[str, Any] = {"extensions": {"http.response.trailers": {}}}
+
+    response = await request(RequestIDMiddleware(app), scope=offered)
+
+    assert response.messages[0]["trailers"] is True
+
+
+async def test_every_other_message_passes_as_the_same_object() -> None:
+    parts = [{"type": "http.response.body", "body": b"a", "more_body": True}, dict(BODY)]
+
+    response = await request(RequestIDMiddleware(sending(START, *parts)))
+
+    assert [id(message) for message in response.messages[1:]] == [id(part) for part in parts]
+
+
+async def test_exposing_the_header_is_left_to_cors() -> None:
+    app = answering((b"access-control-expose-headers", b"x-app"))
+
+    response = await request(RequestIDMiddleware(app), headers={"origin": "https://a.example"})
+
+    assert response.getall(b"access-control-expose-headers") == [b"x-app"]
+
+
+async def test_the_header_name_can_be_changed() -> None:
+    app = RequestIDMiddleware(hello, header_name="X-Correlation-ID")
+
+    response = await request(app, headers={"x-correlation-id": "abc", "x-request-id": "other"})
+
+    assert response.getall(b"x-correlation-id") == [b"abc"]
+    assert response.getall(b"x-request-id") == []
+
+
+async def test_the_request_header_can_be_left_alone() -> None:
+    app = recording(hello)
+
+    await request(RequestIDMiddleware(app, update_request_header=False))
+
+    assert b"x-request-id" not in dict(app.calls[0].scope["headers"])
+
+
+async def test_the_response_can_be_left_alone() -> None:
+    response = await request(RequestIDMiddleware(hello, response_header=False))
+
+    assert response.getall(b"x-request-id") == []
+
+
+@pytest.mark.parametrize(
+    ("validator", "kept"),
+    [
+        pytest.param(None, True, id="only the floor"),
+        pytest.param(lambda value: value == "<id>", True, id="accepts"),
+        pytest.param(lambda value: False, False, id="refuses"),
+        pytest.param(lambda value: 1 / 0, False, id="raises"),
+    ],
+)
+async def test_a_validator_decides_what_is_adopted(
+    validator: Callable[[str], bool] | None, kept: bool
+) -> None:
+    app = RequestIDMiddleware(hello, validator=validator)
+
+    response = await request(app, headers={"x-request-id": "<id>"})
+
+    assert (response.get(b"x-request-id") == b"<id>") == kept
+
+
+def raising(*_: object) -> str:
+    raise RuntimeError("out of numbers")
+
+
+async def test_a_transformer_changes_accepted_and_generated_ids() -> None:
+    app = RequestIDMiddleware(hello, generator=lambda: "new", transformer=str.upper)
+
+    made = await request(app)
+    accepted = await request(app, headers={"x-request-id": "abc"})
+
+    assert (made.get(b"x-request-id"), accepted.get(b"x-request-id")) == (b"NEW", b"ABC")
+
+
+@pytest.mark.parametrize("option", ["generator", "transformer"])
+@pytest.mark.parametrize(
+    ("function", "logged"),
+    [
+        pytest.param(lambda *_: "a\r\nb", "returned 'a\\r\\nb'", id="line break"),
+        pytest.param(lambda *_: "", "returned ''", id="empty"),
+        pytest.param(lambda *_: "a" * 129, "returned 'aaaa", id="too long"),
+        pytest.param(lambda *_: "caf\xe9", "returned 'caf", id="not ASCII"),
+        pytest.param(lambda *_: None, "failed", id="not a string"),
+        pytest.param(raising, "failed", id="raises"),
+    ],
+)
+async def test_a_request_survives_a_broken_generator_or_transformer(
+    option: str, function: Callable[..., Any], logged: str, lines: pytest.LogCaptureFixture
+) -> None:
+    options: dict[str, Any] = {option: function}
+    response = await request(RequestIDMiddleware(hello, **options))
+
+    assert NEW.fullmatch(response.get(b"x-request-id") or b"")
+    [record] = lines.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith(f"the request ID {option} {logged}")
+    assert record.getMessage().endswith("; using a random ID")
+    assert record.__dict__["request_id"].encode() == response.get(b"x-request-id")
+
+
+def quoting(request_id: str) -> bool:
+    raise ValueError(f"{request_id} is not one of ours")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(
+            {}, "ignored the request ID in x-request-id, cf-ray: not valid", id="not valid"
+        ),
+        pytest.param(
+            {"validator": quoting},
+            "ignored the request ID in x-request-id, cf-ray: not valid",
+            id="validator raises",
+        ),
+        pytest.param(
+            {"trusted": False},
+            "ignored the request ID: its sender is not trusted",
+            id="not trusted",
+        ),
+    ],
+)
+async def test_a_refused_id_is_never_logged(
+    options: Mapping[str, Any], message: str, lines: pytest.LogCaptureFixture
+) -> None:
+    app = RequestIDMiddleware(hello, fallback_headers=["CF-Ray"], **options)
+
+    response = await request(app, headers={"x-request-id": "<forged>", "cf-ray": "<forged>"})
+
+    [record] = lines.records
+    assert (record.levelno, record.getMessage()) == (logging.DEBUG, message)
+    assert "forged" not in lines.text
+    assert record.__dict__["request_id"].encode() == response.get(b"x-request-id")
+
+
+async def test_an_app_inside_an_app_gives_the_id_back() -> None:
+    seen: list[str | None] = []
+
+    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        inner_scope = {**scope, "headers": [(b"x-request-id", b"inner")]}
+        await RequestIDMiddleware(hello)(inner_scope, receive, send)
+        seen.append(get_request_id())
+
+    await request(RequestIDMiddleware(outer), headers={"x-request-id": "outer"})
+
+    assert seen == ["outer"]
+
+
+async def test_the_id_is_still_set_when_the_server_logs_an_exception() -> None:
+    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("broken")
+
+    seen: list[str | None] = []
+
+    async def server(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await RequestIDMiddleware(failing)(scope, receive, send)
+        except RuntimeError:
+            seen.append(get_request_id())  # as it logs the exception
+            await hello(scope, receive, send)
+
+    await request(server, headers={"x-request-id": "abc"})
+
+    assert seen == ["abc"]
+
+
+async def test_a_stale_id_in_the_context_is_never_seen() -> None:
+    seen: list[str | None] = []
+    app = RequestIDMiddleware(doing(lambda _: seen.append(get_request_id())))
+
+    async def connection() -> None:
+        # Like a server that serves a kept-alive connection in one context.
+        await app_once("first")
+        await app_once("second")
+
+    async def app_once(request_id: str) -> None:
+        await app(
+            {"type": "http", "headers": [(b"x-request-id", request_id.encode())]}, receive, send
+        )
+
+    await asyncio.create_task(connection())
+
+    assert seen == ["first", "second"]
+
+
+async def test_the_generator_does_not_see_a_stale_id() -> None:
+    seen: list[str | None] = []
+
+    def generator() -> str:
+        seen.append(get_request_id())
+        return "new"
+
+    with request_id_context("stale"):
+        await request(RequestIDMiddleware(hello, generator=generator))
+
+    assert seen == [None]
+
+
+async def test_an_abandoned_request_leaves_nothing_behind() -> None:
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    scope: dict[str, Any] = {"type": "http", "headers": [(b"x-request-id", b"abandoned")]}
+    coroutine = RequestIDMiddleware(waiting)(scope, receive, send)
+    # Like an event loop that ran the first step and then went away.
+    Context().run(coroutine.send, None)
+    gone = weakref.ref(coroutine)
+
+    with request_id_context("another"):
+        del coroutine
+        gc.collect()
+        seen = get_request_id()
+
+    assert (gone(), seen, get_request_id()) == (None, "another", None)
+
+
+def test_the_middleware_shows_its_options() -> None:
+    app = RequestIDMiddleware(hello, fallback_headers=["CF-Ray"], generator=uuid7_hex)
+
+    assert repr(app) == (
+        "RequestIDMiddleware(header_name='X-Request-ID', fallback_headers=['CF-Ray'],"
+        " generator=uuid7_hex, validator=is_valid_request_id, transformer=None, trusted=True,"
+        " update_request_header=True, response_header=True)"
+    )
