@@ -24,9 +24,6 @@ class RequestIDFilter(logging.Filter):
         self.default_value = default_value
         self.length = length
 
-    def __repr__(self) -> str:
-        return options.repr_of(self, default_value=self.default_value, length=self.length)
-
     def filter(self, record: logging.LogRecord) -> bool:
         _add_request_id(record, self.default_value, self.length)
         return True
