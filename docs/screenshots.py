@@ -16,8 +16,8 @@ IMAGES = ROOT / "docs" / "images"
 sys.path.insert(0, str(ROOT))
 
 from tests.browser.conftest import CHROMIUM_FLAGS
+from tests.servers.example import UVICORN
 from tests.servers.server import manage, serve
-from tests.servers.test_example_on_uvicorn import UVICORN
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -1,4 +1,4 @@
-"""What every server is given."""
+"""The environments and the database that the servers under test run with."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from .server import manage
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Development's settings, and a migrated database of the tests' own."""
+    """The development settings, and a migrated database just for the tests."""
     database = tmp_path_factory.mktemp("database") / "db.sqlite3"
     changes = {"DJANGO_ENV": "development", "SQLITE_PATH": str(database)}
     manage(changes, "migrate")
@@ -21,7 +21,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def production_environment(
     environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """Production's settings for a site without TLS, its static files collected."""
+    """The production settings for a site without TLS, with its static files collected."""
     changes = {
         **environment,
         "DJANGO_ENV": "production",

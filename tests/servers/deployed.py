@@ -1,4 +1,4 @@
-"""The files of deploy/ with the paths of a test in the place of those on a real machine."""
+"""The files in deploy/, with a test's paths instead of those of a real machine."""
 
 import shlex
 import socket
@@ -21,7 +21,7 @@ VARIABLES = "/etc/example.env"
 
 @dataclass(frozen=True)
 class Machine:
-    """Where on this machine is what the files name."""
+    """A folder that stands in for the machine on which the files are installed."""
 
     folder: Path
 
@@ -30,14 +30,14 @@ class Machine:
         return self.folder / "example.sock"
 
     def write_variables(self, environment: Mapping[str, str]) -> None:
-        """Write what stands in /etc/example.env."""
+        """Write the file that is /etc/example.env on a real machine."""
         variables = clean_environment(environment)
         kept = {**environment, "PATH": variables["PATH"]}
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in kept.items())
         (self.folder / "example.env").write_text("".join(lines), encoding="utf-8")
 
     def file(self, name: str, **others: str) -> str:
-        """Return the file *name* of deploy/, with this machine's paths, and *others* replaced."""
+        """Return the text of deploy/*name* with this machine's paths, and *others* replaced."""
         text = (ROOT / "deploy" / name).read_text(encoding="utf-8")
         replacements = {
             UVICORN: f"{sys.executable} -m uvicorn",
@@ -57,13 +57,13 @@ class Machine:
         return False
 
     def client(self) -> httpx.Client:
-        """Return a client of the socket, as the web server in front is."""
+        """Return a client that connects to the socket, as the web server in front does."""
         transport = httpx.HTTPTransport(uds=str(self.socket))
         return httpx.Client(transport=transport, base_url="http://127.0.0.1", timeout=PATIENCE)
 
 
 @contextmanager
 def machine() -> Generator[Machine]:
-    # Not pytest's folder, whose name is too long for a socket.
+    # Not in pytest's folder: its path is too long for a socket.
     with tempfile.TemporaryDirectory(prefix="example-") as folder:
         yield Machine(Path(folder))

@@ -1,4 +1,4 @@
-"""The servers under test, each with the options that docs/deployment.md gives it."""
+"""The servers under test, each with the options that docs/deployment.md recommends."""
 
 import re
 import sys
@@ -18,11 +18,11 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "granian": (),
     "daphne": (),
 }
-# Of Python 3.11 alone: later it has no effect.
+# Hypercorn obeys this on Python 3.11 only.
 _PATIENT = ("--graceful-timeout", "20")
-# Those that run the lifespan in a process which hears of a signal.
+# The servers that run the lifespan in a process that receives the signal.
 NAMES = [name for name in _OPTIONS if name != "hypercorn"]
-# The same, each of them once.
+# Of these, the ones that serve from a single process.
 ONE_PROCESS = [name for name in NAMES if name != "uvicorn --workers 2"]
 
 
@@ -35,14 +35,14 @@ def serving(
     alone: bool = False,
     listening: bool = True,
 ) -> Generator[Server]:
-    """Serve the app, or Django *alone*, on the server of that name."""
+    """Serve the app, or Django *alone*, on the server called *name*."""
     run = lifespan_command(name, alone=alone)
     with serve(run, log=folder / "log", environment=environment, listening=listening) as server:
         yield server
 
 
 def lifespan_command(name: str, *, alone: bool = False) -> list[str]:
-    """Return what starts the server; the test is skipped where that is not installed."""
+    """Return the command that starts the server; skip the test if it is not installed."""
     server = name.partition(" ")[0]
     pytest.importorskip(server, reason=f"needs {server}")
     module, options = "tests.servers.apps.lifespan.asgi", _OPTIONS[name]
@@ -56,7 +56,7 @@ def lifespan_command(name: str, *, alone: bool = False) -> list[str]:
 
 
 def events(server: Server) -> dict[str, list[str]]:
-    """Return what each process of the server has said so far."""
+    """Return the events that each process of the server has printed so far."""
     found: dict[str, list[str]] = {}
     for process, event in re.findall(r"^event (\d+) (.*)$", server.log(), re.MULTILINE):
         found.setdefault(process, []).append(event)
@@ -64,9 +64,9 @@ def events(server: Server) -> dict[str, list[str]]:
 
 
 def page_row(heading: str, name: str) -> list[str]:
-    """Return what the page says of a server, in the table under *heading*.
+    """Return a server's row of the table that docs/deployment.md has under *heading*.
 
-    A row that names a version of Python holds for that one.
+    If the rows of a server name versions of Python, return the row for the running version.
     """
     page = (ROOT / "docs" / "deployment.md").read_text()
     table = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]

@@ -1,4 +1,4 @@
-"""What a test says where a service is not there."""
+"""What a test does when it needs a service that is not installed."""
 
 import os
 import shutil
@@ -8,14 +8,14 @@ import pytest
 
 
 def missing(what: str) -> NoReturn:
-    """Skip the test, or fail it where all services are to be there."""
+    """Skip the test, or fail it if REQUIRE_SERVICES says that every service is installed."""
     if os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail(f"REQUIRE_SERVICES=1, and there is no {what}")
-    pytest.skip(f"there is no {what}")
+        pytest.fail(f"REQUIRE_SERVICES=1, but this is missing: {what}")
+    pytest.skip(f"missing: {what}")
 
 
 def program(name: str, package: str) -> str:
-    """Return the path of a program that Debian's *package* brings."""
+    """Return the path of a program that the Debian *package* installs."""
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") or missing(
-        f"{name}; on Debian the package `{package}` brings it"
+        f"{name}, from the Debian package `{package}`"
     )

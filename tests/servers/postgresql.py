@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: it is made, started, and removed again."""
+"""A PostgreSQL cluster just for the tests: created, started, and removed again."""
 
 import os
 import shutil
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 USER = DATABASE = "postgres"
-# So few that a test reaches the limit soon. Tests connect first, while there is room.
+# Low, so that a test reaches the limit soon. A test that needs a connection opens it first.
 MAX_CONNECTIONS = 20
 
 
 class PostgreSQL:
-    """A cluster that runs; made by :func:`cluster`.
+    """A running cluster; made by :func:`cluster`.
 
-    Nothing but its Unix socket, in *folder*, leads to it, so that it needs no port.
+    It listens only on a Unix socket in *folder*, so it needs no port.
     """
 
     def __init__(self, programs: Path, folder: Path) -> None:
@@ -32,7 +32,7 @@ class PostgreSQL:
         self._programs = programs
         self._data = folder / "data"
         self._log = folder / "log"
-        # What libpq, and with it psycopg, reads.
+        # libpq reads these variables, and so does psycopg.
         self.environment = {"PGHOST": str(folder), "PGUSER": USER, "PGDATABASE": DATABASE}
 
     def start(self) -> None:
@@ -40,7 +40,7 @@ class PostgreSQL:
         self._control("start", "-o", f"{options} -c max_connections={MAX_CONNECTIONS}")
 
     def restart(self) -> None:
-        """Break all connections; return when there can be new ones."""
+        """Break all connections; return once the server accepts new ones."""
         self._control("restart", "-m", "fast")
 
     def make(self) -> None:
@@ -51,17 +51,17 @@ class PostgreSQL:
         self._control("stop", "-m", "immediate")
 
     def connect(self) -> "Connection[Any]":
-        """Return a connection of the test's own, on which each statement is a transaction."""
+        """Return a connection for the test itself, in autocommit mode."""
         import psycopg
 
         return psycopg.connect(host=str(self.folder), user=USER, dbname=DATABASE, autocommit=True)
 
     def _control(self, *command: str) -> None:
-        # A pipe would not end, as the server writes to what pg_ctl writes to.
+        # Not to a pipe: the server inherits it from pg_ctl and would keep it open.
         self._run("pg_ctl", *command, "-D", self._data, "-l", self._log, "-w")
 
     def _run(self, program: str, *options: str | Path) -> None:
-        # They refuse to run as root.
+        # PostgreSQL's programs refuse to run as root.
         other: dict[str, Any] = {}
         if os.geteuid() == 0:
             other = {"user": USER, "group": USER, "extra_groups": ()}
@@ -82,14 +82,14 @@ class PostgreSQL:
 
 @contextmanager
 def cluster() -> Generator[PostgreSQL]:
-    """Make a cluster and start it; it does not outlive the block.
+    """Create and start a cluster for the length of the block.
 
-    Skips the test where there is no PostgreSQL, or no psycopg.
+    Skips the test if PostgreSQL or psycopg is not installed.
     """
     programs = _programs()
     if find_spec("psycopg") is None:
-        missing("psycopg, which the dev extra brings")
-    # Not pytest's folder, which is closed to others, and whose name is too long for a socket.
+        missing("psycopg, from the `dev` extra")
+    # Not in pytest's folder: other users cannot enter it, and its path is too long for a socket.
     with tempfile.TemporaryDirectory(prefix="postgresql-") as name:
         folder = Path(name)
         if os.geteuid() == 0:
@@ -104,10 +104,13 @@ def cluster() -> Generator[PostgreSQL]:
 
 
 def _programs() -> Path:
-    """Return the folder of initdb and pg_ctl; Debian has one for each version, off the path."""
+    """Return the folder with initdb and pg_ctl.
+
+    Debian has one for each version, and leaves it out of the PATH.
+    """
     if (found := shutil.which("pg_ctl")) and shutil.which("initdb"):
         return Path(found).parent
     installed = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     if not (versions := sorted(installed, key=lambda path: float(path.parts[-3]))):
-        missing("PostgreSQL; on Debian the package `postgresql` brings it")
+        missing("PostgreSQL, from the Debian package `postgresql`")
     return versions[-1].parent

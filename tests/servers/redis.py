@@ -1,4 +1,4 @@
-"""A Redis of the tests' own: it can be stopped, and started again."""
+"""A Redis server just for the tests, which they can stop and start again."""
 
 import socket
 import subprocess
@@ -13,7 +13,7 @@ from .server import PATIENCE
 
 
 class Redis:
-    """A server that listens at a Unix socket; made by :func:`redis`."""
+    """A server that listens on a Unix socket; made by :func:`redis`."""
 
     def __init__(self, server: str, folder: Path) -> None:
         self._command = [server, "--port", "0", "--save", "", "--dir", str(folder)]
@@ -31,7 +31,7 @@ class Redis:
                 stderr=log,
             )
         deadline = time.monotonic() + PATIENCE
-        while not self._answers():
+        while not self._responds():
             assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.01)
 
@@ -41,7 +41,7 @@ class Redis:
             self._process.wait(PATIENCE)
             self._process = None
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
             client.connect(str(self._socket))
             client.sendall(b"PING\r\n")
@@ -51,9 +51,9 @@ class Redis:
 
 @contextmanager
 def redis() -> Generator[Redis]:
-    """Start a Redis; it does not outlive the block. Skips the test where there is none."""
+    """Run a Redis server for the length of the block; skip the test if none is installed."""
     server = program("redis-server", "redis-server")
-    # Not pytest's folder, whose name is too long for a socket.
+    # Not in pytest's folder: its path is too long for a socket.
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
         redis = Redis(server, Path(folder))
         redis.start()

@@ -1,4 +1,4 @@
-"""Run a server as a process of its own, for the length of a ``with`` block."""
+"""Run a server in a separate process, for the length of a ``with`` block."""
 
 import os
 import re
@@ -13,10 +13,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
-# Generous: it is waited for in full only where a test fails.
+# In seconds. Generous, because only a failing test waits that long.
 PATIENCE = 30.0
 
-# How each server is told where to listen. More options may follow the app.
+# How each server is told where to listen.
 _ADDRESS = ("--host", HOST, "--port", "{port}")
 SERVERS = {
     "uvicorn": ("uvicorn", *_ADDRESS),
@@ -25,17 +25,17 @@ SERVERS = {
     "daphne": ("daphne", "-b", HOST, "-p", "{port}"),
 }
 
-# Of the process that runs the tests, and not for the one that is tested.
+# These are meant for the process that runs the tests, not for the server under test.
 _NOT_INHERITED = {"DJANGO_ENV", "DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY"}
 
 
 def command(name: str, application: str, *options: str) -> list[str]:
-    """Return what starts the server *name*, for :func:`serve`."""
+    """Return the command that starts the server *name*, for :func:`serve`."""
     return [sys.executable, "-m", *SERVERS[name], *options, application]
 
 
 def manage(environment: Mapping[str, str], *command: str) -> None:
-    """Run a command of the example's ``manage.py``, and see that it succeeds."""
+    """Run a command of the example's ``manage.py``; raise an exception if it fails."""
     subprocess.run(
         [sys.executable, "manage.py", *command, "--verbosity", "0"],
         cwd=ROOT,
@@ -48,7 +48,7 @@ def manage(environment: Mapping[str, str], *command: str) -> None:
 
 
 class Server:
-    """A server that answers; made by :func:`serve`."""
+    """A running server; made by :func:`serve`."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.process = process
@@ -58,11 +58,11 @@ class Server:
         self._log = log
 
     def log(self) -> str:
-        """Return all that the process has written so far."""
+        """Return everything that the process has written so far."""
         return self._log.read_text(errors="replace")
 
     def log_lines(self, pattern: str, *, at_least: int = 1) -> list[str]:
-        """Wait until *pattern* is found in so many lines of the log; return those lines."""
+        """Wait until *at_least* that many lines of the log match *pattern*; return them."""
 
         def found() -> list[str]:
             return [line for line in self.log().splitlines() if re.search(pattern, line)]
@@ -71,15 +71,15 @@ class Server:
         return found()
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
-        """Send the signal, wait for the end, and return the exit status."""
+        """Send the signal, wait until the process ends, and return its exit status."""
         self.process.send_signal(signal_number)
         return self.process.wait(PATIENCE)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for *condition*, and show the log where it does not come true."""
+        """Wait until *condition* is true; if it never is, fail and show the log."""
         deadline = time.monotonic() + PATIENCE
         while not condition():
-            # Asked once more after the end: the last lines may have come with it.
+            # Check once more after the end: the last lines may have just been written.
             ended = self.process.poll() is not None
             if ended and not condition():
                 raise AssertionError(
@@ -87,7 +87,7 @@ class Server:
                     f"{self.log()}"
                 )
             if time.monotonic() > deadline:
-                raise AssertionError(f"no {what} within {PATIENCE} s:\n{self.log()}")
+                raise AssertionError(f"there was no {what} within {PATIENCE} s:\n{self.log()}")
             time.sleep(0.01)
 
     def listens(self) -> bool:
@@ -104,15 +104,15 @@ def serve(
     environment: Mapping[str, str] | None = None,
     listening: bool = True,
 ) -> Generator[Server]:
-    """Start *command* in the project's folder, yield once it listens, and end it.
+    """Start *command* in the project's folder, yield once it listens, and stop it at the end.
 
-    With ``listening=False`` yield at once.
+    With ``listening=False`` yield immediately.
 
         with serve(UVICORN, log=tmp_path / "log") as server:
             httpx.get(server.url)
 
-    ``{port}`` in the command stands for a free port. What the process writes goes to
-    the file *log*. It does not outlive the block, nor do processes that it started.
+    ``{port}`` in the command stands for a free port. The output of the process goes to the
+    file *log*. Neither the process nor any process that it started outlives the block.
     """
     with _free_port() as port:
         with log.open("wb") as output:
@@ -135,18 +135,18 @@ def serve(
 
 
 def clean_environment(changes: Mapping[str, str]) -> dict[str, str]:
-    """Return our environment with *changes*, without what would choose settings for a child."""
+    """Return our environment with *changes*, but without the variables that choose settings."""
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     return {**inherited, "PYTHONUNBUFFERED": "1", **changes}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end; then end it, and whatever it left of its group."""
+    """Ask the process to end, then kill it and everything left of its process group."""
     if process.poll() is None:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(10)
-    # The group has the number of its leader, and keeps it while one member lives.
+    # The group has its leader's number, and keeps it for as long as one member is alive.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(PATIENCE)
@@ -154,13 +154,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _free_port() -> Generator[int]:
-    """A port that the kernel gives to nobody else as long as it is ours."""
+    """Reserve a port: the kernel gives it to no other process until the block ends."""
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind((HOST, 0))
         port: int = holder.getsockname()[1]
-        # Bound and not listening, it keeps the port while a server, which sets the same
-        # option, binds and listens. Elsewhere than on Linux that bind may be refused.
+        # This socket is bound but does not listen. It keeps the port reserved, and a server
+        # that sets the same option can bind and listen. Systems other than Linux may refuse.
         if sys.platform != "linux":
             holder.close()
         yield port

@@ -1,4 +1,4 @@
-"""CORS on the wire, as each server puts it there: raw bytes in, what comes back out."""
+"""CORS on the wire, with each server: the tests send raw bytes and read what comes back."""
 
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,16 +19,17 @@ SERVERS = {
     "uvicorn-h11": command("uvicorn", APP, "--http", "h11"),
     **{name: command(name, APP) for name in ("hypercorn", "granian", "daphne")},
 }
-# What a header that is too long comes to. None: the server hangs up without a word. One
-# that answers before it has read everything and then hangs up may reset the connection,
-# and its answer with it: https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+# The possible statuses of a request with a header that is too long. None: the server closes the
+# connection without a response. A server that responds before it has read everything, and then
+# closes, may reset the connection, and the response is lost:
+# https://www.rfc-editor.org/rfc/rfc9112#section-9.6
 ONE_MEGABYTE: Mapping[str, set[int | None]] = {
-    # No limit: it is the middleware that refuses.
+    # The server has no limit. The 403 comes from the middleware.
     "uvicorn-httptools": {403},
     "uvicorn-h11": {400, None},
     "hypercorn": {431, None},
     "granian": {431, None},
-    # It hangs up on a line that is too long, and answers where there are too many.
+    # It closes on a line that is too long, and responds with 400 to too many lines.
     "daphne": {400, None},
 }
 
@@ -41,7 +42,7 @@ UPGRADE = (
 )
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: HTTPMessage
 
@@ -62,25 +63,25 @@ def server(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
         yield server
 
 
-def test_a_simple_request_is_answered_for_its_origin(server: Server) -> None:
-    answer = _ask(server, "GET", ALLOWED)
+def test_the_response_to_a_simple_request_names_its_origin(server: Server) -> None:
+    response = _ask(server, "GET", ALLOWED)
 
-    assert answer is not None
-    assert answer.status == 200
-    assert answer.getall("access-control-allow-origin") == [ORIGIN]
-    assert answer.getall("vary") == ["Origin"]
+    assert response is not None
+    assert response.status == 200
+    assert response.getall("access-control-allow-origin") == [ORIGIN]
+    assert response.getall("vary") == ["Origin"]
 
 
-def test_a_preflight_is_answered(server: Server) -> None:
-    answer = _ask(
+def test_the_response_to_a_preflight_grants_the_method_it_asks_for(server: Server) -> None:
+    response = _ask(
         server, "OPTIONS", ALLOWED, FOR_PUT, "Access-Control-Request-Headers: X-Note, x-note"
     )
 
-    assert answer is not None
-    assert answer.status == 204
-    assert answer.getall("access-control-allow-origin") == [ORIGIN]
-    assert answer.getall("access-control-allow-methods") == ["PUT"]
-    assert answer.getall("content-length") == []
+    assert response is not None
+    assert response.status == 204
+    assert response.getall("access-control-allow-origin") == [ORIGIN]
+    assert response.getall("access-control-allow-methods") == ["PUT"]
+    assert response.getall("content-length") == []
 
 
 @pytest.mark.parametrize("second", [ALLOWED, OTHER], ids=["twice the same", "two origins"])
@@ -89,15 +90,15 @@ def test_a_preflight_is_answered(server: Server) -> None:
     [("GET", [], 200), ("OPTIONS", [FOR_PUT], 403)],
     ids=["simple request", "preflight"],
 )
-def test_two_lines_of_origin_are_no_origin(
+def test_a_request_with_two_origin_lines_counts_as_having_no_origin(
     second: str, method: str, more: Sequence[str], status: int, server: Server
 ) -> None:
-    answer = _ask(server, method, ALLOWED, second, *more)
+    response = _ask(server, method, ALLOWED, second, *more)
 
-    assert answer is not None
-    assert answer.status == status
-    assert answer.getall("access-control-allow-origin") == []
-    assert "Origin" in answer.headers["vary"]
+    assert response is not None
+    assert response.status == status
+    assert response.getall("access-control-allow-origin") == []
+    assert "Origin" in response.headers["vary"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,9 @@ def test_two_lines_of_origin_are_no_origin(
         pytest.param(["x," * 2_000] * 250, id="250 lines"),
     ],
 )
-def test_a_megabyte_of_names_does_no_harm(lines: Sequence[str], name: str, server: Server) -> None:
+def test_a_megabyte_of_header_names_does_no_harm(
+    lines: Sequence[str], name: str, server: Server
+) -> None:
     asked = [f"Access-Control-Request-Headers: {line}" for line in lines]
 
     assert _status(server, "OPTIONS", ALLOWED, FOR_PUT, *asked) in ONE_MEGABYTE[name]
@@ -123,16 +126,14 @@ def test_a_megabyte_of_names_does_no_harm(lines: Sequence[str], name: str, serve
         pytest.param(["Origin: null"], 403, id="null"),
     ],
 )
-def test_a_websocket_handshake_from_elsewhere_is_a_403(
+def test_a_websocket_handshake_gets_a_403_unless_its_origin_is_allowed(
     origins: Sequence[str], status: int, server: Server
 ) -> None:
     assert _status(server, "GET", *origins, *UPGRADE) == status
 
 
-def test_a_websocket_handshake_with_two_lines_of_origin_is_refused(
-    name: str, server: Server
-) -> None:
-    # uvicorn's websockets refuses it before the app is called.
+def test_a_websocket_handshake_with_two_origin_lines_is_refused(name: str, server: Server) -> None:
+    # With uvicorn, the websockets library refuses it before the app is called.
     expected = 400 if name.startswith("uvicorn") else 403
 
     assert _status(server, "GET", ALLOWED, ALLOWED, *UPGRADE) == expected
@@ -147,15 +148,15 @@ def test_a_refused_handshake_is_in_the_log(server: Server) -> None:
 
 
 def _status(server: Server, method: str, *lines: str) -> int | None:
-    answer = _ask(server, method, *lines)
-    return None if answer is None else answer.status
+    response = _ask(server, method, *lines)
+    return None if response is None else response.status
 
 
-def _ask(server: Server, method: str, *lines: str) -> Answer | None:
-    """Send such a request on a connection of its own; None if the server just hangs up."""
+def _ask(server: Server, method: str, *lines: str) -> Response | None:
+    """Send a request on a new connection; return None if the server closes without a response."""
     head = [f"{method} / HTTP/1.1", f"Host: {HOST}", *lines, "", ""]
     with socket.create_connection((HOST, server.port), timeout=PATIENCE) as connection:
-        # One that refuses may not read to the end.
+        # A server that refuses the request may not read it to the end.
         with suppress(ConnectionError):
             connection.sendall("\r\n".join(head).encode())
         response = HTTPResponse(connection, method=method)
@@ -165,4 +166,4 @@ def _ask(server: Server, method: str, *lines: str) -> Answer | None:
             return None
         finally:
             response.close()
-        return Answer(response.status, response.headers)
+        return Response(response.status, response.headers)

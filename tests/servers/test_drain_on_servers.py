@@ -1,6 +1,6 @@
-"""SIGTERM on real servers, with requests, a stream and a WebSocket open.
+"""SIGTERM on real servers, while requests, a stream and a WebSocket are open.
 
-What is observed here is what docs/deployment.md says.
+docs/deployment.md has tables of what these tests observe, and the tests compare the two.
 """
 
 import os
@@ -27,12 +27,12 @@ from .server import PATIENCE, Server
 
 pytestmark = pytest.mark.process
 
-# Longer than the requests take, so that they are answered before it is over.
+# Longer than the requests take, so they can all complete.
 GRACE = 3
-# For how long a server is watched: a process with a drain has to end by then.
+# For how many seconds a server is watched. A process with a drain has to end by then.
 WATCHED = GRACE + 2
 GOES_ON = "goes on"
-# What a server makes of the ValueError that Django raises on the lifespan scope.
+# What a server logs about the ValueError that Django raises for the lifespan scope.
 COMPLAINTS = {
     "uvicorn": "ASGI 'lifespan' protocol appears unsupported",
     "hypercorn --workers 0": "Lifespan error, continuing without Lifespan support",
@@ -42,7 +42,7 @@ COMPLAINTS = {
 
 @dataclass
 class Ending:
-    """What became of a server after SIGTERM, and of the connections that were open."""
+    """What happened after SIGTERM to a server and to the connections that were open."""
 
     connections: dict[str, str]
     process: str
@@ -85,7 +85,7 @@ CONNECTIONS: dict[str, Callable[[Server, str], str]] = {
 
 
 def ended(name: str, folder: Path, environment: dict[str, str], *, alone: bool = False) -> Ending:
-    """Open a connection of each kind, send SIGTERM, and watch what ends."""
+    """Open a connection of each kind, send SIGTERM, and see which of them end."""
     with ThreadPoolExecutor(len(CONNECTIONS)) as pool:
         with serving(name, folder, environment, alone=alone) as server:
             opened = {path: pool.submit(use, server, path) for path, use in CONNECTIONS.items()}
@@ -106,7 +106,7 @@ def ended(name: str, folder: Path, environment: dict[str, str], *, alone: bool =
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ending]:
-    """Django alone, on all servers at once: most of it is waiting."""
+    """Django alone, on all servers at the same time, because most of this is waiting."""
 
     def run(name: str) -> Ending:
         folder = folders[name]
@@ -119,7 +119,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ending]:
 
 @pytest.fixture(scope="module")
 def drained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ending]:
-    """The whole stack, with a drain, on the server of that name."""
+    """A function that returns how the whole stack, with a drain, ends on a server."""
 
     @cache
     def run(name: str) -> Ending:
@@ -134,19 +134,19 @@ def row(ending: Ending) -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_django_alone_does_what_the_page_says(name: str, alone: dict[str, Ending]) -> None:
+def test_django_alone_ends_as_the_page_says(name: str, alone: dict[str, Ending]) -> None:
     assert row(alone[name]) == page_row("SIGTERM with Django alone", name)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "hypercorn"])
-def test_with_a_drain_it_does_what_the_page_says(
+def test_a_server_with_a_drain_ends_as_the_page_says(
     name: str, drained: Callable[[str], Ending]
 ) -> None:
     assert row(drained(name)) == page_row("SIGTERM with a drain", name)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_requests_are_answered_and_a_stream_ends_whole(
+def test_requests_and_streams_in_flight_get_complete_responses(
     name: str, drained: Callable[[str], Ending]
 ) -> None:
     connections = drained(name).connections
@@ -159,14 +159,16 @@ def test_requests_are_answered_and_a_stream_ends_whole(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_process_ends_within_grace_and_two_seconds(
+def test_the_process_ends_at_most_two_seconds_after_the_grace(
     name: str, drained: Callable[[str], Ending]
 ) -> None:
     assert drained(name).process != GOES_ON
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_everything_is_tidied_up_once(name: str, drained: Callable[[str], Ending]) -> None:
+def test_each_request_stream_and_websocket_is_tidied_up_once(
+    name: str, drained: Callable[[str], Ending]
+) -> None:
     said = Counter(event for process in drained(name).events.values() for event in process)
 
     assert {event: said[event] for event in said if not event.endswith(("opened", "closed"))} == {
@@ -192,7 +194,7 @@ def test_contexts_are_entered_first_and_exited_last(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nobody_complains(name: str, drained: Callable[[str], Ending]) -> None:
+def test_a_server_with_a_drain_logs_no_error(name: str, drained: Callable[[str], Ending]) -> None:
     log = drained(name).log
 
     for complaint in (*COMPLAINTS.values(), "ValueError", "Traceback", "ERROR"):
@@ -200,22 +202,24 @@ def test_nobody_complains(name: str, drained: Callable[[str], Ending]) -> None:
 
 
 @pytest.mark.parametrize("name", COMPLAINTS)
-def test_with_django_alone_servers_complain(name: str, alone: dict[str, Ending]) -> None:
+def test_a_server_with_django_alone_logs_that_lifespan_is_not_supported(
+    name: str, alone: dict[str, Ending]
+) -> None:
     assert COMPLAINTS[name] in alone[name].log
 
 
 @pytest.mark.parametrize("name", ONE_PROCESS)
-def test_a_second_signal_ends_it_at_once(name: str, tmp_path: Path) -> None:
+def test_a_second_signal_ends_the_process_immediately(name: str, tmp_path: Path) -> None:
     with (
         ThreadPoolExecutor() as pool,
         serving(name, tmp_path, {"GRACE": "15"}) as server,
     ):
         streaming = pool.submit(stream, server, "stream")
         server.log_lines("stream: begun")
-        # Granian's first process passes only the first signal on.
+        # Granian's main process passes on only the first signal.
         [process] = events(server)
         os.kill(int(process), signal.SIGTERM)
-        time.sleep(_ONE_DECISION + 0.2)  # two that come sooner count as one
+        time.sleep(_ONE_DECISION + 0.2)  # two signals in less time than this count as one
         assert not streaming.done()
         if server.process.poll() is None:
             os.kill(int(process), signal.SIGTERM)
@@ -227,7 +231,9 @@ def test_a_second_signal_ends_it_at_once(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ONE_PROCESS)
-def test_a_sync_view_is_waited_for_and_its_answer_lost(name: str, tmp_path: Path) -> None:
+def test_without_grace_a_sync_view_is_waited_for_but_its_response_is_lost(
+    name: str, tmp_path: Path
+) -> None:
     with (
         ThreadPoolExecutor() as pool,
         serving(name, tmp_path, {"GRACE": "0"}) as server,
@@ -248,7 +254,7 @@ def test_a_sync_view_is_waited_for_and_its_answer_lost(name: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["uvicorn", "daphne"])
-def test_during_the_hold_probes_are_told_and_requests_are_served(name: str, tmp_path: Path) -> None:
+def test_during_the_hold_the_probe_fails_and_requests_are_served(name: str, tmp_path: Path) -> None:
     def status(path: str) -> int:
         url = f"{server.url}/{path}"
         return httpx.get(url, headers=HEADERS, timeout=PATIENCE).status_code

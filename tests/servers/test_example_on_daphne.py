@@ -1,4 +1,4 @@
-"""The example behind Daphne, with start-up and shutdown from ``asgi_daphne.py``."""
+"""The example project on Daphne, with startup and shutdown from ``asgi_daphne.py``."""
 
 import re
 import signal
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.process
 DAPHNE = command("daphne", "example_project.asgi_daphne:application")
 
 
-def test_it_starts_serves_and_ends_in_good_order(
+def test_the_example_starts_serves_and_ends_in_order_on_daphne(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     with serve(DAPHNE, log=tmp_path / "log", environment=environment) as server:
-        # Before the first request, which would start it too.
+        # Wait for startup before the first request, because a request would start it too.
         server.log_lines("open: the counter of echoes")
         with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
             page, live, ready = (client.get(path) for path in ("/", "/livez", "/readyz"))
@@ -28,7 +28,7 @@ def test_it_starts_serves_and_ends_in_good_order(
                 events = response.iter_text()
                 assert next(events).startswith("data: ")
                 server.process.send_signal(signal.SIGTERM)
-                # httpx raises unless the end of the body is well-formed.
+                # httpx raises an exception if the body is cut off.
                 rest = "".join(events)
         status = server.process.wait(PATIENCE)
 

@@ -1,10 +1,9 @@
-"""Real traffic: the example behind uvicorn, with httpx and websockets as clients."""
+"""Real traffic to the example project on uvicorn, with httpx and websockets as clients."""
 
 import http.client
 import json
 import re
 import signal
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,21 +13,18 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from .example import UVICORN
 from .server import HOST, PATIENCE, Server, serve
 
 pytestmark = pytest.mark.process
 
-UVICORN = (
-    *(sys.executable, "-m", "uvicorn", "example_project.asgi:application"),
-    *("--host", "127.0.0.1", "--port", "{port}", "--lifespan", "on"),
-)
 ORIGIN = "http://localhost:3000"
 PREFLIGHT = {
     "access-control-request-method": "POST",
     "access-control-request-headers": "content-type",
 }
 
-every_answer = pytest.mark.parametrize(
+every_response = pytest.mark.parametrize(
     ("method", "path", "headers", "status"),
     [
         pytest.param("GET", "/", {}, 200, id="page"),
@@ -69,8 +65,8 @@ def client(server: Server) -> Iterator[httpx.Client]:
         yield client
 
 
-@every_answer
-def test_every_answer_has_the_callers_request_id(
+@every_response
+def test_every_response_has_the_request_id_of_its_request(
     method: str, path: str, headers: Mapping[str, str], status: int, client: httpx.Client
 ) -> None:
     response = client.request(method, path, headers={**headers, "x-request-id": "from-the-caller"})
@@ -81,8 +77,8 @@ def test_every_answer_has_the_callers_request_id(
     )
 
 
-@every_answer
-def test_every_answer_tells_its_timing(
+@every_response
+def test_every_response_has_the_apps_time_in_server_timing(
     method: str, path: str, headers: Mapping[str, str], status: int, client: httpx.Client
 ) -> None:
     response = client.request(method, path, headers=headers)
@@ -90,8 +86,8 @@ def test_every_answer_tells_its_timing(
     assert re.match(r"app;dur=\d+\.\d(,|$)", response.headers["server-timing"])
 
 
-@every_answer
-def test_every_answer_may_be_read_by_an_allowed_origin(
+@every_response
+def test_every_response_may_be_read_by_an_allowed_origin(
     method: str, path: str, headers: Mapping[str, str], status: int, client: httpx.Client
 ) -> None:
     response = client.request(method, path, headers=headers)
@@ -99,13 +95,13 @@ def test_every_answer_may_be_read_by_an_allowed_origin(
     assert response.headers.get_list("access-control-allow-origin") == [ORIGIN]
 
 
-def test_no_answer_may_be_read_by_another_origin(client: httpx.Client) -> None:
+def test_a_response_may_not_be_read_by_another_origin(client: httpx.Client) -> None:
     response = client.get("/", headers={"origin": "https://other.example"})
 
     assert "access-control-allow-origin" not in response.headers
 
 
-def test_a_preflight_is_told_the_methods_and_headers(client: httpx.Client) -> None:
+def test_the_response_to_a_preflight_lists_methods_and_headers(client: httpx.Client) -> None:
     response = client.options("/notes/", headers=PREFLIGHT)
 
     assert (
@@ -117,16 +113,16 @@ def test_a_preflight_is_told_the_methods_and_headers(client: httpx.Client) -> No
     )
 
 
-def test_a_request_without_an_id_gets_one(client: httpx.Client) -> None:
+def test_a_request_without_an_id_gets_a_new_one(client: httpx.Client) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", client.get("/").headers["x-request-id"])
 
 
-def test_a_form_is_saved_and_shown(client: httpx.Client) -> None:
+def test_a_note_from_the_form_is_saved_and_shown(client: httpx.Client) -> None:
     page = client.get("/").text
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
     assert token
 
-    # As the page's own form: with the page's origin, not another's.
+    # With the page's own origin, as a browser sends the page's form.
     response = client.post(
         "/notes/",
         data={"text": "over the wire", "csrfmiddlewaretoken": token[1]},
@@ -137,7 +133,7 @@ def test_a_form_is_saved_and_shown(client: httpx.Client) -> None:
     assert "<li>over the wire <time" in response.text
 
 
-def test_a_handshake_is_answered_with_the_request_id(server: Server) -> None:
+def test_the_response_to_a_handshake_has_the_request_id(server: Server) -> None:
     with connect(
         f"{server.websocket_url}/ws/echo/", additional_headers={"x-request-id": "of-the-handshake"}
     ) as socket:
@@ -146,7 +142,7 @@ def test_a_handshake_is_answered_with_the_request_id(server: Server) -> None:
         assert socket.response.headers.get_all("x-request-id") == ["of-the-handshake"]
 
 
-def test_a_consumer_has_the_id_of_its_handshake(server: Server) -> None:
+def test_a_consumer_sees_the_request_id_of_its_handshake(server: Server) -> None:
     with connect(
         f"{server.websocket_url}/ws/echo/", additional_headers={"x-request-id": "of-the-handshake"}
     ) as socket:
@@ -157,7 +153,7 @@ def test_a_consumer_has_the_id_of_its_handshake(server: Server) -> None:
         }
 
 
-def test_a_consumer_answers(server: Server) -> None:
+def test_a_consumer_echoes_a_message(server: Server) -> None:
     with connect(f"{server.websocket_url}/ws/echo/") as socket:
         socket.recv(30)  # the welcome
         socket.send('["hello"]')
@@ -192,7 +188,7 @@ def test_a_log_line_has_the_request_id_and_is_written_once(
     request_id = f"{logger}-of-{path.strip('/') or 'the-page'}"
     client.get(path, headers={"x-request-id": request_id})
     server.log_lines(rf" {logger} \[{request_id}\] ")
-    # Once a later request is in the log, so is all that belongs to this one.
+    # Once a later request is in the log, so is everything about this one.
     client.get("/status/", headers={"x-request-id": f"after-{request_id}"})
     server.log_lines(rf"uvicorn\.access \[after-{request_id}\]")
 
@@ -202,7 +198,7 @@ def test_a_log_line_has_the_request_id_and_is_written_once(
     assert message in lines[0]
 
 
-def test_the_line_of_a_handshake_has_the_request_id(server: Server) -> None:
+def test_the_log_line_of_a_handshake_has_the_request_id(server: Server) -> None:
     with connect(
         f"{server.websocket_url}/ws/echo/", additional_headers={"x-request-id": "in-the-log"}
     ):
@@ -221,7 +217,7 @@ def test_a_view_reads_what_the_lifespan_context_wrote(server: Server, client: ht
     assert read == written.replace(microsecond=written.microsecond // 1000 * 1000)
 
 
-def test_starlette_and_django_share_what_start_up_left(client: httpx.Client) -> None:
+def test_starlette_and_django_share_what_startup_left(client: httpx.Client) -> None:
     of_starlette = datetime.fromisoformat(client.get("/echo/").json()["started_at"])
     of_django = datetime.fromisoformat(client.get("/status/").json()["started_at"])
 
@@ -229,21 +225,25 @@ def test_starlette_and_django_share_what_start_up_left(client: httpx.Client) -> 
     assert of_starlette.microsecond // 1000 == of_django.microsecond // 1000
 
 
-def test_starlette_has_what_its_own_lifespan_left(client: httpx.Client) -> None:
+def test_starlette_has_what_its_own_lifespan_left_in_the_state(client: httpx.Client) -> None:
     first, second = (client.get("/echo/").json()["number"] for _ in range(2))
 
     assert second == first + 1
 
 
 def test_a_call_to_another_service_carries_the_request_id(client: httpx.Client) -> None:
-    answer = client.get("/outgoing/", headers={"x-request-id": "through-both"}).json()
 
-    assert (answer["request_id"], answer["answer"]["request_id"]) == ("through-both",) * 2
-    # The call was made by the client that start-up opened, not by ours.
-    assert answer["answer"]["user_agent"].startswith("python-httpx/")
+    outer = client.get("/outgoing/", headers={"x-request-id": "through-both"}).json()
+    inner = outer["answer"]
+
+    assert (outer["request_id"], inner["request_id"]) == ("through-both",) * 2
+    # This is the client that startup opened, not the test's own.
+    assert inner["user_agent"].startswith("python-httpx/")
 
 
-def test_a_task_works_while_the_process_serves(server: Server, client: httpx.Client) -> None:
+def test_a_background_task_works_while_the_process_serves(
+    server: Server, client: httpx.Client
+) -> None:
     def ticks() -> int:
         count: int = client.get("/status/").json()["ticks"]
         return count
@@ -253,7 +253,7 @@ def test_a_task_works_while_the_process_serves(server: Server, client: httpx.Cli
     server.until(lambda: ticks() > before, "tick")
 
 
-def test_a_view_leaves_work_to_the_background(server: Server, client: httpx.Client) -> None:
+def test_a_view_leaves_work_to_a_background_task(server: Server, client: httpx.Client) -> None:
     pattern = r"example_project\.showcase\.jobs \[-\] forgot \d+ old notes"
     before = len(re.findall(pattern, server.log()))
     client.get("/")
@@ -272,25 +272,25 @@ def test_a_view_leaves_work_to_the_background(server: Server, client: httpx.Clie
 @pytest.mark.parametrize(
     "headers", [{"host": "10.0.0.1"}, {}], ids=["by its address", "without a Host"]
 )
-def test_a_probe_is_answered_where_django_would_refuse(
+def test_a_probe_gets_a_200_even_if_django_would_refuse_its_host(
     headers: dict[str, str], path: str, production: Server
 ) -> None:
     assert _status(production, path, headers) == 200
     assert _status(production, "/status/", headers) == 400
 
 
-def test_readiness_tells_of_the_database(client: httpx.Client) -> None:
+def test_readiness_reports_on_the_database(client: httpx.Client) -> None:
     assert client.get("/readyz").json() == {"status": "ready", "checks": {"database": "ok"}}
 
 
-def test_a_useless_option_is_a_line_of_the_log_in_production(production: Server) -> None:
+def test_a_warning_about_an_option_is_a_json_line_in_production(production: Server) -> None:
     [line] = production.log_lines("no origin is allowed")
 
     fields = json.loads(line)
     assert (fields["level"], fields["logger"]) == ("WARNING", "py.warnings")
 
 
-def test_streams_and_websockets_end_in_good_order(
+def test_streams_and_websockets_end_before_what_they_use_is_closed(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     with serve(UVICORN, log=tmp_path / "log", environment=environment) as server:
@@ -302,7 +302,7 @@ def test_streams_and_websockets_end_in_good_order(
             events = response.iter_text()
             assert next(events) == "data: 0\n\n"
             server.process.send_signal(signal.SIGTERM)
-            # httpx raises unless the end of the body is well-formed.
+            # httpx raises an exception if the body is cut off.
             rest = "".join(events)
             with pytest.raises(ConnectionClosed) as closed:
                 socket.recv(PATIENCE)
@@ -324,7 +324,7 @@ def test_streams_and_websockets_end_in_good_order(
     assert re.findall("WARNING|ERROR|Traceback|Warning", server.log()) == []
 
 
-def test_a_load_balancer_is_told_while_requests_are_served_as_ever(
+def test_during_the_hold_the_probe_fails_and_requests_are_served(
     production_environment: dict[str, str], tmp_path: Path
 ) -> None:
     drain = {"DRAIN_HOLD": "600", "DRAIN_GRACE": "1"}
@@ -333,10 +333,10 @@ def test_a_load_balancer_is_told_while_requests_are_served_as_ever(
     ) as server:
         assert _status(server, "/readyz") == 200
         server.process.send_signal(signal.SIGTERM)
-        server.until(lambda: _status(server, "/readyz") == 503, "word of the end")
+        server.until(lambda: _status(server, "/readyz") == 503, "end of readiness")
         assert _status(server, "/echo/") == 200
 
-        # Not held any longer: the second signal is the server's.
+        # The second signal ends the hold.
         assert server.stop() == -signal.SIGTERM
 
 
@@ -344,11 +344,11 @@ def test_a_load_balancer_is_told_while_requests_are_served_as_ever(
     ("signal_number", "status"),
     [
         pytest.param(signal.SIGINT, 0, id="SIGINT"),
-        # uvicorn raises the signal again once it is done: whoever sent it sees why it ended.
+        # uvicorn raises the signal again when it is done, so the process ends by the signal.
         pytest.param(signal.SIGTERM, -signal.SIGTERM, id="SIGTERM"),
     ],
 )
-def test_a_signal_closes_what_start_up_opened(
+def test_a_signal_closes_what_startup_opened(
     signal_number: int, status: int, environment: dict[str, str], tmp_path: Path
 ) -> None:
     with serve(UVICORN, log=tmp_path / "log", environment=environment) as server:
@@ -364,7 +364,7 @@ def test_a_signal_closes_what_start_up_opened(
     ]
 
 
-def test_nothing_is_logged_as_an_error_from_start_to_end(
+def test_a_server_logs_no_warning_from_start_to_end(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     with serve(UVICORN, log=tmp_path / "log", environment=environment) as server:
@@ -377,14 +377,14 @@ def test_nothing_is_logged_as_an_error_from_start_to_end(
 
 
 def _steps(server: Server) -> list[str]:
-    """Return the first words of each line that tells of an opening or a closing."""
+    """Return the first words of each log line about something that opens or closes."""
     return re.findall(
         r" example_project\.\S+ \[\S+\] ((?:open|closed): (?:the )?\w+)", server.log()
     )
 
 
 def _status(server: Server, path: str, headers: Mapping[str, str] | None = None) -> int:
-    """Return the status of a request that has these headers, and no Host unless it is there."""
+    """Return the status of a request with *headers*; it has no Host unless they include one."""
     connection = http.client.HTTPConnection(HOST, server.port, timeout=PATIENCE)
     try:
         connection.putrequest("GET", path, skip_host=True, skip_accept_encoding=True)

@@ -1,4 +1,4 @@
-"""Probes on real servers: by IP address, in a hurry, and none of Django's business."""
+"""Probes on real servers: sent to an IP address, or with a body pending, or during startup."""
 
 import json
 import socket
@@ -34,7 +34,7 @@ def server(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
         yield server
 
 
-def test_django_would_refuse_them(server: Server) -> None:
+def test_django_would_refuse_what_a_probe_sends(server: Server) -> None:
     by_address = httpx.get(f"{server.url}/state", timeout=PATIENCE)
     without_tls = httpx.get(
         f"{server.url}/state", headers={"host": HEADERS["host"]}, timeout=PATIENCE
@@ -55,30 +55,30 @@ def test_django_would_refuse_them(server: Server) -> None:
         ),
     ],
 )
-def test_a_probe_is_answered_without_django(
+def test_a_probe_gets_its_response_without_django(
     head: str, path: str, name: str, server: Server
 ) -> None:
     log = server.log()
-    # Daphne calls no app before it has read the whole body.
+    # Daphne does not call the app until it has read the whole body.
     body_is_read = name == "daphne" and "Content-Length" in head
 
     with socket.create_connection((HOST, server.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{head.format(path=path)}\r\n".encode())
         if body_is_read:
             connection.sendall(bytes(FIFTY_MEGABYTES))
-        status, body = answer(connection)
+        status, body = response_on(connection)
 
     assert (status, body["status"]) == (200, {"/livez": "live", "/readyz": "ready"}[path])
     assert "request_started" not in server.log().removeprefix(log)
 
 
 @pytest.mark.parametrize("name", ONE_PROCESS)
-def test_is_ready_once_start_up_is_over(name: str, tmp_path: Path) -> None:
+def test_a_server_is_ready_once_startup_is_over(name: str, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
 
     with serving(name, tmp_path, {"GATE": str(gate)}, listening=False) as server:
         server.log_lines("first opened")
-        # The others do not listen yet, or do not answer.
+        # The other servers do not listen yet, or do not respond.
         assert ready(server) == (503 if name == "daphne" else None)
         gate.touch()
         server.until(lambda: ready(server) == 200, "readiness")
@@ -88,14 +88,15 @@ def test_is_ready_once_start_up_is_over(name: str, tmp_path: Path) -> None:
 
 
 def ready(server: Server) -> int | None:
-    """Return the status of ``/readyz``, None where there is no answer."""
+    """Return the status of ``/readyz``, or None if there is no response."""
     try:
         return httpx.get(f"{server.url}/readyz", timeout=1).status_code
     except httpx.TransportError:
         return None
 
 
-def answer(connection: socket.socket) -> tuple[int, Any]:
+def response_on(connection: socket.socket) -> tuple[int, Any]:
+    """Return status and JSON of the response that comes on *connection*."""
     response = HTTPResponse(connection)
     response.begin()
     with response:

@@ -1,4 +1,4 @@
-"""The load of requests, WebSockets and tasks, in short; ``tests.isolation_load`` takes longer."""
+"""A short load of requests, WebSockets and tasks; ``tests.isolation_load`` runs longer."""
 
 import pytest
 

@@ -1,6 +1,7 @@
-"""Requests, WebSockets and tasks find only their own on their thread and its connection.
+"""Requests, WebSockets and tasks find on their thread only what they left there themselves.
 
-Each test runs on plain Django and Channels and on a pool, with the same expected values.
+The same holds for the database connection of the thread. Each test runs twice with the same
+expected values: on plain Django and Channels, and on a pool.
 """
 
 import asyncio
@@ -26,12 +27,12 @@ Found = dict[str, str | None]
 ANN: Found = {"user": "ann", "tenant": "ann"}
 BEN: Found = {"user": "ben", "tenant": "ben"}
 NOTHING: Found = {"user": None, "tenant": None}
-# Of a task that ann's request has begun, and of one that cy's has.
+# What a task finds that a request of ann, or of cy, has started.
 ANNS_TASK: Found = {"user": "task-ann", "tenant": "task-ann"}
 CYS_TASK: Found = {"user": "task-cy", "tenant": "task-cy"}
 
 
-# A gate that was opened stays open, so none has the name of an earlier one.
+# A gate stays open once it was opened, so each gate needs a new name.
 numbers = itertools.count()
 
 
@@ -44,7 +45,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(params=["plain", "pooled"])
 def new_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    """A server that no WebSocket has used: plain Channels has one thread for all of them."""
+    """A server that no WebSocket has used yet: plain Channels has one thread for all of them."""
     with served(tmp_path, pooled=request.param == "pooled") as server:
         yield server
 
@@ -57,11 +58,11 @@ class Site:
         self.http = http
 
     async def page(self, owner: str) -> list[Found]:
-        """Let a request come and go that sets *owner*, and return what it has found."""
+        """Make a request that sets *owner*, and return what it found."""
         return found((await self._get("/page/", owner=owner, steps=1)).text)
 
     async def begin(self, path: str, owner: str) -> tuple["asyncio.Task[httpx.Response]", str]:
-        """Begin a request that waits at a gate before each of its steps."""
+        """Start a request that waits at a gate before each of its steps."""
         gate = f"{owner}-{next(numbers)}"
         return asyncio.create_task(self._get(path, owner=owner, gate=gate, steps=3)), gate
 
@@ -72,7 +73,7 @@ class Site:
         await self._get("/open/", gate=f"{gate}-{step}")
 
     async def outcome(self, task: str) -> list[Found]:
-        """Return what a task has found, when it has ended."""
+        """Wait until a task has ended, and return what it found."""
         outcome: list[Found] = (await self._get("/outcome/", task=task)).json()
         return outcome
 
@@ -94,8 +95,8 @@ async def site_on(server: Server) -> AsyncGenerator[Site]:
 
 async def ask(socket: ClientConnection) -> Found:
     await socket.send("found")
-    answer: Found = json.loads(await socket.recv())
-    return answer
+    found: Found = json.loads(await socket.recv())
+    return found
 
 
 PATHS = ["page/", "async-page/", "stream/", "sync-stream/", "file/"]
@@ -110,7 +111,7 @@ every_socket = pytest.mark.parametrize("path", ["/async-socket/", "/sync-socket/
 
 
 @every_path
-async def test_a_request_finds_its_own_at_each_step_while_others_come_and_go(
+async def test_a_request_finds_only_its_own_at_each_step_while_others_come_and_go(
     path: str, server: Server
 ) -> None:
     async with site_on(server) as site:
@@ -125,7 +126,7 @@ async def test_a_request_finds_its_own_at_each_step_while_others_come_and_go(
     assert others == [BEN] * 6
 
 
-async def test_a_request_finds_its_own_beside_a_socket_that_reads(server: Server) -> None:
+async def test_a_request_finds_only_its_own_beside_a_socket_that_reads(server: Server) -> None:
     async with site_on(server) as site, site.socket("/async-socket/?owner=cy") as socket:
         request, gate = await site.begin("/stream/", "ann")
         for step in range(3):
@@ -206,7 +207,7 @@ async def test_a_task_finds_nothing_of_its_request_and_then_its_own(server: Serv
         assert await site.outcome("task-ann") == [NOTHING, ANNS_TASK, ANNS_TASK, ANNS_TASK]
 
 
-async def test_two_tasks_at_once_find_each_its_own(server: Server) -> None:
+async def test_each_of_two_tasks_at_once_finds_only_its_own(server: Server) -> None:
     async with site_on(server) as site:
         request, anns = await site.begin("/task/", "ann")
         await request
@@ -223,7 +224,7 @@ async def test_two_tasks_at_once_find_each_its_own(server: Server) -> None:
 
 
 @every_socket
-async def test_a_task_finds_its_own_beside_a_socket_that_sets_another(
+async def test_a_task_finds_only_its_own_beside_a_socket_that_sets_another_owner(
     path: str, server: Server
 ) -> None:
     async with site_on(server) as site:

@@ -1,4 +1,4 @@
-"""Start-up, state and shutdown on real servers, with Django inside."""
+"""Startup, state and shutdown on real servers, with Django inside."""
 
 import time
 from collections.abc import Callable
@@ -17,19 +17,19 @@ pytestmark = pytest.mark.process
 
 
 def ended_without_serving(server: Server) -> int:
-    """Ask again and again until the process has ended; return its status."""
-    answers: list[int] = []
+    """Send one request after another until the process has ended; return its exit status."""
+    statuses: list[int] = []
 
     def over() -> bool:
         try:
-            answers.append(httpx.get(server.url, headers=HEADERS, timeout=0.2).status_code)
+            statuses.append(httpx.get(server.url, headers=HEADERS, timeout=0.2).status_code)
         except httpx.TransportError:
             time.sleep(0.05)
         return server.process.poll() is not None
 
     server.until(over, "end")
-    # Daphne listens at once, and its requests wait for start-up.
-    assert set(answers) <= {503}
+    # Daphne listens immediately, and its requests wait for startup.
+    assert set(statuses) <= {503}
     assert "request_started" not in server.log()
     return server.process.wait()
 
@@ -39,10 +39,12 @@ def ended_without_serving(server: Server) -> int:
     ("fault", "message"),
     [
         pytest.param("raises", "OSError: no database (in second)", id="fails"),
-        pytest.param("hangs", "TimeoutError: start-up took more than 1 s (in second)", id="hangs"),
+        pytest.param("hangs", "TimeoutError: startup took more than 1 s (in second)", id="hangs"),
     ],
 )
-def test_a_start_up_that(fault: str, message: str, name: str, tmp_path: Path) -> None:
+def test_a_startup_that_does_not_succeed_ends_the_process(
+    fault: str, message: str, name: str, tmp_path: Path
+) -> None:
     with serving(name, tmp_path, {"FAULT": fault}, listening=False) as server:
         status = ended_without_serving(server)
 
@@ -53,7 +55,7 @@ def test_a_start_up_that(fault: str, message: str, name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ONE_PROCESS)
-def test_a_context_that_does_not_exit_holds_up_nothing(name: str, tmp_path: Path) -> None:
+def test_a_context_that_never_exits_does_not_hold_up_shutdown(name: str, tmp_path: Path) -> None:
     with serving(name, tmp_path, {"FAULT": "exit hangs"}) as server:
         assert state(server)["opened here"]
         server.stop()
@@ -66,7 +68,7 @@ def test_a_context_that_does_not_exit_holds_up_nothing(name: str, tmp_path: Path
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str | None], Any]:
-    """What a view sees on the server of that name, with that grace, if any."""
+    """A function that returns what a view sees on a server, with a drain if a grace is given."""
 
     @cache
     def run(name: str, grace: str | None) -> Any:
@@ -78,7 +80,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str | None]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_view_has_the_state_of_its_process(
+def test_a_view_sees_the_state_of_its_process(
     name: str, seen: Callable[[str, str | None], Any]
 ) -> None:
     assert seen(name, None)["opened here"]
@@ -89,7 +91,7 @@ def test_a_view_has_the_state_of_its_process(
     ("grace", "untouched"),
     [pytest.param(None, True, id="no drain"), pytest.param("1", False, id="drain")],
 )
-def test_signal_handlers_are_touched_for_a_drain_only(
+def test_signal_handlers_are_only_changed_for_a_drain(
     grace: str | None, untouched: bool, name: str, seen: Callable[[str, str | None], Any]
 ) -> None:
     before, while_serving = seen(name, grace)["handlers"]

@@ -1,4 +1,4 @@
-"""deploy/nginx.conf, in a real nginx, with the example behind it at a Unix socket."""
+"""deploy/nginx.conf in a real nginx, with the example project behind it on a Unix socket."""
 
 import json
 import os
@@ -96,19 +96,19 @@ def site(production_environment: dict[str, str]) -> Iterator[Site]:
         )
 
 
-def test_a_page_comes_through(site: Site) -> None:
+def test_a_page_passes_through_nginx(site: Site) -> None:
     with site.client() as client:
-        answer = client.get("/")
+        response = client.get("/")
 
-    assert answer.status_code == 200
-    assert "strict-transport-security" in answer.headers
-    # The scheme has arrived: without TLS there would be a redirect, and no such cookie.
-    assert "Secure" in answer.headers["set-cookie"]
+    assert response.status_code == 200
+    assert "strict-transport-security" in response.headers
+    # Django has learned the scheme: otherwise it would redirect, and set no such cookie.
+    assert "Secure" in response.headers["set-cookie"]
 
 
-def test_the_clients_address_and_nginxs_id_arrive(site: Site) -> None:
+def test_the_app_gets_the_clients_address_and_a_new_request_id_from_nginx(site: Site) -> None:
     with site.client("127.0.0.2") as client:
-        # What a client says of itself is not believed.
+        # nginx does not pass on what a client claims about itself.
         headers = {"x-forwarded-for": "203.0.113.7", "x-request-id": "forged"}
         request_id = client.get("/status/", headers=headers).headers["x-request-id"]
 
@@ -117,14 +117,14 @@ def test_the_clients_address_and_nginxs_id_arrive(site: Site) -> None:
     assert request_id != "forged"
 
 
-def test_plain_http_is_redirected(site: Site) -> None:
-    answer = httpx.get(f"{site.plain_url}/notes/?page=2")
+def test_nginx_redirects_plain_http(site: Site) -> None:
+    response = httpx.get(f"{site.plain_url}/notes/?page=2")
 
-    assert answer.status_code == 301
-    assert answer.headers["location"] == f"https://{HOST}/notes/?page=2"
+    assert response.status_code == 301
+    assert response.headers["location"] == f"https://{HOST}/notes/?page=2"
 
 
-def test_a_websocket_comes_through(site: Site) -> None:
+def test_a_websocket_passes_through_nginx(site: Site) -> None:
     with connect(
         f"{site.url.replace('https', 'wss')}/ws/echo/",
         ssl=site.tls,
@@ -137,26 +137,26 @@ def test_a_websocket_comes_through(site: Site) -> None:
         assert json.loads(socket.recv(PATIENCE)) == {"type": "echo", "content": "hello"}
 
 
-def test_each_event_of_a_stream_comes_through_at_once(site: Site) -> None:
+def test_nginx_passes_on_each_event_of_a_stream_immediately(site: Site) -> None:
     with site.client() as client, client.stream("GET", "/ticks/") as stream:
-        # Buffered, nothing would come before some kilobytes have gathered: an hour of ticks.
+        # A buffer would hold back the events until there are kilobytes of them, in about an hour.
         events = (line for line in stream.iter_lines() if line)
         first, second = next(events), next(events)
 
     assert int(second.removeprefix("data: ")) == int(first.removeprefix("data: ")) + 1
 
 
-def test_static_files_come_through_compressed(site: Site) -> None:
+def test_static_files_are_compressed(site: Site) -> None:
     with site.client() as client:
         page = client.get("/").text
         path = page.partition('rel="stylesheet" href="')[2].partition('"')[0]
-        answer = client.get(path, headers={"accept-encoding": "gzip"})
+        response = client.get(path, headers={"accept-encoding": "gzip"})
 
-    assert answer.headers["content-encoding"] == "gzip"
-    assert "immutable" in answer.headers["cache-control"]
+    assert response.headers["content-encoding"] == "gzip"
+    assert "immutable" in response.headers["cache-control"]
 
 
-def test_the_metrics_stay_inside(site: Site) -> None:
+def test_nginx_refuses_requests_for_the_metrics(site: Site) -> None:
     with site.client() as client:
         assert client.get("/metrics").status_code == 403
 

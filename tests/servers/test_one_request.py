@@ -1,4 +1,4 @@
-"""One ID from a user's screenshot: all that an operator finds with it, on a real server."""
+"""Everything that an operator finds with the ID from a user's screenshot, on a real server."""
 
 import json
 import re
@@ -13,8 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
+from .example import UVICORN
 from .server import PATIENCE, Server, manage, serve
-from .test_example_on_uvicorn import UVICORN
 
 pytest.importorskip("pythonjsonlogger", reason="needs python-json-logger, see `example`")
 
@@ -35,19 +35,19 @@ class Line:
 
 @dataclass
 class Found:
-    """What became of one request that fails and one WebSocket, both with our ID."""
+    """What happened to a request that failed and to a WebSocket, both with our ID."""
 
     failed: httpx.Response
     welcome: dict[str, Any]
     page: dict[str, httpx.Response]
-    """The page as it is shown to visitors of two kinds."""
+    """The page as an anonymous visitor sees it, and as staff see it."""
     metrics: dict[str, httpx.Response]
     samples: dict[tuple[str, frozenset[tuple[str, str]]], float]
     log: str
     lines: list[Line]
 
     def lines_of(self, logger: str) -> list[tuple[str, str]]:
-        """Return level and message of the lines that *logger* wrote with our ID."""
+        """Return level and message of each line that *logger* wrote with our ID."""
         return [
             (line.level, line.message)
             for line in self.lines
@@ -60,7 +60,7 @@ class Found:
 
 @pytest.fixture(scope="module")
 def with_staff(environment: dict[str, str]) -> dict[str, str]:
-    """The environment, with a member of staff in the database."""
+    """The environment, after a member of staff was added to its database."""
     staff = {**environment, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
     who = ("--username", "ada", "--email", "ada@example.org")
     manage(staff, "createsuperuser", "--noinput", *who)
@@ -112,12 +112,12 @@ def followed(environment: dict[str, str], folder: Path) -> Found:
 
 
 def wait_for_record(server: Server, call: str, *, at_least: int = 1) -> None:
-    """A record is complete a moment after the client has got its response."""
+    """Wait for the access log, which comes a moment after the client has its response."""
     server.log_lines(rf"asgi_middleware\.access.*{call} ", at_least=at_least)
 
 
 def session_cookie(server: Server) -> str:
-    """Log in with the form, and return the cookie: in production no client sends it over HTTP."""
+    """Log in, and return the session cookie; a client would not send it over plain HTTP."""
     url = f"{server.url}/login/"
     form = httpx.get(url, timeout=PATIENCE)
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', form.text)
@@ -140,7 +140,7 @@ def samples_of(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def lines_of(log: str) -> Iterator[Line]:
-    """Read a log of either kind; tracebacks between lines of text are left out."""
+    """Read a log of text or JSON lines; leave out tracebacks between lines of text."""
     for line in log.splitlines():
         if line.startswith("{"):
             fields = json.loads(line)
@@ -156,11 +156,11 @@ def lines_of(log: str) -> Iterator[Line]:
             yield Line(level, logger, request_id, message, {})
 
 
-def test_the_response_has_the_id(found: Found) -> None:
+def test_the_response_has_the_request_id(found: Found) -> None:
     assert (found.failed.status_code, found.failed.headers["x-request-id"]) == (500, ID)
 
 
-def test_the_consumer_has_the_id_and_the_user(found: Found) -> None:
+def test_the_consumer_sees_the_request_id_and_the_user(found: Found) -> None:
     assert found.welcome == {"type": "welcome", "user": "ada", "request_id": ID}
 
 
@@ -192,31 +192,33 @@ def test_the_consumer_has_the_id_and_the_user(found: Found) -> None:
         ),
     ],
 )
-def test_a_line_of_the_log_has_the_id(logger: str, level: str, message: str, found: Found) -> None:
+def test_each_logger_writes_one_line_with_the_request_id(
+    logger: str, level: str, message: str, found: Found
+) -> None:
     matching = [line for line in found.lines_of(logger) if re.fullmatch(message, line[1])]
 
     assert [line[0] for line in matching] == [level]
 
 
-def test_the_servers_own_access_log_has_the_id_in_development(development: Found) -> None:
+def test_in_development_the_servers_own_access_log_has_the_request_id(development: Found) -> None:
     [(level, message)] = development.lines_of("uvicorn.access")
 
     assert level == "INFO"
     assert message.endswith('"GET /fail/?token=secret HTTP/1.1" 500')
 
 
-def test_no_request_is_logged_twice_in_production(production: Found) -> None:
+def test_in_production_the_server_writes_no_access_log_of_its_own(production: Found) -> None:
     assert [line for line in production.lines if line.logger == "uvicorn.access"] == []
 
 
-def test_every_line_is_json_in_production(production: Found) -> None:
+def test_in_production_every_log_line_is_json(production: Found) -> None:
     lines = production.log.splitlines()
 
     assert len(lines) == len(production.lines) > 0
     assert {line[0] for line in lines} == {"{"}
 
 
-def test_json_lines_have_the_fields_of_the_access_log(production: Found) -> None:
+def test_a_json_line_has_the_fields_of_the_access_log(production: Found) -> None:
     [line] = [
         line
         for line in production.lines
@@ -238,7 +240,7 @@ def test_json_lines_have_the_fields_of_the_access_log(production: Found) -> None
     }
 
 
-def test_json_lines_have_the_exception(production: Found) -> None:
+def test_a_json_line_has_the_exception(production: Found) -> None:
     [line] = [
         line
         for line in production.lines
@@ -248,7 +250,7 @@ def test_json_lines_have_the_exception(production: Found) -> None:
     assert line.fields["exception"].endswith("RuntimeError: raised on purpose, by the view /fail/")
 
 
-def test_no_query_is_logged_in_production(production: Found) -> None:
+def test_in_production_no_query_string_is_logged(production: Found) -> None:
     assert "secret" not in production.log
 
 
@@ -267,17 +269,17 @@ def test_no_query_is_logged_in_production(production: Found) -> None:
             1.0,
             id="socket",
         ),
-        pytest.param("websocket_server_active_connections", {}, 0.0, id="sockets that are open"),
+        pytest.param("websocket_server_active_connections", {}, 0.0, id="open sockets"),
         pytest.param("http_server_active_requests", {"method": "GET"}, 1.0, id="this request"),
     ],
 )
-def test_it_counts_in_the_metrics(
+def test_the_metrics_count_requests_and_sockets(
     name: str, labels: dict[str, str], value: float, found: Found
 ) -> None:
     assert found.sample(name, **labels) == value
 
 
-def test_the_metrics_have_no_sample_of_a_websocket_as_a_request(found: Found) -> None:
+def test_the_metrics_do_not_count_a_websocket_as_a_request(found: Found) -> None:
     routes = {
         dict(labels).get("route")
         for name, labels in found.samples
@@ -288,7 +290,7 @@ def test_the_metrics_have_no_sample_of_a_websocket_as_a_request(found: Found) ->
 
 
 @pytest.mark.parametrize("visitor", ["anonymous", "staff"])
-def test_everybody_sees_timings_and_metrics_in_development(
+def test_in_development_everybody_sees_timings_and_metrics(
     visitor: str, development: Found
 ) -> None:
     assert phases(development.page[visitor]) == ["app", "db", "notes", "render"]
@@ -302,7 +304,7 @@ def test_everybody_sees_timings_and_metrics_in_development(
         pytest.param("staff", ["app", "db", "notes", "render"], 200, id="staff"),
     ],
 )
-def test_staff_see_timings_and_metrics_in_production(
+def test_in_production_only_staff_see_timings_and_metrics(
     visitor: str, timings: list[str], status: int, production: Found
 ) -> None:
     assert phases(production.page[visitor]) == timings
@@ -310,7 +312,7 @@ def test_staff_see_timings_and_metrics_in_production(
 
 
 def phases(response: httpx.Response) -> list[str]:
-    """Return the names in Server-Timing."""
+    """Return the names in the Server-Timing header."""
     entries = response.headers.get("server-timing", "")
     return re.findall(r"(?:^|, )(\w+);dur=\d+\.\d", entries)
 
@@ -324,7 +326,7 @@ def test_processes_that_share_a_folder_add_up_their_figures(
     name = "http_server_request_duration_seconds_count"
     labels = frozenset({"method": "GET", "status": "200", "route": "status/"}.items())
     counts: list[float] = []
-    # One after the other: of several at once, nobody knows which one gets a request.
+    # One process after the other: with two at once, you cannot tell which one gets a request.
     for log in ("first", "second"):
         with serve(UVICORN, log=tmp_path / log, environment=shared) as server:
             httpx.get(f"{server.url}/status/", timeout=PATIENCE)
@@ -334,5 +336,5 @@ def test_processes_that_share_a_folder_add_up_their_figures(
             server.stop(signal.SIGINT)
 
     assert counts == [1.0, 2.0]
-    # What is active in a process has gone with it.
+    # The gauges of a process that has ended are removed.
     assert list(folder.glob("gauge_live*")) == []

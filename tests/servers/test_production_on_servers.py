@@ -1,4 +1,4 @@
-"""The commands of docs/deployment.md: page, preflight, WebSocket, stream and end on each server."""
+"""The server commands in docs/deployment.md start servers that serve, and end, as they should."""
 
 import json
 import re
@@ -18,9 +18,9 @@ from .server import PATIENCE, ROOT, Server, serve
 pytestmark = pytest.mark.process
 
 PAGE = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
-# | server | command | of the table "Servers"
+# The rows of the table "Servers": | server | command |
 COMMANDS = dict(re.findall(r"^\| (.+?) \| `(\S+ .*example_project\..+?)` \|", PAGE, re.MULTILINE))
-# How each is told of a port, which the page leaves at 8000.
+# The options that choose another port than 8000, which the page uses.
 PORTS = {
     "uvicorn": ("--port", "{port}"),
     "hypercorn": ("--bind", "127.0.0.1:{port}"),
@@ -31,7 +31,7 @@ PORTS = {
 ORIGIN = "https://app.example"
 
 
-def test_the_page_names_all_servers() -> None:
+def test_the_page_has_a_command_for_every_server() -> None:
     assert [command.split()[0] for command in COMMANDS.values()] == [
         "uvicorn",
         "uvicorn",
@@ -49,7 +49,7 @@ def server(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     name, *options = shlex.split(COMMANDS[request.param])
-    # Typed as it stands there, in an environment that is activated.
+    # The page's command is for a shell with the environment activated.
     command = (sys.executable, "-m", name, *options, *PORTS[name])
     log = tmp_path_factory.mktemp("server") / "log"
     environment = {**production_environment, "DRAIN_GRACE": "1"}
@@ -57,7 +57,7 @@ def server(
         yield server
 
 
-def test_a_page(server: Server) -> None:
+def test_a_server_serves_a_page_and_its_style_sheet(server: Server) -> None:
     page = httpx.get(server.url, timeout=PATIENCE)
     [style] = re.findall(r'rel="stylesheet" href="(.+?)"', page.text)
 
@@ -65,22 +65,24 @@ def test_a_page(server: Server) -> None:
     assert httpx.get(server.url + style, timeout=PATIENCE).status_code == 200
 
 
-def test_a_preflight(server: Server) -> None:
+def test_a_server_responds_to_a_preflight(server: Server) -> None:
     headers = {"origin": ORIGIN, "access-control-request-method": "POST"}
-    answer = httpx.options(f"{server.url}/notes/", headers=headers, timeout=PATIENCE)
+    response = httpx.options(f"{server.url}/notes/", headers=headers, timeout=PATIENCE)
 
-    assert answer.status_code == 204
-    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert response.status_code == 204
+    assert response.headers["access-control-allow-origin"] == ORIGIN
 
 
-def test_a_websocket(server: Server) -> None:
+def test_a_server_accepts_a_websocket(server: Server) -> None:
     url = f"{server.websocket_url}/ws/echo/"
     with connect(url, origin=Origin(ORIGIN), open_timeout=PATIENCE) as socket:
         assert json.loads(socket.recv(PATIENCE))["type"] == "welcome"
 
 
-# The last of this module: it ends the server.
-def test_a_stream_and_the_end(server: Server, tmp_path: Path) -> None:
+# This has to be the last test of this module, because it ends the server.
+def test_a_server_ends_streams_and_websockets_and_then_itself(
+    server: Server, tmp_path: Path
+) -> None:
     url = f"{server.websocket_url}/ws/echo/"
     with (
         connect(url, origin=Origin(ORIGIN), open_timeout=PATIENCE) as socket,
@@ -90,10 +92,10 @@ def test_a_stream_and_the_end(server: Server, tmp_path: Path) -> None:
         lines = stream.iter_lines()
         assert next(lines).startswith("data: ")
         server.process.terminate()
-        # Whole to the end: httpx raises where it is cut.
+        # httpx raises an exception if the stream is cut off.
         list(lines)
         with pytest.raises(ConnectionClosed):
             socket.recv(PATIENCE)
 
-    # By the signal, or with the status of success.
+    # Some servers end by the signal, others with the exit status 0.
     assert server.process.wait(PATIENCE) in (0, -15)

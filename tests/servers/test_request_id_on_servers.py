@@ -1,4 +1,4 @@
-"""The ID of a request on real servers: in what they log, and from whom it is taken."""
+"""Request IDs on real servers: in what the servers log, and which clients may choose one."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from .server import HOST, PATIENCE, Server, serve
 pytestmark = pytest.mark.process
 
 APPLICATION = "tests.servers.apps.request_id:application"
-# Each server's own loggers, through a handler with the filter.
+# The loggers of the servers, whose lines go to a handler with the filter.
 LOGGERS = (
     *("uvicorn", "uvicorn.access", "uvicorn.error", "hypercorn.access", "hypercorn.error"),
     *("_granian", "granian.access"),
@@ -49,7 +49,7 @@ COMMANDS = {
         *("--access-log", "--log-config", "{logging}"),
     ),
 }
-# What each writes for an exception of the app, and for a request.
+# What each server logs about an exception of the app, and about a request.
 EXCEPTION = {
     "uvicorn": r"uvicorn\.error \[(.*?)\] Exception in ASGI application",
     "hypercorn": r"hypercorn\.error \[(.*?)\] Error in ASGI Framework",
@@ -85,7 +85,7 @@ def server(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
         yield server
 
 
-def test_the_line_about_an_exception_has_the_id(name: str, server: Server) -> None:
+def test_the_log_line_about_an_exception_has_the_request_id(name: str, server: Server) -> None:
     response = httpx.get(f"{server.url}/fail", headers={"x-request-id": "it-failed"})
 
     assert response.status_code == 500
@@ -93,7 +93,7 @@ def test_the_line_about_an_exception_has_the_id(name: str, server: Server) -> No
     assert re.search(EXCEPTION[name], line, re.DOTALL)[1] == "it-failed"  # type: ignore[index]
 
 
-def test_each_line_of_the_access_log_has_its_own_id(name: str, server: Server) -> None:
+def test_each_line_of_the_access_log_has_the_id_of_its_request(name: str, server: Server) -> None:
     with httpx.Client(base_url=server.url) as client:  # one connection
         for request_id in ("first", "second"):
             client.get("/access", headers={"x-request-id": request_id})
@@ -102,43 +102,43 @@ def test_each_line_of_the_access_log_has_its_own_id(name: str, server: Server) -
     assert re.findall(ACCESS[name], "\n".join(lines)) == ["first", "second"]
 
 
-def test_requests_that_are_sent_at_once_do_not_share_an_id(server: Server) -> None:
+def test_pipelined_requests_do_not_share_an_id(server: Server) -> None:
     head = "GET / HTTP/1.1\r\nHost: a\r\n"
     sent = f"{head}X-Request-ID: first\r\n\r\n" + f"{head}\r\n" + f"{head}Connection: close\r\n\r\n"
 
     with socket.create_connection((HOST, server.port), timeout=PATIENCE) as client:
         client.sendall(sent.encode())
-        answers = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+        responses = b"".join(iter(lambda: client.recv(65536), b"")).decode()
 
-    echoed = re.findall(r"(?i)^x-request-id: (.*?)\r$", answers, re.MULTILINE)
-    seen = re.findall(r"(?i)^x-seen: (.*?)\r$", answers, re.MULTILINE)
+    echoed = re.findall(r"(?i)^x-request-id: (.*?)\r$", responses, re.MULTILINE)
+    seen = re.findall(r"(?i)^x-seen: (.*?)\r$", responses, re.MULTILINE)
     assert echoed == seen
     assert echoed[0] == "first"
     assert [len(request_id) for request_id in echoed] == [5, 32, 32]
     assert len(set(echoed)) == 3
 
 
-def test_echoes_on_a_websocket_handshake(server: Server) -> None:
+def test_the_response_to_a_handshake_echoes_the_request_id(server: Server) -> None:
     headers = {"x-request-id": "abc"}
 
     with connect(server.websocket_url, additional_headers=headers, proxy=None) as socket:
         assert socket.response is not None
         sent = socket.response.headers
 
-    # Granian 2.8 sends no headers of an accepted handshake, neither ours nor the app's.
+    # Granian 2.8 sends no headers when it accepts a handshake, neither ours nor the app's.
     assert sent.get_all("x-request-id") == ["abc"] * len(sent.get_all("x-app"))
 
 
 @pytest.mark.parametrize("blanks", [pytest.param(" \t", id="blank and tab"), ""])
-def test_trims_what_surrounds_the_id(blanks: str, server: Server) -> None:
+def test_blanks_around_a_request_id_are_trimmed(blanks: str, server: Server) -> None:
     head = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
     sent = f"{head}X-Request-ID:{blanks}abc{blanks}\r\n\r\n"
 
     with socket.create_connection((HOST, server.port), timeout=PATIENCE) as client:
         client.sendall(sent.encode())
-        answer = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+        response = b"".join(iter(lambda: client.recv(65536), b"")).decode()
 
-    assert re.findall(r"(?i)^x-seen: (.*?)\r$", answer, re.MULTILINE) == ["abc"]
+    assert re.findall(r"(?i)^x-seen: (.*?)\r$", response, re.MULTILINE) == ["abc"]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_trims_what_surrounds_the_id(blanks: str, server: Server) -> None:
         ),
     ],
 )
-def test_under_uvicorn_the_client_is_whoever_the_proxy_names(
+def test_under_uvicorn_the_client_is_the_address_that_the_proxy_forwards(
     options: list[str], forwarded: dict[str, str], kept: bool, tmp_path: Path
 ) -> None:
     run = [*command("uvicorn", tmp_path), *options]
@@ -163,7 +163,7 @@ def test_under_uvicorn_the_client_is_whoever_the_proxy_names(
     assert (response.headers["x-request-id"] == "abc") == kept
 
 
-# Holds a port, so that it is known to run, and becomes the server, which holds it on.
+# Listens on a port, which shows that the process runs, and then becomes the server.
 HOLDING_A_PORT = (
     "import os, socket, sys; listener = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
     "listener.set_inheritable(True);"
@@ -179,7 +179,7 @@ ON_A_UNIX_SOCKET = {
 
 @pytest.mark.parametrize(("trusted", "kept"), [("unix", True), ("127.0.0.0/8", False)])
 @pytest.mark.parametrize("name", ON_A_UNIX_SOCKET)
-def test_trusts_a_client_on_a_unix_socket(
+def test_a_client_on_a_unix_socket_is_trusted_if_unix_is(
     name: str, trusted: str, kept: bool, tmp_path: Path
 ) -> None:
     pytest.importorskip(name, reason=f"needs {name}")

@@ -1,4 +1,4 @@
-"""A server that is restarted with clients connected: none of them sees a broken response."""
+"""A server restarts while clients are connected, and no client sees a broken response."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from .server import PATIENCE, Server, serve
 pytestmark = pytest.mark.process
 
 CLIENTS = 10
-# Starts it anew whenever it ends, as systemd does with Restart=always.
+# Starts the server again whenever it ends, as systemd does with Restart=always.
 SUPERVISOR = """
 import subprocess, sys
 while True:
@@ -28,7 +28,7 @@ while True:
 
 
 @pytest.mark.parametrize("name", ONE_PROCESS)
-async def test_every_client_reconnects_and_none_saw_a_broken_response(
+async def test_every_client_reconnects_after_a_restart_and_none_sees_a_broken_response(
     name: str, tmp_path: Path
 ) -> None:
     supervised = [sys.executable, "-c", SUPERVISOR, *lifespan_command(name)]
@@ -44,31 +44,31 @@ async def test_every_client_reconnects_and_none_saw_a_broken_response(
         first, second = client.result()
         assert first.startswith("data: ")
         assert second.startswith("data: ")
-        assert first != second  # another process
+        assert first != second  # a stream names its process
 
 
 async def streams(url: str, number: int) -> list[str]:
-    """Read so many streams, each to its end, and return what they said.
+    """Read that *number* of streams, each to its end, and return their texts.
 
-    Raises what httpx does of a response that is cut.
+    If a response is cut off, the exception of httpx comes through.
     """
     said: list[str] = []
     async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=PATIENCE) as client:
         while len(said) < number:
             try:
                 response = await client.send(client.build_request("GET", "/stream"), stream=True)
-            except httpx.TransportError:  # nothing of a response: it tries again
+            except httpx.TransportError:  # no response has begun: try again
                 await asyncio.sleep(0.05)
                 continue
             text = (await response.aread()).decode()
             if response.status_code == 200:
                 said.append(text)
-            else:  # from Daphne, which listens to the end
+            else:  # from Daphne, which accepts connections until it ends
                 assert (response.status_code, response.headers["retry-after"]) == (503, "1")
                 await asyncio.sleep(0.05)
     return said
 
 
 def started(server: Server) -> list[int]:
-    """Return the process IDs of the servers so far."""
+    """Return the process IDs of the servers that were started so far."""
     return [int(process) for process in re.findall(r"^started (\d+)$", server.log(), re.MULTILINE)]

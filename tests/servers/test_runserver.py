@@ -1,4 +1,4 @@
-"""``manage.py runserver`` is the ASGI one, so that the stack is there at work too."""
+"""``manage.py runserver`` serves ASGI, so developers get the stack as well."""
 
 import sys
 from collections.abc import Iterator
@@ -24,23 +24,23 @@ def server(
         yield server
 
 
-def test_an_answer_has_passed_the_stack(server: Server) -> None:
-    answer = httpx.get(f"{server.url}/status/", headers={"x-request-id": "at-work"})
+def test_a_response_of_runserver_has_passed_through_the_stack(server: Server) -> None:
+    response = httpx.get(f"{server.url}/status/", headers={"x-request-id": "at-work"})
 
-    assert answer.headers["x-request-id"] == "at-work"
-    assert "app;dur=" in answer.headers["server-timing"]
+    assert response.headers["x-request-id"] == "at-work"
+    assert "app;dur=" in response.headers["server-timing"]
 
 
-def test_what_start_up_opens_is_there(server: Server) -> None:
+def test_a_view_of_runserver_sees_what_startup_opened(server: Server) -> None:
     assert httpx.get(f"{server.url}/status/").json()["ticks"] is not None
 
 
-def test_it_takes_websockets(server: Server) -> None:
+def test_runserver_accepts_websockets(server: Server) -> None:
     with connect(f"{server.websocket_url}/ws/echo/", open_timeout=PATIENCE) as socket:
         assert '"type": "welcome"' in str(socket.recv(PATIENCE))
 
 
-def test_it_serves_static_files(server: Server) -> None:
+def test_runserver_serves_static_files(server: Server) -> None:
     assert httpx.get(f"{server.url}/static/showcase/main.js").status_code == 200
 
 

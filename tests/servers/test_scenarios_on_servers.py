@@ -1,4 +1,4 @@
-"""The demonstration is the acceptance test: every scenario of the page, on every server."""
+"""The demonstration is the acceptance test: every scenario of the page on every server."""
 
 import asyncio
 import subprocess
@@ -11,27 +11,28 @@ import pytest
 from example_project.scenarios.player import Observation, play
 from example_project.scenarios.table import SCENARIOS
 
+from .example import UVICORN
 from .server import PATIENCE, ROOT, clean_environment, command, serve
 
 pytestmark = pytest.mark.process
 
-STARTS = {
-    "uvicorn": command("uvicorn", "example_project.asgi:application", "--lifespan", "on"),
+COMMANDS = {
+    "uvicorn": UVICORN,
     "hypercorn": command("hypercorn", "example_project.asgi:application"),
     "granian": command("granian", "example_project.asgi:application"),
     "daphne": command("daphne", "example_project.asgi_daphne:application"),
 }
 
 
-@pytest.fixture(scope="module", params=STARTS)
+@pytest.fixture(scope="module", params=COMMANDS)
 def observed(
     request: pytest.FixtureRequest,
     environment: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Observation]]:
-    """What was observed of each scenario on one server."""
+    """What the player observed of each scenario, on one server."""
     log = tmp_path_factory.mktemp(request.param) / "log"
-    with serve(STARTS[request.param], log=log, environment=environment) as server:
+    with serve(COMMANDS[request.param], log=log, environment=environment) as server:
 
         async def played() -> dict[str, Observation]:
             return {scenario.name: seen async for scenario, seen in play(server.url)}
@@ -40,7 +41,7 @@ def observed(
 
 
 @pytest.mark.parametrize("name", [scenario.name for scenario in SCENARIOS])
-def test_it_is_as_expected(name: str, observed: dict[str, Observation]) -> None:
+def test_a_scenario_goes_as_expected(name: str, observed: dict[str, Observation]) -> None:
     assert observed[name].ok, observed[name].observed
 
 
@@ -57,7 +58,7 @@ def _command(environment: dict[str, str], *options: str) -> subprocess.Completed
     )
 
 
-def test_the_command_plays_them_on_a_server_of_its_own(environment: dict[str, str]) -> None:
+def test_the_command_plays_scenarios_on_a_server_of_its_own(environment: dict[str, str]) -> None:
     ended = _command(environment, "--only=-id")
 
     assert ended.returncode == 0, ended.stderr
@@ -67,7 +68,7 @@ def test_the_command_plays_them_on_a_server_of_its_own(environment: dict[str, st
     ]
 
 
-def test_the_command_fails_where_something_is_not_as_expected(
+def test_the_command_fails_if_a_scenario_does_not_go_as_expected(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     wrong = command("uvicorn", "tests.servers.apps.without_id:application")

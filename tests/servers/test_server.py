@@ -1,4 +1,4 @@
-"""The harness itself, with servers that are quick to start."""
+"""The code that runs servers for other tests, tested with servers that start quickly."""
 
 import signal
 import socket
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.process
 
 STATIC = (sys.executable, "-m", "http.server", "{port}", "--bind", "127.0.0.1")
 FAILING = (sys.executable, "-c", "import sys; sys.exit('no such {port}, it says')")
-# The one that listens is a child of the one that is started.
+# The process that listens is a child of the process that is started.
 PARENT = "import subprocess, sys; subprocess.run(sys.argv[1:])"
 WITH_CHILD = (sys.executable, "-c", PARENT, *STATIC)
 
@@ -49,7 +49,7 @@ def test_a_server_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> 
 
 
 def _closed_by_the_other_side(connection: socket.socket) -> bool:
-    """Wait for the end of the connection; TimeoutError if it stays open."""
+    """Wait until the connection is closed; raise TimeoutError if it stays open."""
     try:
         return connection.recv(1) == b""
     except ConnectionResetError:

@@ -1,4 +1,4 @@
-"""The example with Redis and PostgreSQL, which come and go."""
+"""The example project with Redis and PostgreSQL, which stop and start while it serves."""
 
 import asyncio
 import sys
@@ -11,10 +11,10 @@ import pytest
 
 from example_project.scenarios.player import watched
 
+from .example import UVICORN
 from .postgresql import PostgreSQL
 from .redis import Redis, redis
 from .server import PATIENCE, Server, command, manage, serve
-from .test_example_on_uvicorn import UVICORN
 
 pytestmark = pytest.mark.process
 
@@ -41,14 +41,14 @@ def running_redis() -> Iterator[Redis]:
 
 
 @pytest.mark.parametrize("name", TWO_WORKERS)
-def test_workers_that_do_not_reach_each_other_say_so(
+def test_workers_without_redis_warn_that_they_cannot_reach_each_other(
     name: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     with serve(TWO_WORKERS[name], log=tmp_path / "log", environment=environment) as server:
         assert server.log_lines(SEVERAL)
 
 
-def test_workers_with_redis_do_reach_each_other(
+def test_workers_with_redis_do_not_warn(
     environment: dict[str, str], running_redis: Redis, tmp_path: Path
 ) -> None:
     changes = {**environment, **running_redis.environment}
@@ -74,7 +74,7 @@ async def test_the_page_of_one_server_shows_what_another_serves(
     assert event["process"] != hello["process"]
 
 
-async def test_without_redis_requests_are_served_and_the_live_view_comes_back(
+async def test_while_redis_is_stopped_requests_are_served_and_afterwards_the_live_view_is_back(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     with redis() as own:
@@ -93,7 +93,7 @@ async def test_without_redis_requests_are_served_and_the_live_view_comes_back(
                 await _status(server, request_id="afterwards")
                 await site.shown(kind="request", id="afterwards")
 
-            # Once for each time, not five times a second.
+            # Logged once for each time that Redis stops, not five times a second.
             assert server.log().count("the live view is interrupted") == 1
             assert "Traceback" not in server.log()
 
@@ -115,7 +115,7 @@ def with_postgresql(postgresql: PostgreSQL, environment: dict[str, str]) -> dict
     return changes
 
 
-async def test_a_restart_of_postgresql_needs_none_of_ours(
+async def test_after_a_restart_of_postgresql_the_example_needs_no_restart(
     with_postgresql: dict[str, str], postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
     with serve(UVICORN, log=tmp_path / "log", environment=with_postgresql) as server:
@@ -125,21 +125,21 @@ async def test_a_restart_of_postgresql_needs_none_of_ours(
             await client.post("/notes/", data={"text": "kept"}, headers=token)
 
             async def asked(times: int) -> list[tuple[int, str]]:
-                answers = [await client.get("/notes/") for _ in range(times)]
-                return [(each.status_code, _text(each)) for each in answers]
+                responses = [await client.get("/notes/") for _ in range(times)]
+                return [(each.status_code, _text(each)) for each in responses]
 
             meanwhile = asyncio.create_task(asked(200))
             await asyncio.to_thread(postgresql.restart)
             during, after = await meanwhile, await asked(20)
             ready = await client.get("/readyz")
 
-    # While there is no database the answer is an error, and never a wrong list.
+    # While the database is away, a response is an error, but never a wrong list of notes.
     assert set(during) <= {(200, "kept"), (500, "")}
     assert after == [(200, "kept")] * 20
     assert ready.status_code == 200
 
 
-def _text(answer: httpx.Response) -> str:
-    """Return the texts of the notes, as one."""
-    notes = answer.json()["notes"] if answer.status_code == 200 else []
+def _text(response: httpx.Response) -> str:
+    """Return the texts of the notes in the response, joined."""
+    notes = response.json()["notes"] if response.status_code == 200 else []
     return ", ".join(note["text"] for note in notes)

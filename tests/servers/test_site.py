@@ -1,4 +1,4 @@
-"""docs/deployment.md, "A site from nothing": its variables, and its commands of manage.py."""
+""" "A site from nothing" in docs/deployment.md: its variables and its ``manage.py`` commands."""
 
 import re
 import secrets
@@ -20,7 +20,9 @@ SECTION = PAGE[PAGE.index("## A site from nothing") : PAGE.index("### Variables"
 COMMANDS = re.findall(r"\.venv/bin/python (manage\.py [^'\n]+)", SECTION)
 
 
-def test_its_commands_work_with_its_variables(postgresql: PostgreSQL, tmp_path: Path) -> None:
+def test_the_commands_of_the_page_work_with_its_variables(
+    postgresql: PostgreSQL, tmp_path: Path
+) -> None:
     [block] = re.findall(r"```ini\n(.*?)```", SECTION, re.DOTALL)
     variables = dict(line.split("=", 1) for line in block.splitlines())
     with redis() as running:
@@ -54,7 +56,7 @@ def test_its_commands_work_with_its_variables(postgresql: PostgreSQL, tmp_path: 
 def _run(command: str, environment: dict[str, str]) -> str:
     words = shlex.split(command)
     if words[1] == "createsuperuser":
-        words.append("--noinput")  # nobody is there to answer
+        words.append("--noinput")  # nobody is there to type
     ended = subprocess.run(
         [sys.executable, *words],
         cwd=ROOT,
@@ -69,14 +71,14 @@ def _run(command: str, environment: dict[str, str]) -> str:
     return ended.stdout
 
 
-def test_the_packages_are_those_that_ci_installs() -> None:
+def test_ci_installs_the_packages_that_the_page_lists() -> None:
     [line] = re.findall(r"^# apt install (.*)$", SECTION, re.MULTILINE)
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
 
     assert [name for name in line.split() if name not in ci] == ["git"]
 
 
-def test_every_variable_is_in_the_table() -> None:
+def test_the_page_lists_every_environment_variable() -> None:
     table = PAGE[PAGE.index("### Variables") : PAGE.index("### How many")]
     read = {
         name

@@ -1,4 +1,4 @@
-"""deploy/supervisor.conf, under a real supervisord."""
+"""deploy/supervisor.conf under a real supervisord."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ import pytest
 from .deployed import Machine, machine
 from .server import PATIENCE, ROOT, clean_environment
 
-pytest.importorskip("supervisor", reason="needs supervisor, which the dev extra brings")
+pytest.importorskip("supervisor", reason="needs supervisor, from the `dev` extra")
 pytestmark = pytest.mark.process
 
 CONFIGURATION = """
@@ -44,8 +44,8 @@ class Supervisor:
             timeout=2 * PATIENCE,
         ).stdout
 
-    def answers(self) -> int:
-        """Wait until the example answers; return the number of its process."""
+    def process_when_ready(self) -> int:
+        """Wait until the example is ready; return its process ID."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self.here.listens():
@@ -65,7 +65,7 @@ def supervisor(production_environment: dict[str, str]) -> Iterator[Supervisor]:
                 "supervisor.conf",
                 **{
                     "/var/log/supervisor/example.log": str(here.folder / "example.log"),
-                    # The test is not root, or has files that only root can read.
+                    # Only root can change the user, and www-data could not read root's files.
                     "user=www-data\n": "",
                 },
             ),
@@ -92,18 +92,18 @@ def supervisor(production_environment: dict[str, str]) -> Iterator[Supervisor]:
         try:
             yield supervisor
         finally:
-            # It ends what it has started.
+            # supervisord also ends the processes that it has started.
             process.terminate()
             process.wait(2 * PATIENCE)
 
 
-def test_it_starts_restarts_and_stops_the_example(supervisor: Supervisor) -> None:
-    first = supervisor.answers()
+def test_supervisor_starts_restarts_and_stops_the_example(supervisor: Supervisor) -> None:
+    first = supervisor.process_when_ready()
 
-    # Killed, as for want of memory.
+    # Kill it, as the kernel does when memory runs out.
     subprocess.run(["kill", "-KILL", str(first)], check=True)
     _until_gone(first)
-    second = supervisor.answers()
+    second = supervisor.process_when_ready()
     assert second != first
 
     with (
@@ -114,7 +114,7 @@ def test_it_starts_restarts_and_stops_the_example(supervisor: Supervisor) -> Non
         lines = stream.iter_lines()
         assert next(lines).startswith("data: ")
         stopping = other.submit(supervisor.control, "stop", "example")
-        # To the end of the response: httpx raises where that is cut.
+        # Read to the end of the response: httpx raises an exception if it is cut off.
         list(lines)
         assert stopping.result(2 * PATIENCE) == "example: stopped\n"
 

@@ -22,14 +22,14 @@ def here() -> Iterator[Machine]:
         yield here
 
 
-def test_systemd_finds_nothing_wrong(here: Machine) -> None:
+def test_systemd_analyze_finds_nothing_wrong_with_the_units(here: Machine) -> None:
     analyze = program("systemd-analyze", "systemd")
     uvicorn = here.folder / "uvicorn"
     uvicorn.write_text("#!/bin/sh\n", encoding="utf-8")
     uvicorn.chmod(0o755)
     units = [here.folder / "example.service", here.folder / "example.socket"]
     for unit in units:
-        # It has to be one file that can be executed.
+        # ExecStart has to name an executable file, not a command with arguments.
         text = here.file(unit.name, **{f"{sys.executable} -m uvicorn": str(uvicorn)})
         unit.write_text(text, encoding="utf-8")
 
@@ -45,7 +45,7 @@ def test_systemd_finds_nothing_wrong(here: Machine) -> None:
     assert (verified.returncode, ours) == (0, [])
 
 
-def test_a_restart_refuses_no_connection(
+def test_no_connection_is_refused_during_a_restart(
     here: Machine, production_environment: dict[str, str]
 ) -> None:
     statuses: list[int] = []
@@ -58,9 +58,9 @@ def test_a_restart_refuses_no_connection(
             with here.client() as client:
                 statuses.append(client.get("/status/").status_code)
                 first.terminate()
-                assert first.wait(PATIENCE) == -15  # by the signal, which systemd takes for well
+                assert first.wait(PATIENCE) == -15  # by SIGTERM, a clean exit for systemd
                 second = _started(here, listening, production_environment)
-                # It is not up yet: the request waits in the socket.
+                # The second process is not up yet, so the request waits in the socket.
                 statuses.append(client.get("/status/").status_code)
         finally:
             for process in (first, second):
@@ -71,7 +71,7 @@ def test_a_restart_refuses_no_connection(
     assert statuses == [200, 200]
 
 
-def test_the_time_to_stop_is_longer_than_what_the_settings_need() -> None:
+def test_services_get_more_time_to_stop_than_a_drain_takes() -> None:
     from example_project.settings.base import DRAIN_GRACE, DRAIN_HOLD
 
     for name, pattern in (
@@ -82,14 +82,14 @@ def test_the_time_to_stop_is_longer_than_what_the_settings_need() -> None:
         assert int(seconds) > DRAIN_HOLD + DRAIN_GRACE + 20
 
 
-# The socket becomes file descriptor 3, as systemd hands it over.
+# systemd passes the socket on as file descriptor 3.
 LAUNCH = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"
 
 
 def _started(
     here: Machine, listening: socket.socket, environment: dict[str, str]
 ) -> "subprocess.Popen[bytes]":
-    """Do what systemd does: start ExecStart with the socket."""
+    """Run the command of ExecStart with the socket, as systemd does."""
     [line] = re.findall(r"^ExecStart=(.*)$", here.file("example.service"), re.MULTILINE)
     with (here.folder / "log").open("ab") as log:
         return subprocess.Popen(

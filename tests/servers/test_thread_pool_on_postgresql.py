@@ -1,4 +1,4 @@
-"""Persistent connections to a real PostgreSQL: as many as threads, each one request's at a time."""
+"""Persistent connections to a real PostgreSQL: one for each thread, and one request at a time."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.process
 CLIENTS = 32
 REQUESTS, FEW = 2_000, 200
 THREADS = 8
-# By which PostgreSQL tells the app's connections from others.
+# By this name PostgreSQL tells the connections of the app from others.
 NAME = "tested app"
 WRITTEN = "SELECT token FROM visits"
 CONNECTED = f"SELECT pid FROM pg_stat_activity WHERE application_name = '{NAME}'"
@@ -37,53 +37,53 @@ def _no_visits(postgresql: PostgreSQL) -> None:
 
 @contextmanager
 def served(postgresql: PostgreSQL, folder: Path, *, threads: int | None) -> Generator[Server]:
-    """Serve the app with so many threads; None for Django alone."""
+    """Serve the app with that number of threads, or Django alone if it is None."""
     environment = {**postgresql.environment, "PGAPPNAME": NAME, "THREADS": str(threads or "")}
     run = command("uvicorn", "tests.servers.apps.postgresql:application", "--no-access-log")
     with serve(run, log=folder / "log", environment=environment) as server:
         yield server
 
 
-Answers = dict[str, httpx.Response]
+Responses = dict[str, httpx.Response]
 
 
-async def visits(server: Server, phase: str, number: int) -> Answers:
-    """Let all clients together make that number of visits, each with a token of its own."""
-    answers: Answers = {}
+async def visits(server: Server, phase: str, number: int) -> Responses:
+    """Make that *number* of visits from all clients together, each with its own token."""
+    responses: Responses = {}
     tokens = (f"{phase}-{index}" for index in range(number))
     paths = itertools.cycle(["visit", "visit-in-steps"])
 
     async def client() -> None:
         async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as http:
             for token in tokens:
-                answers[token] = await http.get(f"/{next(paths)}/{token}")
+                responses[token] = await http.get(f"/{next(paths)}/{token}")
 
     async with asyncio.TaskGroup() as group:
         for _ in range(CLIENTS):
             group.create_task(client())
-    return answers
+    return responses
 
 
-def statuses(answers: Answers) -> dict[int, int]:
-    return Counter(answer.status_code for answer in answers.values())
+def statuses(responses: Responses) -> dict[int, int]:
+    return Counter(response.status_code for response in responses.values())
 
 
-def right(answers: Answers) -> Answers:
-    return {token: answer for token, answer in answers.items() if answer.status_code == 200}
+def successful(responses: Responses) -> Responses:
+    return {token: response for token, response in responses.items() if response.status_code == 200}
 
 
-def from_others(answers: Answers) -> dict[str, Any]:
-    """Return what was answered from a transaction that is not the request's alone."""
+def from_others(responses: Responses) -> dict[str, Any]:
+    """Return the tokens that a request saw although another request had written them."""
     return {
         token: seen
-        for token, answer in right(answers).items()
-        if (seen := answer.json()["tokens"]) != [token]
+        for token, response in successful(responses).items()
+        if (seen := response.json()["tokens"]) != [token]
     }
 
 
-def used(answers: Answers) -> set[int]:
-    """Return the connections that the answers came from."""
-    return {answer.json()["connection"] for answer in right(answers).values()}
+def used(responses: Responses) -> set[int]:
+    """Return the database connections that the responses came from."""
+    return {response.json()["connection"] for response in successful(responses).values()}
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -93,7 +93,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-async def test_as_many_connections_as_threads_serve_every_request(
+async def test_one_connection_for_each_thread_serves_every_request(
     postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
     with (
@@ -111,53 +111,53 @@ async def test_as_many_connections_as_threads_serve_every_request(
             now = await asyncio.to_thread(connected)
             most = max(most, len(now))
             seen |= now
-        answers = await visiting
+        responses = await visiting
 
-        assert statuses(answers) == {200: REQUESTS}
-        assert from_others(answers) == {}
-        # They are kept for the next request, and never were there any others.
+        assert statuses(responses) == {200: REQUESTS}
+        assert from_others(responses) == {}
+        # The connections are kept for later requests, and there never were any others.
         assert most == len(seen) == THREADS
-        assert used(answers) == seen == connected()
+        assert used(responses) == seen == connected()
         server.stop()
         assert server.log_lines("connections at the end") == ["connections at the end: 0"]
 
 
-async def test_without_a_pool_the_same_load_is_too_much(
+async def test_without_a_pool_the_same_load_is_too_much_for_postgresql(
     postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
     with postgresql.connect() as connection:
         with served(postgresql, tmp_path, threads=None) as server:
-            answers = await visits(server, "visit", REQUESTS)
-        # PostgreSQL hears a moment later that they have ended, and has no room until then.
+            responses = await visits(server, "visit", REQUESTS)
+        # PostgreSQL notices a moment later that the connections are closed, and is full until then.
         until(lambda: not connection.execute(CONNECTED).fetchall())
 
-    failed = [answer.text for answer in answers.values() if answer.status_code == 500]
+    failed = [response.text for response in responses.values() if response.status_code == 500]
     assert [text for text in failed if "too many clients already" in text] != []
-    assert from_others(answers) == {}
+    assert from_others(responses) == {}
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "answer"),
+    ("path", "status", "text"),
     [
         pytest.param("fail", 500, "ValueError: after a write", id="view raises"),
         pytest.param("fail-in-database", 500, "DataError: division by zero", id="query fails"),
         pytest.param("forget", 200, '{"tokens": ["lost"], ', id="transaction left open"),
     ],
 )
-def test_a_transaction_that_fails_leaves_nothing_to_the_next_request(
-    path: str, status: int, answer: str, postgresql: PostgreSQL, tmp_path: Path
+def test_a_transaction_that_fails_leaves_nothing_for_the_next_request(
+    path: str, status: int, text: str, postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
     with served(postgresql, tmp_path, threads=1) as server:
         first = httpx.get(f"{server.url}/{path}/lost", timeout=PATIENCE)
         second = httpx.get(f"{server.url}/visit/kept", timeout=PATIENCE)
 
-    assert (first.status_code, first.text[: len(answer)]) == (status, answer)
+    assert (first.status_code, first.text[: len(text)]) == (status, text)
     assert second.json()["tokens"] == ["kept"]
     with postgresql.connect() as connection:
         assert connection.execute(WRITTEN).fetchall() == [("kept",)]
 
 
-async def test_a_restart_of_the_database_between_requests_costs_nothing(
+async def test_a_restart_of_the_database_between_requests_causes_no_errors(
     postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
     with served(postgresql, tmp_path, threads=THREADS) as server:
@@ -169,7 +169,7 @@ async def test_a_restart_of_the_database_between_requests_costs_nothing(
     assert used(before).isdisjoint(used(after))
 
 
-async def test_a_restart_under_load_costs_errors_and_never_a_wrong_answer(
+async def test_a_restart_of_the_database_under_load_causes_errors_but_no_wrong_responses(
     postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
     with served(postgresql, tmp_path, threads=THREADS) as server:
@@ -183,9 +183,9 @@ async def test_a_restart_under_load_costs_errors_and_never_a_wrong_answer(
 
     assert statuses(during).keys() == {200, 500}
     assert statuses(after) == {200: FEW}
-    answered = right(during) | after
-    assert from_others(answered) == {}
-    # What was answered is written, and once.
+    succeeded = successful(during) | after
+    assert from_others(succeeded) == {}
+    # Every visit that succeeded was written, exactly once.
     with postgresql.connect() as connection:
         written = Counter(token for (token,) in connection.execute(WRITTEN))
-    assert [token for token in answered if written[token] != 1] == []
+    assert [token for token in succeeded if written[token] != 1] == []

@@ -1,4 +1,7 @@
-"""docs/wsgi.md, line by line: the example by asgi.py under uvicorn, by wsgi.py under gunicorn."""
+"""The table of docs/wsgi.md, row by row.
+
+The example project runs from asgi.py on uvicorn, and from wsgi.py on gunicorn.
+"""
 
 import re
 import sys
@@ -10,8 +13,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from .example import UVICORN
 from .server import HOST, PATIENCE, ROOT, Server, serve
-from .test_example_on_uvicorn import UVICORN
 
 pytestmark = pytest.mark.process
 
@@ -23,8 +26,8 @@ ORIGIN = "http://localhost:3000"
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of the table: what is looked at, and what is seen under each."""
+class Row:
+    """A row of the table: how to look at a server, and what you see with ASGI and with WSGI."""
 
     look: Callable[[Server], object]
     asgi: object
@@ -53,8 +56,9 @@ def opened(server: Server) -> object:
 
 
 def stream(server: Server) -> object:
-    with httpx.stream("GET", f"{server.url}/ticks/", timeout=PATIENCE) as answer:
-        return answer.status_code, answer.status_code == 200 and next(answer.iter_lines())[:5]
+    with httpx.stream("GET", f"{server.url}/ticks/", timeout=PATIENCE) as response:
+        code = response.status_code
+        return code, code == 200 and next(response.iter_lines())[:5]
 
 
 def socket(server: Server) -> object:
@@ -66,19 +70,19 @@ def socket(server: Server) -> object:
 
 
 TABLE = {
-    "a page": Line(status("/"), 200, 200),
-    "a sync view with a query": Line(status("/notes/"), 200, 200),
-    "an async view": Line(status("/status/"), 200, 200),
-    "`X-Request-ID`": Line(header("x-request-id"), True, False),
-    "`Server-Timing`": Line(header("server-timing"), True, False),
-    "CORS headers": Line(header("access-control-allow-origin", origin=ORIGIN), True, False),
-    "a preflight": Line(preflight, 204, 405),
-    "what startup opened": Line(opened, True, False),
-    "an endless stream": Line(stream, (200, "data:"), (404, False)),
-    "a WebSocket": Line(socket, True, 404),
-    "`/livez`": Line(status("/livez"), 200, 404),
-    "Starlette at `/echo/`": Line(status("/echo/"), 200, 404),
-    "the live view on the page": Line(
+    "a page": Row(status("/"), 200, 200),
+    "a sync view with a query": Row(status("/notes/"), 200, 200),
+    "an async view": Row(status("/status/"), 200, 200),
+    "`X-Request-ID`": Row(header("x-request-id"), True, False),
+    "`Server-Timing`": Row(header("server-timing"), True, False),
+    "CORS headers": Row(header("access-control-allow-origin", origin=ORIGIN), True, False),
+    "a preflight": Row(preflight, 204, 405),
+    "what startup opened": Row(opened, True, False),
+    "an endless stream": Row(stream, (200, "data:"), (404, False)),
+    "a WebSocket": Row(socket, True, 404),
+    "`/livez`": Row(status("/livez"), 200, 404),
+    "Starlette at `/echo/`": Row(status("/echo/"), 200, 404),
+    "the live view on the page": Row(
         lambda server: "main.js" in get(server, "/").text, True, False
     ),
 }
@@ -97,14 +101,16 @@ def served(
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_a_line_of_the_table(name: str, served: tuple[str, Server]) -> None:
+def test_a_server_does_what_its_row_of_the_table_says(
+    name: str, served: tuple[str, Server]
+) -> None:
     entry_point, server = served
-    line = TABLE[name]
+    row = TABLE[name]
 
-    assert line.look(server) == (line.asgi if entry_point == "asgi" else line.wsgi)
+    assert row.look(server) == (row.asgi if entry_point == "asgi" else row.wsgi)
 
 
-def test_the_table_has_these_lines() -> None:
+def test_the_table_of_the_page_has_these_rows() -> None:
     page = (ROOT / "docs/wsgi.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([^|]+?) \|", page, re.MULTILINE)
 
