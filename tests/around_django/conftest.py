@@ -1,4 +1,4 @@
-"""A real Django in this process: the example's settings, with pages of these tests' own."""
+"""A real Django in this process, with the example project's settings and the pages in urls.py."""
 
 import os
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from django.test import override_settings
 from asgi_middleware.testing import recording
 from asgi_middleware.testing.recording import RecordedApp
 
-# At collection, so that test modules may import what needs the settings.
+# Set up when tests are collected, because test modules import code that needs the settings.
 os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings.development"
 django.setup()
 
 
 @pytest.fixture
 def bare_django() -> Iterator[RecordedApp]:
-    """Django with the pages of urls.py, and no middleware of its own.
+    """Django with the pages in urls.py and an empty MIDDLEWARE.
 
-    Recorded, which excuses how it spells header names.
+    The recording also keeps the test client from complaining about mixed-case header names.
     """
     with override_settings(
         ROOT_URLCONF="tests.around_django.urls", MIDDLEWARE=[], ALLOWED_HOSTS=["testserver"]

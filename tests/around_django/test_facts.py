@@ -1,4 +1,4 @@
-"""What Django does under ASGI, and the design of this package rests on."""
+"""What Django does under ASGI: the facts that this package is designed around."""
 
 import asyncio
 import gc
@@ -18,13 +18,14 @@ from .urls import Visit, set_by_a_view
 if TYPE_CHECKING:
     import threading
 
-# Before 6.1 the view runs in a child of the task that called Django, then in that task itself.
+# Before Django 6.1, the view runs in a child of the task that called Django. Since then, it runs
+# in that task itself.
 IN_A_CHILD_TASK = django.VERSION < (6, 1)
 
 
 @pytest.fixture
 def finished() -> Iterator[list[object]]:
-    """Return the senders of request_finished, as they come."""
+    """The senders of each request_finished signal, in order."""
     senders: list[object] = []
 
     def note(sender: object, **kwargs: object) -> None:
@@ -35,26 +36,26 @@ def finished() -> Iterator[list[object]]:
     request_finished.disconnect(note)
 
 
-# --- 1: names of headers ---
+# --- header names ---
 
 
-async def test_it_writes_header_names_in_mixed_case(bare_django: RecordedApp) -> None:
+async def test_django_sends_header_names_in_mixed_case(bare_django: RecordedApp) -> None:
     response = await request(bare_django, target="/varied/")
 
     assert [name for name, _ in response.headers] == [b"Content-Type", b"Vary", b"Set-Cookie"]
 
 
-async def test_the_specification_wants_them_in_lower_case(bare_django: RecordedApp) -> None:
+async def test_the_specification_wants_header_names_in_lower_case(bare_django: RecordedApp) -> None:
     with pytest.raises(ASGIViolation, match="header names are lower case"):
         await request(bare_django.app, target="/varied/")
 
 
-# --- 2: cancelling it, and telling it that the client is gone ---
+# --- cancellation, and a disconnect instead ---
 
 
 @pytest.fixture
 def _open_file(bare_django: RecordedApp) -> Iterator[None]:
-    """Before 6.1 a cancelled request leaves the file with its body open: collect that here."""
+    """Collect the file with the request's body, which Django before 6.1 leaves open."""
     yield
     bare_django.calls.clear()
     gc.collect()
@@ -63,7 +64,7 @@ def _open_file(bare_django: RecordedApp) -> Iterator[None]:
 @pytest.mark.usefixtures("_open_file")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("target", ["/waiting/", "/streaming/"])
-async def test_cancelled_it_never_finishes_the_request(
+async def test_when_cancelled_django_never_finishes_the_request(
     target: str, bare_django: RecordedApp, finished: list[object]
 ) -> None:
     visit = Visit()
@@ -82,11 +83,11 @@ async def test_cancelled_it_never_finishes_the_request(
 @pytest.mark.parametrize(
     ("target", "at_first", "later"),
     [
-        pytest.param("/waiting/", [], ["start", "body"], id="before its answer"),
-        pytest.param("/streaming/", ["start", "body"], ["body", "body"], id="within its answer"),
+        pytest.param("/waiting/", [], ["start", "body"], id="before the response"),
+        pytest.param("/streaming/", ["start", "body"], ["body", "body"], id="during the response"),
     ],
 )
-async def test_cancelled_it_sends_nothing_more_but_before_6_1_its_view_goes_on(
+async def test_when_cancelled_django_sends_nothing_more_but_before_6_1_the_view_goes_on(
     target: str, at_first: list[str], later: list[str], bare_django: RecordedApp
 ) -> None:
     visit = Visit()
@@ -102,11 +103,11 @@ async def test_cancelled_it_sends_nothing_more_but_before_6_1_its_view_goes_on(
 @pytest.mark.parametrize(
     ("target", "closed"),
     [
-        pytest.param("/waiting/", False, id="before its answer, there is none to close"),
-        pytest.param("/streaming/", True, id="within its answer"),
+        pytest.param("/waiting/", False, id="before the response, so there is none to close"),
+        pytest.param("/streaming/", True, id="during the response"),
     ],
 )
-async def test_told_of_a_disconnect_it_finishes_the_request(
+async def test_on_a_disconnect_django_finishes_the_request(
     target: str, closed: bool, bare_django: RecordedApp, finished: list[object]
 ) -> None:
     visit = Visit()
@@ -122,7 +123,7 @@ async def test_told_of_a_disconnect_it_finishes_the_request(
 
 
 async def _cancelled(app: ASGIApp, target: str, visit: Visit) -> None:
-    """Cancel a request while its view waits."""
+    """Cancel a request while its view is waiting."""
     async with stream(app, target=target, scope={"state": {"visit": visit}}) as exchange:
         exchange.send_body(b"", more_body=False)
         await visit.waits.wait()
@@ -130,7 +131,7 @@ async def _cancelled(app: ASGIApp, target: str, visit: Visit) -> None:
 
 
 async def _others_to_end() -> None:
-    """Wait for the tasks that nobody waits for."""
+    """Wait for the tasks that Django has left running."""
     if others := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(others, timeout=10)
 
@@ -139,10 +140,10 @@ def _sent(app: RecordedApp) -> list[str]:
     return [message["type"].rpartition(".")[2] for message in app.sent]
 
 
-# --- 3: receive() while the response is on its way ---
+# --- receive() during the response ---
 
 
-async def test_it_receives_once_more_while_it_answers(bare_django: RecordedApp) -> None:
+async def test_django_receives_once_more_during_the_response(bare_django: RecordedApp) -> None:
     visit = Visit()
     asked = 0
 
@@ -167,7 +168,7 @@ async def test_it_receives_once_more_while_it_answers(bare_django: RecordedApp) 
     assert asked == 2
 
 
-async def test_it_takes_anything_but_a_disconnect_there_for_an_error(
+async def test_django_rejects_any_message_but_a_disconnect_during_the_response(
     bare_django: RecordedApp,
 ) -> None:
     visit = Visit()
@@ -182,27 +183,27 @@ async def test_it_takes_anything_but_a_disconnect_there_for_an_error(
 
     with pytest.raises(AssertionError, match="Invalid ASGI message after request body"):
         await surprised()
-    # Before 6.1 this view, too, is left alone.
+    # Before Django 6.1, this view is left running as well.
     assert visit.cancelled == (not IN_A_CHILD_TASK)
     visit.let_go.set()
     await _others_to_end()
 
 
-# --- 4: the task of the view ---
+# --- the task of the view ---
 
 
 @pytest.mark.parametrize("view", ["sync", "async"])
-async def test_before_6_1_a_value_set_in_a_view_does_not_travel_up(
+async def test_before_6_1_a_context_variable_set_in_a_view_does_not_reach_the_caller(
     view: str, bare_django: RecordedApp
 ) -> None:
     seen, _ = await _left_behind(bare_django, view)
 
-    # Now it does, for as long as nothing in between makes a task: no promise.
+    # Since Django 6.1 it does, unless code in between creates a task. Nothing promises that.
     assert seen == (not IN_A_CHILD_TASK)
 
 
 @pytest.mark.parametrize("view", ["sync", "async"])
-async def test_what_a_view_puts_into_an_object_is_there(
+async def test_what_a_view_puts_into_a_shared_object_reaches_the_caller(
     view: str, bare_django: RecordedApp
 ) -> None:
     _, box = await _left_behind(bare_django, view)
@@ -211,7 +212,7 @@ async def test_what_a_view_puts_into_an_object_is_there(
 
 
 async def _left_behind(app: ASGIApp, view: str) -> tuple[bool, list[str]]:
-    """Return what there is around Django, when it has answered, of what a view set."""
+    """Return what a view leaves for code around Django: the context variable, and the box."""
     box: list[str] = []
     seen: list[bool] = []
 
@@ -223,11 +224,11 @@ async def _left_behind(app: ASGIApp, view: str) -> tuple[bool, list[str]]:
     return seen[0], box
 
 
-# --- 5: threads ---
+# --- threads ---
 
 
-async def test_it_starts_a_thread_for_every_request(bare_django: RecordedApp) -> None:
-    # Kept alive, so that no two have the same identity.
+async def test_django_starts_a_thread_for_every_request(bare_django: RecordedApp) -> None:
+    # Keeping the threads ensures that no two of them have the same identity.
     threads: list[threading.Thread] = []
 
     for _ in range(5):
@@ -239,11 +240,13 @@ async def test_it_starts_a_thread_for_every_request(bare_django: RecordedApp) ->
     assert [thread for thread in threads if thread.is_alive()] == []
 
 
-# --- and what it does not handle ---
+# --- scopes that Django does not handle ---
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "websocket", "x-of-tomorrow"])
-async def test_it_raises_for_every_scope_but_http(kind: str, bare_django: RecordedApp) -> None:
+async def test_django_raises_an_exception_for_every_scope_but_http(
+    kind: str, bare_django: RecordedApp
+) -> None:
     async def receive() -> Message:
         raise AssertionError("not called")
 

@@ -1,4 +1,4 @@
-"""What startup opens and what runs in the background uses the database as a request does."""
+"""Startup contexts, background tasks and health checks use the database as requests do."""
 
 import asyncio
 import threading
@@ -21,7 +21,7 @@ from tests.thread_pool.calls import until
 
 @pytest.fixture(autouse=True)
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An SQLite file, on connections that last."""
+    """An SQLite file, with persistent connections."""
     settings: dict[str, Any] = connections.settings["default"]
     monkeypatch.setitem(settings, "NAME", str(tmp_path / "db.sqlite3"))
     monkeypatch.setitem(settings, "CONN_MAX_AGE", None)
@@ -30,7 +30,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Visits:
-    """Queries, and notes on which thread and which connection."""
+    """Makes queries, and keeps the thread and the connection of each."""
 
     def __init__(self) -> None:
         self.threads: list[Thread] = []
@@ -51,7 +51,7 @@ class Visits:
 
 
 def lose_connection() -> None:
-    """Do to this thread's connection what a restart of the database does."""
+    """Break this thread's connection, as a restart of the database does."""
     connections["default"].connection.close()
 
 
@@ -63,7 +63,7 @@ def is_usable(connection: Any) -> bool:
     return True
 
 
-async def test_a_task_works_again_after_the_database_was_away() -> None:
+async def test_a_task_recovers_after_the_database_was_away() -> None:
     visits = Visits()
     crashes: list[Exception] = []
     works = asyncio.Event()
@@ -156,10 +156,10 @@ async def test_a_context_closes_its_connection_when_it_ends() -> None:
     assert len(set(visits.threads)) == 1
 
 
-async def test_a_context_can_end_although_the_database_was_away(
+async def test_a_context_can_query_at_its_end_after_the_database_was_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # SQLite's has nothing to lose, and always says True.
+    # The method of the SQLite backend always returns True.
     monkeypatch.setattr(type(connections["default"]), "is_usable", is_usable)
     visits = Visits()
 
@@ -177,7 +177,7 @@ async def test_a_context_can_end_although_the_database_was_away(
     assert visits.are_closed
 
 
-async def test_a_context_finds_what_it_left_on_its_connection() -> None:
+async def test_a_context_finds_at_its_end_what_it_left_on_its_connection() -> None:
     seen: list[object] = []
 
     def leave() -> None:

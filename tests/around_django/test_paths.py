@@ -1,4 +1,4 @@
-"""The path below ``root_path``: what Django routes, whatever the server puts where."""
+"""The path below ``root_path`` is the path that Django routes, whichever way a server splits it."""
 
 from io import BytesIO
 
@@ -17,8 +17,8 @@ def scope(root_path: str, path: str) -> dict[str, str]:
     ("root_path", "path", "below"),
     [
         pytest.param("", "/admin/", "/admin/", id="no root"),
-        pytest.param("/app", "/app/admin/", "/admin/", id="before the path, as uvicorn has it"),
-        pytest.param("/app", "/admin/", "/admin/", id="not before it, as others have it"),
+        pytest.param("/app", "/app/admin/", "/admin/", id="path includes the root, as in uvicorn"),
+        pytest.param("/app", "/admin/", "/admin/", id="path does not include it, as elsewhere"),
         pytest.param("/app", "/app", "/", id="the root itself"),
         pytest.param("/app/", "/app/admin/", "/admin/", id="a slash at the end"),
         pytest.param("/app/", "/app//admin/", "/admin/", id="a slash at the end, on uvicorn"),
@@ -29,24 +29,26 @@ def scope(root_path: str, path: str) -> dict[str, str]:
         pytest.param("/a/b", "/a/b/c", "/c", id="two segments"),
         pytest.param("/", "/admin/", "/admin/", id="a slash alone"),
         pytest.param("", "", "/", id="an empty path"),
-        pytest.param("/app", "*", "/*", id="an asterisk, of OPTIONS *"),
+        pytest.param("/app", "*", "/*", id="an asterisk, from OPTIONS *"),
     ],
 )
-def test_the_path_below_the_root(root_path: str, path: str, below: str) -> None:
+def test_the_path_below_the_root_is_the_same_for_every_server(
+    root_path: str, path: str, below: str
+) -> None:
     assert path_below_root(scope(root_path, path)) == below
 
 
 @pytest.mark.parametrize(
     ("forced", "root_path", "path", "below"),
     [
-        pytest.param("/shop", "", "/shop/admin/", "/admin/", id="the proxy leaves it"),
-        pytest.param("/shop", "", "/admin/", "/admin/", id="the proxy takes it away"),
+        pytest.param("/shop", "", "/shop/admin/", "/admin/", id="the proxy keeps it"),
+        pytest.param("/shop", "", "/admin/", "/admin/", id="the proxy strips it"),
         pytest.param("/shop/", "", "/shop/admin/", "/admin/", id="a slash at the end"),
         pytest.param("/shop", "/other", "/other/x/", "/other/x/", id="it replaces root_path"),
         pytest.param(None, "/app", "/app/x/", "/x/", id="not set"),
     ],
 )
-def test_the_path_below_the_forced_script_name(
+def test_force_script_name_takes_the_place_of_the_root(
     forced: str | None, root_path: str, path: str, below: str
 ) -> None:
     with override_settings(FORCE_SCRIPT_NAME=forced):
@@ -56,10 +58,10 @@ def test_the_path_below_the_forced_script_name(
 @pytest.mark.parametrize("forced", [None, "/app", "/app/"])
 @pytest.mark.parametrize("root_path", ["", "/app", "/app/", "/a", "/app/b"])
 @pytest.mark.parametrize("path", ["/", "/x/", "/app", "/app/", "/app/x/", "/app/b/x/", "/apple/"])
-def test_a_path_that_django_routes_is_the_one_that_django_routes(
+def test_the_path_below_the_root_is_the_path_that_django_routes(
     forced: str | None, root_path: str, path: str
 ) -> None:
-    """Where Django's has no slash at its start, no URL pattern matches it."""
+    """A path without a leading slash does not count: no URL pattern of Django matches it."""
     with override_settings(FORCE_SCRIPT_NAME=forced, ALLOWED_HOSTS=["*"]):
         routed = ASGIRequest(
             {**scope(root_path, path), "headers": [], "query_string": b""}, BytesIO()
@@ -80,7 +82,5 @@ def test_a_path_that_django_routes_is_the_one_that_django_routes(
         ("/", "/api", False),
     ],
 )
-def test_a_path_is_below_a_prefix_at_the_end_of_a_segment(
-    path: str, prefix: str, is_there: bool
-) -> None:
+def test_a_path_is_below_a_prefix_of_whole_segments(path: str, prefix: str, is_there: bool) -> None:
     assert is_below(path, prefix) is is_there

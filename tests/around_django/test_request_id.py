@@ -1,4 +1,4 @@
-"""Where code that runs under Django finds the ID of its request."""
+"""Code that Django runs finds the ID of its request, wherever it runs."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ Seen = list[str | None]
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Return what is logged, with IDs."""
+    """The log records, with request IDs."""
     caplog.set_level(logging.DEBUG, logger="app")
     caplog.set_level(logging.DEBUG, logger="asgi_middleware")
     with caplog.filtering(RequestIDFilter()):
@@ -50,8 +50,8 @@ async def later(seen: Seen) -> None:
     seen.append(get_request_id())
 
 
-async def all_over(seen: Seen) -> None:
-    """Look in the code that an async view may call."""
+async def everywhere(seen: Seen) -> None:
+    """Get the ID in every kind of code that an async view may call."""
     await later(seen)
     await asyncio.create_task(later(seen))
     await asyncio.gather(later(seen), later(seen))
@@ -60,8 +60,8 @@ async def all_over(seen: Seen) -> None:
     seen.append(await sync_to_async(get_request_id, thread_sensitive=False)())
 
 
-def all_over_sync(seen: Seen) -> None:
-    """Look in the code that a sync view may call."""
+def everywhere_sync(seen: Seen) -> None:
+    """Get the ID in every kind of code that a sync view may call."""
     time.sleep(random.random() / 100)
     seen.append(get_request_id())
     async_to_sync(later)(seen)
@@ -72,20 +72,20 @@ def all_over_sync(seen: Seen) -> None:
     thread.join()
 
 
-def answer(seen: Seen) -> HttpResponse:
+def shown_in_body(seen: Seen) -> HttpResponse:
     return HttpResponse(",".join(map(str, seen)))
 
 
 def sync_view(request: HttpRequest) -> HttpResponse:
     seen: Seen = []
-    all_over_sync(seen)
-    return answer(seen)
+    everywhere_sync(seen)
+    return shown_in_body(seen)
 
 
 async def async_view(request: HttpRequest) -> HttpResponse:
     seen: Seen = []
-    await all_over(seen)
-    return answer(seen)
+    await everywhere(seen)
+    return shown_in_body(seen)
 
 
 def sync_stream(request: HttpRequest) -> StreamingHttpResponse:
@@ -107,7 +107,7 @@ async def async_stream(request: HttpRequest) -> StreamingHttpResponse:
 
 
 def shown(request: ASGIRequest) -> HttpResponse:
-    """Show the ID as Django has it."""
+    """Show the ID in every place where Django has it."""
     logger.info("hello")
     return JsonResponse(
         [
@@ -132,14 +132,14 @@ urlpatterns = [
 class AsyncConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         seen: Seen = []
-        await all_over(seen)
+        await everywhere(seen)
         await self.send(",".join(map(str, seen)))
 
 
 class SyncConsumer(WebsocketConsumer):  # type: ignore[misc]
     def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         seen: Seen = []
-        all_over_sync(seen)
+        everywhere_sync(seen)
         self.send(",".join(map(str, seen)))
 
 
@@ -185,24 +185,24 @@ KINDS: list[tuple[Ask, str]] = [
 
 
 @pytest.mark.filterwarnings(
-    # What Django says of a stream of the other colour is beside the point here.
+    # Django warns about sync streams under ASGI. That does not matter here.
     "ignore:StreamingHttpResponse must consume synchronous iterators:Warning"
 )
 async def test_a_hundred_requests_at_once_see_their_own_ids(application: ASGIApp) -> None:
-    async def answered(number: int) -> tuple[str, set[str]]:
+    async def seen_by(number: int) -> tuple[str, set[str]]:
         ask, target = KINDS[number % len(KINDS)]
         headers = {} if number % 2 else {"x-request-id": f"id-{number}"}
         request_id, text = await ask(application, target, headers)
         return (request_id or b"").decode(), set(text.rstrip(",").split(","))
 
-    answers = await asyncio.gather(*(answered(number) for number in range(102)))
+    ids = await asyncio.gather(*(seen_by(number) for number in range(102)))
 
-    assert all(seen == {request_id} for request_id, seen in answers)
-    assert len({request_id for request_id, _ in answers}) == 102
+    assert all(seen == {request_id} for request_id, seen in ids)
+    assert len({request_id for request_id, _ in ids}) == 102
     assert get_request_id() is None
 
 
-async def test_what_django_logs_of_a_request_has_its_id(
+async def test_what_django_logs_about_a_request_has_its_id(
     application: ASGIApp, lines: pytest.LogCaptureFixture
 ) -> None:
 
@@ -221,7 +221,7 @@ async def test_what_django_logs_of_a_request_has_its_id(
         pytest.param(b"a", b"b", id="within"),
     ],
 )
-async def test_no_byte_but_visible_ascii_gets_into_django(
+async def test_an_id_reaches_django_only_if_it_is_visible_ascii(
     before: bytes, after: bytes, bare_django: RecordedApp, lines: pytest.LogCaptureFixture
 ) -> None:
     app = RequestIDMiddleware(bare_django, validator=None)

@@ -1,4 +1,4 @@
-"""The middleware of this package around Django, as in an asgi.py."""
+"""The middleware of this package around Django, as in a project's asgi.py."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -24,7 +24,7 @@ ORIGIN = "https://app.example"
 
 @asynccontextmanager
 async def opened(state: dict[str, Any]) -> AsyncGenerator[dict[str, str]]:
-    yield {"opened": "at start-up"}
+    yield {"opened": "at startup"}
 
 
 stack = compose(
@@ -45,7 +45,9 @@ both_views = pytest.mark.parametrize("view", ["sync", "async"])
 
 
 @both_views
-async def test_a_view_sees_all_that_the_stack_gives_it(view: str, application: StartedApp) -> None:
+async def test_a_view_sees_everything_that_the_stack_gives_it(
+    view: str, application: StartedApp
+) -> None:
     headers = {"x-request-id": "abc"}
 
     response = await request(application, target=f"/seen/{view}/", headers=headers)
@@ -55,7 +57,7 @@ async def test_a_view_sees_all_that_the_stack_gives_it(view: str, application: S
         "state": "abc",
         "header": "abc",
         "timing": True,
-        "from_start_up": "at start-up",
+        "from_startup": "at startup",
     }
 
 
@@ -74,14 +76,16 @@ async def test_each_view_sees_its_own_request(view: str, application: StartedApp
 
 
 @both_views
-async def test_what_a_view_measures_is_in_the_response(view: str, application: StartedApp) -> None:
+async def test_the_response_has_what_a_view_measures_in_server_timing(
+    view: str, application: StartedApp
+) -> None:
     response = await request(application, target=f"/seen/{view}/")
 
     [entries] = response.getall(b"server-timing")
     assert [entry.partition(b";")[0] for entry in entries.split(b", ")] == [b"app", b"view"]
 
 
-async def test_the_response_has_each_header_once(application: StartedApp) -> None:
+async def test_a_response_has_each_header_once(application: StartedApp) -> None:
     headers = {"origin": ORIGIN, "x-request-id": "abc"}
 
     response = await request(application, target="/varied/", headers=headers)
@@ -96,11 +100,11 @@ async def test_the_response_has_each_header_once(application: StartedApp) -> Non
     ("target", "changes", "status"),
     [
         pytest.param("/nowhere/", {}, 404, id="not found"),
-        # Made by the handler itself: no middleware of Django's sees it.
+        # Made by Django's handler itself: no middleware in MIDDLEWARE sees it.
         pytest.param("/varied/", {"query_string": b"\xff"}, 400, id="bad query"),
     ],
 )
-async def test_what_django_answers_itself_has_the_headers_too(
+async def test_a_response_that_django_makes_itself_has_the_headers_too(
     target: str, changes: dict[str, Any], status: int, application: StartedApp
 ) -> None:
     headers = {"origin": ORIGIN, "x-request-id": "abc"}

@@ -1,4 +1,4 @@
-"""Django in the threads of a pool, beside Django in threads of its own."""
+"""Django in the threads of a pool, compared with Django in threads of its own."""
 
 import asyncio
 import logging
@@ -32,13 +32,13 @@ from asgi_middleware.thread_pool.lease import RequestLease
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.thread_pool.calls import PATIENCE, Blocking, until
 
-# --- pages; a test hands them what they use in the scope ---
+# --- pages; each calls the function that a test passes in the scope ---
 
 View = Callable[[HttpRequest], HttpResponse]
 
 
 def given_by(request: HttpRequest) -> Any:
-    # An attribute of ASGI's requests only.
+    # Only requests that came through ASGI have this attribute.
     return cast("Any", request).scope["state"]["given"]
 
 
@@ -51,7 +51,7 @@ async def async_view(request: HttpRequest) -> HttpResponse:
 
 
 async def calling_view(request: HttpRequest) -> HttpResponse:
-    """Call sync code in all the ways that there are."""
+    """Call sync code in every way that asgiref has."""
     given = given_by(request)
     await sync_to_async(given)()
     await asyncio.gather(sync_to_async(given)(), asyncio.create_task(sync_to_async(given)()))
@@ -86,7 +86,7 @@ THIS = __name__
 
 
 class SyncMiddleware:
-    """A middleware that knows only sync code, as Django's once were."""
+    """A middleware that is sync only, as those of Django once were."""
 
     sync_capable = True
     async_capable = False
@@ -104,7 +104,7 @@ Django = Callable[..., RecordedApp]
 
 @pytest.fixture
 def django() -> Iterator[Django]:
-    """A function that makes a Django with the views above, and such a MIDDLEWARE."""
+    """A function that makes a Django with the pages above and the given MIDDLEWARE."""
 
     def django(*middleware: str) -> RecordedApp:
         with override_settings(MIDDLEWARE=middleware):
@@ -116,7 +116,7 @@ def django() -> Iterator[Django]:
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The settings of an SQLite file, for connections that are made from now on."""
+    """The database settings for an SQLite file, which a test may change before it connects."""
     settings: dict[str, Any] = connections.settings["default"]
     monkeypatch.setitem(settings, "NAME", str(tmp_path / "db.sqlite3"))
     for name in ("CONN_MAX_AGE", "CONN_HEALTH_CHECKS", "ATOMIC_REQUESTS"):
@@ -152,7 +152,7 @@ calling = pytest.mark.parametrize(
 
 @both
 @calling
-async def test_a_request_has_one_thread(
+async def test_a_request_makes_all_its_calls_on_one_thread(
     target: str, middleware: list[str], calls: int, in_pool: bool, django: Django
 ) -> None:
     threads: list[Thread] = []
@@ -172,10 +172,10 @@ async def test_a_request_has_one_thread(
 
 
 @calling
-async def test_requests_at_once_have_one_each(
+async def test_requests_at_once_have_one_thread_each(
     target: str, middleware: list[str], calls: int, django: Django
 ) -> None:
-    # All make each call together, so none can use another's thread in between.
+    # All requests make each call together, so none can use the thread of another in between.
     together = threading.Barrier(4, timeout=PATIENCE)
     threads: list[list[Thread]] = [[] for _ in range(4)]
 
@@ -197,7 +197,7 @@ async def test_requests_at_once_have_one_each(
 
 
 @both
-async def test_a_stream_makes_its_calls_on_one_thread(in_pool: bool, django: Django) -> None:
+async def test_a_stream_makes_all_its_calls_on_one_thread(in_pool: bool, django: Django) -> None:
     threads: list[Thread] = []
 
     def note() -> None:
@@ -220,7 +220,7 @@ async def test_a_stream_makes_its_calls_on_one_thread(in_pool: bool, django: Dja
 
 
 @both
-async def test_receivers_of_signals_are_called_on_that_thread(
+async def test_receivers_of_signals_are_called_on_the_thread_of_the_request(
     in_pool: bool, django: Django
 ) -> None:
     threads: list[Thread] = []
@@ -248,10 +248,10 @@ async def test_receivers_of_signals_are_called_on_that_thread(
     assert len(set(threads)) == 1
 
 
-# --- who holds no thread ---
+# --- requests that need no thread ---
 
 
-async def test_a_thousand_views_that_wait_hold_no_thread(django: Django) -> None:
+async def test_a_thousand_waiting_views_hold_no_thread(django: Django) -> None:
     let_go = asyncio.Event()
     waiting = 0
 
@@ -277,12 +277,12 @@ async def test_a_thousand_views_that_wait_hold_no_thread(django: Django) -> None
 @pytest.mark.parametrize(
     ("middleware", "streams", "leased"),
     [
-        pytest.param([], "keep", 0, id="that call nothing"),
-        pytest.param(["Sessions"], "release", 0, id="that give their threads back"),
-        pytest.param(["Sessions"], "keep", 50, id="that keep their threads"),
+        pytest.param([], "keep", 0, id="make no sync calls"),
+        pytest.param(["Sessions"], "release", 0, id="give their threads back"),
+        pytest.param(["Sessions"], "keep", 50, id="keep their threads"),
     ],
 )
-async def test_fifty_idle_streams_leave_the_pool_to_others(
+async def test_fifty_idle_streams_leave_the_pool_to_other_requests(
     middleware: list[str], streams: str, leased: int, django: Django
 ) -> None:
     waiting = 0
@@ -314,7 +314,7 @@ async def test_fifty_idle_streams_leave_the_pool_to_others(
 
 
 class Sessions:
-    """A middleware with an async form that calls sync code, like those of Django."""
+    """An async middleware that calls sync code, as those of Django do."""
 
     async_capable = True
     sync_capable = False
@@ -328,8 +328,8 @@ class Sessions:
         return cast("HttpResponse", await self.get_response(request))
 
 
-def test_django_alone_listens_to_the_start_and_the_end_of_a_request() -> None:
-    # So that the pool may leave those calls out, and do the same to a thread that it lends.
+def test_only_django_receives_the_signals_at_the_start_and_the_end_of_a_request() -> None:
+    # The pool relies on this: it skips these receivers, and does their work when it lends a thread.
     started, _ = request_started._live_receivers(sender=None)
     finished, _ = request_finished._live_receivers(sender=None)
 
@@ -337,7 +337,7 @@ def test_django_alone_listens_to_the_start_and_the_end_of_a_request() -> None:
     assert set(finished) == {close_old_connections, close_caches, reset_urlconf}
 
 
-async def test_an_async_view_that_calls_nothing_needs_no_thread(django: Django) -> None:
+async def test_an_async_view_without_sync_calls_needs_no_thread(django: Django) -> None:
     response = HttpResponse("done")
     requests: list[Any] = []
 
@@ -346,10 +346,10 @@ async def test_an_async_view_that_calls_nothing_needs_no_thread(django: Django) 
         return response
 
     async with pooled(django()) as (app, pool):
-        answer = await get(app, "/response/", given)
+        received = await get(app, "/response/", given)
 
         assert pool.statistics() == (0, 0, 0, 0)
-    assert answer.body == b"done"
+    assert received.body == b"done"
     assert response.closed
     assert requests[0]._stream.closed
 
@@ -372,12 +372,14 @@ def with_an_upload(request: HttpRequest) -> HttpResponse:
 @pytest.mark.parametrize(
     "given",
     [
-        pytest.param(lambda _: closing(HttpResponse()), id="of a response that has to close more"),
-        pytest.param(lambda _: OwnClose(), id="of a response that closes in its own way"),
-        pytest.param(with_an_upload, id="with an upload to close"),
+        pytest.param(lambda _: closing(HttpResponse()), id="a response with more to close"),
+        pytest.param(lambda _: OwnClose(), id="a response with its own close()"),
+        pytest.param(with_an_upload, id="an upload"),
     ],
 )
-async def test_the_end_of_a_request_has_a_thread(given: Any, django: Django) -> None:
+async def test_a_request_that_has_something_to_close_ends_on_a_thread(
+    given: Any, django: Django
+) -> None:
     upload = (
         b'--limit\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\ntext'
         b"\r\n--limit--\r\n"
@@ -385,13 +387,13 @@ async def test_the_end_of_a_request_has_a_thread(given: Any, django: Django) -> 
     headers = {"content-type": "multipart/form-data; boundary=limit"}
 
     async with pooled(django()) as (app, pool):
-        answer = await get(app, "/response/", given, method="POST", headers=headers, body=upload)
+        response = await get(app, "/response/", given, method="POST", headers=headers, body=upload)
 
         assert pool.statistics().idle == 1
-    assert answer.status == 200
+    assert response.status == 200
 
 
-async def test_a_cache_in_use_is_closed_in_a_thread(django: Django) -> None:
+async def test_a_cache_that_was_used_is_closed_on_a_thread(django: Django) -> None:
     app = django()
 
     async def using(scope: Scope, receive: Receive, send: Send) -> None:
@@ -405,7 +407,9 @@ async def test_a_cache_in_use_is_closed_in_a_thread(django: Django) -> None:
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-async def test_a_receiver_of_ones_own_is_called_at_the_end(is_async: bool, django: Django) -> None:
+async def test_a_projects_own_receiver_is_called_at_the_end_of_a_request(
+    is_async: bool, django: Django
+) -> None:
     called: list[object] = []
 
     def note(**_: object) -> None:
@@ -425,7 +429,7 @@ async def test_a_receiver_of_ones_own_is_called_at_the_end(is_async: bool, djang
     assert called == ["async" if is_async else "sync"]
 
 
-async def test_what_listens_to_other_signals_is_called(django: Django) -> None:
+async def test_a_receiver_of_another_signal_is_called_on_a_thread(django: Django) -> None:
     signal = Signal()
     signal.connect(close_old_connections)
     leased: list[int] = []
@@ -463,7 +467,7 @@ async def test_plain_django_starts_a_thread_for_each_of_200_views(django: Django
 
 
 async def test_200_views_share_the_threads_of_a_pool(django: Django) -> None:
-    # 10 divides 200, so that each meets nine others.
+    # 200 is a multiple of 10, so every view meets nine others.
     all_at_once = threading.Barrier(10, timeout=PATIENCE)
     threads: set[Thread] = set()
 
@@ -481,12 +485,12 @@ async def test_200_views_share_the_threads_of_a_pool(django: Django) -> None:
     assert len(threads) >= 10
 
 
-# --- when all are lent ---
+# --- when all threads are lent ---
 
 
 @pytest.fixture
 def finished() -> Iterator[list[Thread]]:
-    """Return the threads in which request_finished was received."""
+    """The threads on which request_finished was received."""
     threads: list[Thread] = []
 
     def note(**_: object) -> None:
@@ -498,12 +502,12 @@ def finished() -> Iterator[list[Thread]]:
 
 
 @pytest.mark.parametrize("target", ["/sync/", "/calling/", "/gathering/"])
-async def test_a_refused_request_ends_as_when_its_client_leaves(
+async def test_a_refused_request_ends_as_if_its_client_had_left(
     target: str, django: Django, finished: list[Thread], caplog: pytest.LogCaptureFixture
 ) -> None:
     call, unwanted = Blocking(), Blocking()
     app: ASGIApp = django()
-    logging.getLogger().addHandler(caplog.handler)  # which Django's set-up has removed
+    logging.getLogger().addHandler(caplog.handler)  # django.setup() has removed it
 
     async with pooled(app, size=1, max_overflow=0, timeout=0.05) as (app, pool):
         first = asyncio.create_task(get(app, "/sync/", lambda: str(call())))
@@ -514,7 +518,7 @@ async def test_a_refused_request_ends_as_when_its_client_leaves(
             start = await exchange.message()
             assert start["status"] == 503
             assert (b"retry-after", b"1") in start["headers"]
-            # What Django calls to end the request has to wait, and is not refused.
+            # The calls that end the request have to wait, but are not refused.
             await until(lambda: pool.statistics().waiting == 1)
             assert len(finished) == 0
             call.let_go.set()
@@ -538,7 +542,7 @@ async def test_the_end_of_a_request_is_never_refused(
         await call.begins()
         second = asyncio.create_task(get(app, "/async/", given))
         await until(lambda: pool.statistics().waiting == 1)
-        await asyncio.sleep(0.1)  # longer than another call would wait
+        await asyncio.sleep(0.1)  # longer than any other call would wait
         call.let_go.set()
 
         assert (await second).body == b"no sync call"
@@ -556,12 +560,12 @@ def query() -> str:
 
 
 def remembering(made: list[Any]) -> Callable[[], str]:
-    """Return a function that queries, and notes by which connection."""
+    """Return a function that makes a query and adds its connection to *made*."""
 
     def given() -> str:
-        answer = query()
+        text = query()
         made.append(connection.connection)
-        return answer
+        return text
 
     return given
 
@@ -571,7 +575,7 @@ def remembering(made: list[Any]) -> Callable[[], str]:
     [
         pytest.param(0, 5, id="closed after each request"),
         pytest.param(60, 1, id="kept for a minute"),
-        pytest.param(None, 1, id="kept for good"),
+        pytest.param(None, 1, id="kept forever"),
     ],
 )
 async def test_a_connection_is_kept_as_long_as_conn_max_age_says(
@@ -600,17 +604,17 @@ async def test_there_are_at_most_as_many_connections_as_threads(
     assert 1 <= len({id(each) for each in made}) <= 2
 
 
-async def test_a_connection_too_old_is_closed_before_the_thread_is_lent(
+async def test_a_connection_that_is_too_old_is_closed_before_its_thread_is_lent(
     django: Django, database: dict[str, Any]
 ) -> None:
     database["CONN_MAX_AGE"] = 60
     made: list[Any] = []
 
     def ageing() -> str:
-        answer = remembering(made)()
-        # Its time is up only once this request has ended.
+        text = remembering(made)()
+        # The connection gets too old only after this request has ended.
         request_finished.connect(expire)
-        return answer
+        return text
 
     def expire(**_: object) -> None:
         connection.close_at = 0.0
@@ -623,7 +627,7 @@ async def test_a_connection_too_old_is_closed_before_the_thread_is_lent(
     assert len({id(each) for each in made}) == 2
 
 
-async def test_health_is_checked_once_for_each_request(
+async def test_a_connections_health_is_checked_once_for_each_request(
     django: Django, database: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database.update(CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=True)
@@ -639,11 +643,11 @@ async def test_health_is_checked_once_for_each_request(
         for _ in range(3):
             await get(app, "/sync/", lambda: query() + query())
 
-    # The first connection is new.
+    # The first request has a new connection, which needs no check.
     assert len(checks) == 2
 
 
-async def test_the_queries_of_an_earlier_request_are_forgotten(
+async def test_a_request_does_not_see_the_queries_of_an_earlier_one(
     django: Django, database: dict[str, Any]
 ) -> None:
     database["CONN_MAX_AGE"] = None
@@ -654,12 +658,12 @@ async def test_the_queries_of_an_earlier_request_are_forgotten(
 
     with override_settings(DEBUG=True):
         async with pooled(django()) as (app, _):
-            answers = [(await get(app, "/sync/", given)).body for _ in range(3)]
+            counts = [(await get(app, "/sync/", given)).body for _ in range(3)]
 
-    assert answers == [b"1", b"1", b"1"]
+    assert counts == [b"1", b"1", b"1"]
 
 
-async def test_a_transaction_left_open_is_nobody_elses(
+async def test_a_transaction_that_a_request_leaves_open_is_rolled_back(
     django: Django, database: dict[str, Any]
 ) -> None:
     database["CONN_MAX_AGE"] = None
@@ -687,7 +691,9 @@ async def test_a_transaction_left_open_is_nobody_elses(
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_atomic_requests(fails: bool, django: Django, database: dict[str, Any]) -> None:
+async def test_with_atomic_requests_a_view_that_fails_writes_nothing(
+    fails: bool, django: Django, database: dict[str, Any]
+) -> None:
     def create() -> str:
         with connection.cursor() as cursor:
             cursor.execute("CREATE TABLE notes (text)")
@@ -718,7 +724,7 @@ async def test_atomic_requests(fails: bool, django: Django, database: dict[str, 
     assert counted.body == (b"0" if fails else b"1")
 
 
-async def test_at_its_end_a_pool_closes_the_connections_of_all_threads(
+async def test_a_pool_that_is_closed_closes_the_connections_of_all_its_threads(
     django: Django, database: dict[str, Any]
 ) -> None:
     database["CONN_MAX_AGE"] = None
@@ -759,7 +765,7 @@ async def test_an_overflow_thread_closes_its_connections_when_it_ends(
 async def test_without_persistent_connections_an_idle_thread_has_none(
     django: Django, database: dict[str, Any]
 ) -> None:
-    # Given back by a stream, a socket, a task: where Django's own end of a request is not.
+    # These calls are not part of a Django request, so Django does not close the connection.
     wrappers: list[Any] = []
 
     def given() -> str:
@@ -777,7 +783,7 @@ async def test_without_persistent_connections_an_idle_thread_has_none(
         await until(lambda: wrappers[1].connection is None)
 
 
-# --- what outlives, and what lasts ---
+# --- tasks, views and sockets that last longer ---
 
 
 async def test_a_task_that_outlives_its_request_may_query(
@@ -828,7 +834,7 @@ async def test_a_view_that_outlives_its_client_keeps_its_thread(
 
 
 class Querying(AsyncConsumer):  # type: ignore[misc]
-    """Queries together with three others: alone it would wait forever."""
+    """A consumer whose query waits until three other consumers query as well."""
 
     together: threading.Barrier
 
@@ -846,6 +852,8 @@ class Querying(AsyncConsumer):  # type: ignore[misc]
 
 
 class QueryingSync(SyncConsumer):  # type: ignore[misc]
+    """The same as a sync consumer."""
+
     together: threading.Barrier
 
     def websocket_connect(self, message: object) -> None:
@@ -858,7 +866,7 @@ class QueryingSync(SyncConsumer):  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("consumer", [Querying, QueryingSync])
-async def test_consumers_query_at_once(
+async def test_consumers_query_at_the_same_time(
     consumer: Any, database: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = threading.Barrier(4, timeout=PATIENCE)
@@ -874,7 +882,7 @@ async def test_consumers_query_at_once(
         assert pool.statistics() == (0, 0, 0, 0)
 
 
-# --- how often a request changes threads ---
+# --- changes of thread ---
 
 STOCK = [
     "django.middleware.security.SecurityMiddleware",

@@ -1,4 +1,4 @@
-"""Pages that show what Django does with a request. A test hands them what they use in the scope."""
+"""Pages that show what Django does with a request. Tests pass them objects in the scope."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ set_by_a_view: ContextVar[bool] = ContextVar("set_by_a_view", default=False)
 
 
 class Visit:
-    """How far a request has come, and what lets it go on."""
+    """How far a request has come, and an event that lets it go on."""
 
     def __init__(self) -> None:
         self.waits = asyncio.Event()
@@ -37,7 +37,7 @@ class Visit:
 
 
 class Page(HttpResponse):
-    """Tells its visit when Django closes it."""
+    """A response that tells its visit when Django closes it."""
 
     visit: Visit
 
@@ -47,7 +47,7 @@ class Page(HttpResponse):
 
 
 class Stream(StreamingHttpResponse):
-    """Tells its visit when Django closes it."""
+    """A streaming response that tells its visit when Django closes it."""
 
     visit: Visit
 
@@ -57,7 +57,7 @@ class Stream(StreamingHttpResponse):
 
 
 def state(request: HttpRequest) -> dict[str, Any]:
-    # An attribute of ASGI's requests only.
+    # Only requests that came through ASGI have this attribute.
     return cast("dict[str, Any]", cast("Any", request).scope["state"])
 
 
@@ -69,7 +69,7 @@ def varied(request: HttpRequest) -> HttpResponse:
 
 
 async def waiting(request: HttpRequest) -> HttpResponse:
-    """Wait, then answer."""
+    """Wait, then respond."""
     response = Page("late")
     response.visit = state(request)["visit"]
     await response.visit.wait()
@@ -91,7 +91,7 @@ async def streaming(request: HttpRequest) -> StreamingHttpResponse:
 
 
 def leaving_sync(request: HttpRequest) -> HttpResponse:
-    """Leave a value in the context, and one in an object that came down."""
+    """Set a context variable, and put a value into an object from the scope."""
     set_by_a_view.set(True)
     state(request)["box"].append("from the view")
     return HttpResponse()
@@ -116,7 +116,7 @@ def seen_sync(request: HttpRequest) -> HttpResponse:
             "state": state(request)["request_id"],
             "header": request.headers["X-Request-ID"],
             "timing": record is state(request)["timing"],
-            "from_start_up": state(request)["opened"],
+            "from_startup": state(request)["opened"],
         }
     )
 
