@@ -199,11 +199,17 @@ def choice(option: str, value: object, choices: Collection[str]) -> Iterator[str
 
 def repr_of(layer: object, **values: object) -> str:
     """Return the call that builds *layer*: what its ``__repr__`` shows, with functions by name."""
-    arguments = [
-        f"{option}={getattr(value, '__name__', None) or repr(value)}"
-        for option, value in values.items()
-    ]
+    arguments = [f"{option}={_by_name(value)}" for option, value in values.items()]
     return f"{type(layer).__name__}({', '.join(arguments)})"
+
+
+def _by_name(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_by_name, cast('list[object]', value)))}]"
+    if isinstance(value, dict):
+        items = cast("dict[object, object]", value).items()
+        return f"{{{', '.join(f'{key!r}: {_by_name(each)}' for key, each in items)}}}"
+    return getattr(value, "__name__", None) or repr(value)
 
 
 def shown(value: object) -> str:

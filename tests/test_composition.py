@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -6,11 +7,12 @@ from starlette.middleware import Middleware as StarletteMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from asgi_middleware import RequestIDMiddleware, TimingMiddleware, compose
+from asgi_middleware import ConfigurationError, RequestIDMiddleware, TimingMiddleware, compose
 from asgi_middleware.testing import recording, request
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 
 from .apps import hello
+from .lifespan.server import forever
 
 
 class Tag:
@@ -47,7 +49,7 @@ async def test_stacks_nest() -> None:
     assert log == ["a", "b", "c", "d"]
 
 
-def test_nothing_composed_is_the_app_itself() -> None:
+def test_an_empty_stack_is_the_app_itself() -> None:
     assert compose()(hello) is hello
 
 
@@ -57,6 +59,58 @@ def test_one_stack_wraps_several_apps() -> None:
     first, second = stack(hello), stack(hello)
 
     assert first is not second
+
+
+PROBLEMS: list[tuple[Callable[[], object], str]] = [
+    (
+        lambda: compose([RequestIDMiddleware, TimingMiddleware]),  # type: ignore[arg-type]
+        "middleware is given one by one, not in a list; use compose(*[...])",
+    ),
+    (lambda: compose(hello), "hello is an app, not a middleware; use compose(...)(hello)"),  # type: ignore[arg-type]
+    (
+        lambda: compose(TimingMiddleware(hello)),  # type: ignore[arg-type]
+        "TimingMiddleware is an app, not a middleware; use compose(...)(TimingMiddleware)",
+    ),
+    (
+        lambda: compose(None),  # type: ignore[arg-type]
+        "None cannot be called; use a class or a function that takes an app",
+    ),
+    (
+        lambda: compose(Tag),  # type: ignore[arg-type]
+        "Tag cannot be called with only an app (missing a required argument: 'name');"
+        " use partial(Tag, ...)",
+    ),
+    (
+        lambda: compose(RequestIDMiddleware)({}, forever, forever),  # type: ignore[call-arg, arg-type]
+        "the result is a middleware, not an app; use compose(...)(app)",
+    ),
+    (
+        # As uvicorn calls an application that is not async.
+        lambda: compose(RequestIDMiddleware)({"type": "http"}),  # type: ignore[arg-type]
+        "the result is a middleware, not an app; use compose(...)(app)",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("misuse", "problem"),
+    PROBLEMS,
+    ids=["a list", "an app", "an instance", "None", "options missing", "as an app", "as ASGI 2"],
+)
+def test_compose_refuses_at_once_and_says_what_to_use(
+    misuse: Callable[[], object], problem: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        misuse()
+
+    assert str(refused.value) == f"compose: {problem}"
+
+
+def test_compose_lists_all_problems_at_once() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        compose(hello, RequestIDMiddleware, None)  # type: ignore[arg-type]
+
+    assert len(refused.value.problems) == 2
 
 
 async def page(_: object) -> PlainTextResponse:
@@ -94,7 +148,7 @@ def added_to_starlette() -> ASGIApp:
 @pytest.mark.parametrize(
     "make", [nested, reassigned, in_starlette, added_to_starlette], ids=lambda make: make.__name__
 )
-async def test_works_without_compose(make: "partial[ASGIApp]") -> None:
+async def test_layers_work_without_compose(make: "partial[ASGIApp]") -> None:
     # Starlette writes into the scope; as a recorded app it may.
     response = await request(recording(make()), headers={"x-request-id": "abc"})
 
