@@ -1,17 +1,16 @@
-"""The exception that a wrong option raises, at start-up, with the way out."""
+"""The error that a wrong option raises at startup, with a way out, and a warning."""
 
 from collections.abc import Iterable
 
 
 class ConfigurationError(ValueError):
-    """A middleware cannot be built from the options it was given.
+    """A layer cannot be built from the options that it was given.
 
-    Raised by constructors only, never while a request is served. It carries all
-    problems at once, so that a configuration is mended in one go; each is a
-    sentence that starts with the option, shows its value, and says what to write
-    instead.
+    Constructors raise it at startup, never while a request is served. It lists all problems at
+    once, so you can fix a configuration in one go. Each problem names the option, shows its
+    value, and says what to use instead:
 
-        CORSMiddleware: allow_origins: 'https://a.example/' ends with a slash; write 'https://a.example'
+        CORSMiddleware: allow_origins: 'https://a.example/' ends with a slash; use 'https://a.example'
     """
 
     def __init__(self, subject: str, problems: Iterable[str]) -> None:
@@ -24,4 +23,4 @@ class ConfigurationError(ValueError):
 
 
 class ConfigurationWarning(UserWarning):
-    """An option has no effect, or one that its author may not expect."""
+    """An option has no effect, or one that you may not expect."""
