@@ -1,15 +1,15 @@
-"""Answer the probes of a load balancer, before anything else is asked of the app.
+"""Respond to the probes of a load balancer, outside everything else.
 
     readiness = Readiness()
     application = LifespanMiddleware(get_asgi_application(), readiness=readiness)
     application = HealthMiddleware(application, readiness=readiness, checks={"database": ping})
 
-``/livez`` is 200 while the process runs, ``/readyz`` while it should be sent requests:
-from the end of start-up until the first signal to end, if every check passes. What a
-check raises is logged, and not shown to strangers.
+``/livez`` is 200 while the process runs. ``/readyz`` is 200 while the process should get requests:
+from the end of startup until the first signal to end, if every check passes. The error that a
+check raises is logged and never shown to a client.
 
-Belongs outermost: probes come by IP address, without a Host that Django would allow,
-every few seconds, and before start-up is complete.
+Belongs outermost: probes come every few seconds and before startup is complete, and they address
+the process by IP, without a Host that Django would allow.
 """
 
 import asyncio
@@ -19,15 +19,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import Context
 from functools import partial
-from inspect import isawaitable, iscoroutinefunction
-from typing import Any
+from inspect import isawaitable
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 
+from . import _options as options
+from ._paths import path_below_root
 from ._responses import send_response
 from ._threads import own_thread
-from .errors import ConfigurationError
 from .readiness import Readiness
 from .types import ASGIApp, Receive, Scope, Send
 
@@ -37,14 +38,15 @@ Check = Callable[[], Any]
 
 
 class HealthMiddleware:
-    """Answer ``GET`` and ``HEAD`` on two paths with JSON; every other request is the app's.
+    """Respond to ``GET`` and ``HEAD`` on two paths with JSON; pass every other request on.
 
-    * ``readiness``: None where nothing starts or drains; then only the checks count.
-    * ``live_path``, ``ready_path``: exact, after the ``root_path``.
-    * ``checks``: names, each with a function without arguments, sync (it runs in a
-      thread) or async. It fails by raising, by returning False, or by taking more than
-      ``timeout`` seconds. It is not called again before it has returned.
-    * ``cache``: seconds for which results hold. Probes at the same time share one run.
+    * ``readiness``: shared with :class:`LifespanMiddleware`. None if nothing starts or drains;
+      then only the checks count.
+    * ``live_path``, ``ready_path``: whole paths, below the ``root_path``.
+    * ``checks``: names, each with a function without arguments, sync (it runs in a thread) or
+      async. A check fails if it raises, returns False, or takes more than ``timeout`` seconds. It
+      is not called again before it has returned.
+    * ``cache``: how many seconds results are kept. Probes at the same time share one run.
 
     Raises :class:`ConfigurationError` for options that cannot work.
     """
@@ -60,23 +62,43 @@ class HealthMiddleware:
         timeout: float = 2.0,
         cache: float = 1.0,
     ) -> None:
-        checks = dict(checks or {})
-        problems = list(_problems(live_path, ready_path, checks, timeout, cache))
-        if problems:
-            raise ConfigurationError("HealthMiddleware", problems)
+        options.check(
+            "HealthMiddleware",
+            options.instance("readiness", readiness, Readiness, "Readiness()", optional=True),
+            options.path("live_path", live_path, "/livez"),
+            options.path("ready_path", ready_path, "/readyz"),
+            _same_path(live_path, ready_path),
+            options.mapping("checks", checks, "{'database': ping}", optional=True),
+            _functions(checks),
+            options.seconds("timeout", timeout, example=2.0),
+            options.seconds("cache", cache, zero=True),
+        )
         self.app = app
         self._readiness = readiness
         self._live_path = live_path
         self._ready_path = ready_path
-        self._not_run = dict.fromkeys(checks, "not run")
-        self._new_checks = partial(_Checks, checks, timeout, cache)
-        # Tasks belong to a loop, and so does what probes on it share.
-        self._checks: WeakKeyDictionary[asyncio.AbstractEventLoop, _Checks] = WeakKeyDictionary()
+        self._checks = dict(checks or {})
+        self._not_run = dict.fromkeys(self._checks, "not run")
+        self._timeout = timeout
+        self._cache = cache
+        # Tasks belong to a loop, and so does the run that probes on it share.
+        self._runs: WeakKeyDictionary[asyncio.AbstractEventLoop, _CheckRuns] = WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return options.repr_of(
+            self,
+            readiness=self._readiness,
+            live_path=self._live_path,
+            ready_path=self._ready_path,
+            checks=self._checks,
+            timeout=self._timeout,
+            cache=self._cache,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        path = _path_below_root(scope)
+        path = path_below_root(scope)
         if path not in (self._live_path, self._ready_path):
             return await self.app(scope, receive, send)
 
@@ -89,12 +111,12 @@ class HealthMiddleware:
         await _send_json(send, status, report, body=scope["method"] != "HEAD")
 
     async def _ready(self) -> tuple[int, dict[str, Any]]:
-        """Return the status for ``/readyz``, and what there is to say."""
+        """Return the status and the report for ``/readyz``."""
         results: Mapping[str, str] = self._not_run
         if self._readiness is None or self._readiness.probed():
             results = await self._results()
         failing = any(result != "ok" for result in results.values())
-        # Asked once more: the first signal may have come while the checks ran.
+        # Read after the checks: the first signal may have come while they ran.
         reason = self._readiness.reason if self._readiness else None
         if reason is not None:
             return 503, {"status": "not ready", "reason": reason, "checks": results}
@@ -104,13 +126,13 @@ class HealthMiddleware:
 
     async def _results(self) -> Mapping[str, str]:
         loop = asyncio.get_running_loop()
-        if loop not in self._checks:
-            self._checks[loop] = self._new_checks()
-        return await self._checks[loop].results()
+        if loop not in self._runs:
+            self._runs[loop] = _CheckRuns(self._checks, self._timeout, self._cache)
+        return await self._runs[loop].results()
 
 
-class _Checks:
-    """The checks as one event loop runs them: each at most once at a time."""
+class _CheckRuns:
+    """Runs the checks on one event loop, each check at most once at a time."""
 
     def __init__(self, checks: Mapping[str, Check], timeout: float, cache: float) -> None:
         self._checks = checks
@@ -124,7 +146,7 @@ class _Checks:
     async def results(self) -> Mapping[str, str]:
         """Return the result of each check: ``ok``, ``failed`` or ``timed out``."""
         if self._run is None and time.monotonic() >= self._expires:
-            # A task and a context of its own: it is for every probe, not for the first.
+            # In a task and a context of its own: it serves every probe, not only the first.
             self._run = asyncio.create_task(self._check(), context=Context())
         if self._run is not None:
             await asyncio.wait({self._run})
@@ -145,20 +167,22 @@ class _Checks:
             self._run = None
 
     def _result(self, name: str, call: "asyncio.Task[BaseException | None]") -> str:
-        """Return what came of *call*, and log what is new."""
+        """Return the result of *call*, and log it if it has changed."""
         error: BaseException | None
         if call.done():
             error = asyncio.CancelledError() if call.cancelled() else call.result()
             result = "ok" if error is None else "failed"
         else:
-            error = TimeoutError(f"it takes more than {self._timeout:g} s")
+            error = TimeoutError(f"it took more than {self._timeout:g} s")
             result = "timed out"
-            if _is_async(self._checks[name]):
+            if options.is_async(self._checks[name]):
                 call.cancel()
         before = self._results.get(name, "ok")
         if result != before:
             level = logging.INFO if result == "ok" else logging.WARNING
-            logger.log(level, "the check %s: %s, before %s", name, result, before, exc_info=error)
+            logger.log(
+                level, "the check %s: %s, was %s before", name, result, before, exc_info=error
+            )
         return result
 
     def _returned(self, name: str, _: object) -> None:
@@ -166,29 +190,16 @@ class _Checks:
 
 
 async def _outcome(check: Check) -> BaseException | None:
-    """Return what *check* raises, None if it passes."""
+    """Return the error that *check* raises, None if it passes."""
     try:
-        # Of its own, so that a connection that the database has dropped fails but one check.
+        # In a thread of its own: a connection that the database has dropped fails only one check.
         async with own_thread("health check"):
-            passed = await (check() if _is_async(check) else sync_to_async(check)())
+            passed = await (check() if options.is_async(check) else sync_to_async(check)())
             if isawaitable(passed):
                 passed = await passed
-    except (Exception, SystemExit) as error:  # noqa: BLE001 -- that it raises is the answer
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- an error is a result here
         return error
     return ValueError("it returned False") if passed is False else None
-
-
-def _is_async(check: Check) -> bool:
-    return iscoroutinefunction(check) or iscoroutinefunction(type(check).__call__)
-
-
-def _path_below_root(scope: Scope) -> str:
-    """Return the path without the ``root_path``, which servers put before it or do not.
-
-    https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
-    """
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "").rstrip("/"))
 
 
 async def _send_json(send: Send, status: int, report: Mapping[str, Any], *, body: bool) -> None:
@@ -203,18 +214,14 @@ async def _send_json(send: Send, status: int, report: Mapping[str, Any], *, body
     await send_response(send, status, headers, content if body else b"")
 
 
-def _problems(
-    live_path: str, ready_path: str, checks: Mapping[Any, Any], timeout: float, cache: float
-) -> Iterator[str]:
-    for option, path in (("live_path", live_path), ("ready_path", ready_path)):
-        if not path.startswith("/"):
-            yield f"{option}: {path!r} does not start with a slash; write {'/' + path!r}"
-    if live_path == ready_path:
-        yield f"ready_path: {ready_path!r} is the live_path too; write another"
-    for name, check in checks.items():
-        if not callable(check):
-            yield f"checks: {name!r}: {check!r} cannot be called; write a function"
-    if not isinstance(timeout, int | float) or not timeout > 0:
-        yield f"timeout: {timeout!r} leaves no time; write a number of seconds above 0"
-    if not isinstance(cache, int | float) or not cache >= 0:
-        yield f"cache: {cache!r} is no number of seconds; write 0 or more"
+def _same_path(live_path: object, ready_path: object) -> Iterator[str]:
+    if live_path == ready_path and isinstance(ready_path, str):
+        other = "/livez" if ready_path == "/readyz" else "/readyz"
+        yield f"ready_path: {ready_path!r} is the live_path too; use {other!r}"
+
+
+def _functions(checks: object) -> Iterator[str]:
+    if isinstance(checks, Mapping):
+        for name, check in cast("Mapping[object, object]", checks).items():
+            wanted = "a function without arguments"
+            yield from options.function(f"checks: {name!r}", check, wanted, may_be_async=True)

@@ -1,4 +1,4 @@
-"""Whether the process should be sent requests: what startup and a drain set, and probes read."""
+"""Whether the process should get requests: set by startup and drain, read by probes."""
 
 from typing import TYPE_CHECKING
 
@@ -7,10 +7,13 @@ if TYPE_CHECKING:
 
 
 class Readiness:
-    """Whether the process should be sent requests: ``ready``, and ``reason`` if not.
+    """Whether the process should get requests: ``ready``, and the ``reason`` if it should not.
 
-    Give one to both :class:`LifespanMiddleware`, which sets it, and
-    :class:`HealthMiddleware`, which tells.
+        readiness = Readiness()
+        app = LifespanMiddleware(app, readiness=readiness)
+        app = HealthMiddleware(app, readiness=readiness)
+
+    :class:`LifespanMiddleware` sets it, and :class:`HealthMiddleware` reports it.
     """
 
     _STARTING = "starting"
@@ -19,26 +22,29 @@ class Readiness:
         self.reason: str | None = self._STARTING
         self.when_probed: Callable[[], object] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Readiness: {self.reason or 'ready'}>"
+
     @property
     def ready(self) -> bool:
         return self.reason is None
 
     def probed(self) -> bool:
-        """Return ``ready``, and let start what only waits to be asked for."""
+        """Return ``ready``, and start what only waits for a first request."""
         if self.when_probed is not None:
             self.when_probed()
         return self.ready
 
     def starting(self) -> None:
-        """Begin anew: a start-up forgets what went wrong before it."""
+        """Begin again: a startup clears the reason that an earlier one left."""
         self.reason = self._STARTING
 
     def started(self) -> None:
-        """Be ready, unless that was withdrawn during start-up."""
+        """Become ready, unless readiness was withdrawn during startup."""
         if self.reason == self._STARTING:
             self.reason = None
 
     def withdraw(self, reason: str) -> None:
-        """Be not ready until the next start-up. The first reason is the one that is told."""
+        """Become not ready until the next startup. Only the first reason is kept."""
         if self.reason in (None, self._STARTING):
             self.reason = reason

@@ -1,0 +1,65 @@
+"""Options of HealthMiddleware."""
+
+from asgi_middleware import HealthMiddleware, Readiness
+
+from .row import Row
+
+
+def ping() -> None:
+    """Pass."""
+
+
+ROWS: list[Row] = [
+    (
+        HealthMiddleware,
+        {"readiness": True},
+        ("readiness: True is not a Readiness; use Readiness() or None",),
+    ),
+    (
+        HealthMiddleware,
+        {"readiness": Readiness},
+        ("readiness: Readiness is a class; use Readiness() or None",),
+    ),
+    (HealthMiddleware, {"live_path": None}, ("live_path: None is not a path; use '/livez'",)),
+    (
+        HealthMiddleware,
+        {"live_path": "live"},
+        ("live_path: 'live' does not start with a slash; use '/live'",),
+    ),
+    (
+        HealthMiddleware,
+        {"ready_path": ""},
+        ("ready_path: '' does not start with a slash; use '/'",),
+    ),
+    (
+        HealthMiddleware,
+        {"ready_path": "/livez"},
+        ("ready_path: '/livez' is the live_path too; use '/readyz'",),
+    ),
+    (
+        HealthMiddleware,
+        {"live_path": "/readyz"},
+        ("ready_path: '/readyz' is the live_path too; use '/livez'",),
+    ),
+    (
+        HealthMiddleware,
+        {"checks": [ping]},
+        (f"checks: [{ping!r}] is not a dict; use {{'database': ping}} or None",),
+    ),
+    (
+        HealthMiddleware,
+        {"checks": {"database": 1}},
+        ("checks: 'database': 1 cannot be called; use a function without arguments",),
+    ),
+    (HealthMiddleware, {"timeout": 0}, ("timeout: 0 is not a number of seconds above 0; use 2.0",)),
+    (HealthMiddleware, {"cache": -1}, ("cache: -1 is not a number of seconds 0 or more; use 1.0",)),
+    (
+        HealthMiddleware,
+        {"live_path": "a", "timeout": "2", "cache": None},
+        (
+            "live_path: 'a' does not start with a slash; use '/a'",
+            "timeout: '2' is not a number of seconds above 0; use 2.0",
+            "cache: None is not a number of seconds 0 or more; use 1.0",
+        ),
+    ),
+]
