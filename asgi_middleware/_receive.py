@@ -1,20 +1,21 @@
-"""A ``receive`` that can be told, from outside of the app, that the client has gone."""
+"""A ``receive`` that code outside of the app can end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import cast
 
+from ._messages import DISCONNECTS
 from .types import Message, Receive
 
-_GONE = ("http.disconnect", "websocket.disconnect")
 
+class EndableReceive:
+    """Passes on the server's messages until the client has gone or :meth:`end` is called.
 
-class Listening:
-    """Hands on what comes from the server, until the client has gone or :meth:`end` is called.
-
-    Then *instead* is awaited, for what to hand on in place of what the server would have said.
-    Whatever says that the client has gone is handed on ever after: the server is not asked
+    After :meth:`end`, *instead* is awaited for the message to return in place of the server's.
+    Once a message says that the client has gone, it is returned forever: the server is not asked
     again. https://asgi.readthedocs.io/en/latest/specs/www.html#disconnect-receive-event
+
+    ``waiting`` holds the tasks that wait for the server.
     """
 
     def __init__(self, receive: Receive, instead: Callable[[], Awaitable[Message]]) -> None:
@@ -22,28 +23,28 @@ class Listening:
         self.waiting: set[asyncio.Task[object]] = set()
         self._receive = receive
         self._instead = instead
-        self._gone: Message | None = None
+        self._disconnect: Message | None = None
 
     async def receive(self) -> Message:
-        if self._gone is not None:
-            return self._gone
+        if self._disconnect is not None:
+            return self._disconnect
         message = None if self.ended else await self._next()
         if message is None:
             message = await self._instead()
-        if message["type"] in _GONE:
-            self._gone = message
+        if message["type"] in DISCONNECTS:
+            self._disconnect = message
         return message
 
     def end(self) -> None:
-        """Ask the server no more, and let who waits for it go on at once."""
+        """Stop asking the server, and wake the tasks that wait for it."""
         self.ended = True
         for task in self.waiting:
             task.cancel()
 
     async def _next(self) -> Message | None:
-        """Return what the server says, None if :meth:`end` is called before.
+        """Return the server's next message, None if :meth:`end` is called before it comes.
 
-        As ``asyncio.timeout`` does it, for less: a cancellation that is not ours passes.
+        Like ``asyncio.timeout``, but cheaper: a cancellation that is not ours passes.
         """
         task = cast("asyncio.Task[object]", asyncio.current_task())
         others = task.cancelling()

@@ -1,10 +1,10 @@
-"""What listens for the end of a request, from the server and from us."""
+"""A receive that the server ends, and that code of ours can end."""
 
 import asyncio
 
 import pytest
 
-from asgi_middleware._receive import Listening
+from asgi_middleware._receive import EndableReceive
 from asgi_middleware.types import Message
 from tests.thread_pool.calls import until
 
@@ -13,7 +13,7 @@ GONE: Message = {"type": "http.disconnect"}
 
 
 class Server:
-    """A ``receive`` that hands out *messages*, and then waits for ever."""
+    """A ``receive`` that hands out *messages*, and then waits forever."""
 
     def __init__(self, *messages: Message) -> None:
         self.asked = 0
@@ -31,52 +31,52 @@ async def instead() -> Message:
     return {"type": "http.disconnect", "from": "us"}
 
 
-async def listens(listening: Listening) -> "asyncio.Task[Message]":
-    """Return a task that waits for the next message."""
-    task = asyncio.create_task(listening.receive())
-    await until(lambda: task in listening.waiting)
+async def begun_receive(endable: EndableReceive) -> "asyncio.Task[Message]":
+    """Return a task that waits for the server."""
+    task = asyncio.create_task(endable.receive())
+    await until(lambda: task in endable.waiting)
     return task
 
 
-async def test_messages_pass_as_they_are() -> None:
-    assert await Listening(Server(REQUEST), instead).receive() is REQUEST
+async def test_the_servers_messages_pass_unchanged() -> None:
+    assert await EndableReceive(Server(REQUEST), instead).receive() is REQUEST
 
 
 @pytest.mark.parametrize("kind", ["http.disconnect", "websocket.disconnect"])
 async def test_the_server_is_not_asked_again_once_the_client_has_gone(kind: str) -> None:
     server = Server({"type": kind})
-    listening = Listening(server, instead)
+    endable = EndableReceive(server, instead)
 
-    assert await listening.receive() is await listening.receive()
+    assert await endable.receive() is await endable.receive()
     assert server.asked == 1
 
 
-async def test_who_waits_is_told_at_once() -> None:
-    listening = Listening(Server(), instead)
-    waiting = await listens(listening)
+async def test_a_task_that_waits_gets_the_other_message_at_once() -> None:
+    endable = EndableReceive(Server(), instead)
+    waiting = await begun_receive(endable)
 
-    listening.end()
+    endable.end()
 
     assert await waiting == {"type": "http.disconnect", "from": "us"}
     assert waiting.cancelling() == 0
-    assert not listening.waiting
+    assert not endable.waiting
 
 
-async def test_who_asks_later_is_told_without_the_server() -> None:
+async def test_a_later_call_gets_the_other_message_without_the_server() -> None:
     server = Server(REQUEST)
-    listening = Listening(server, instead)
+    endable = EndableReceive(server, instead)
 
-    listening.end()
+    endable.end()
 
-    assert await listening.receive() == {"type": "http.disconnect", "from": "us"}
+    assert await endable.receive() == {"type": "http.disconnect", "from": "us"}
     assert server.asked == 0
 
 
-async def test_all_who_wait_are_told() -> None:
-    listening = Listening(Server(), instead)
-    waiting = [await listens(listening), await listens(listening)]
+async def test_all_tasks_that_wait_get_the_other_message() -> None:
+    endable = EndableReceive(Server(), instead)
+    waiting = [await begun_receive(endable), await begun_receive(endable)]
 
-    listening.end()
+    endable.end()
 
     assert [message["type"] for message in await asyncio.gather(*waiting)] == [
         "http.disconnect",
@@ -85,21 +85,21 @@ async def test_all_who_wait_are_told() -> None:
 
 
 async def test_a_cancellation_of_somebody_else_passes() -> None:
-    listening = Listening(Server(), instead)
-    waiting = await listens(listening)
+    endable = EndableReceive(Server(), instead)
+    waiting = await begun_receive(endable)
 
     waiting.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert not listening.waiting
+    assert not endable.waiting
 
 
 async def test_a_cancellation_at_the_same_moment_passes() -> None:
-    listening = Listening(Server(), instead)
-    waiting = await listens(listening)
+    endable = EndableReceive(Server(), instead)
+    waiting = await begun_receive(endable)
 
-    listening.end()
+    endable.end()
     waiting.cancel()
 
     with pytest.raises(asyncio.CancelledError):
@@ -107,8 +107,8 @@ async def test_a_cancellation_at_the_same_moment_passes() -> None:
     assert waiting.cancelling() == 1
 
 
-async def test_a_task_that_was_cancelled_before_may_still_listen() -> None:
-    listening = Listening(Server(), instead)
+async def test_a_task_that_was_cancelled_before_can_still_receive() -> None:
+    endable = EndableReceive(Server(), instead)
     begun = asyncio.Event()
 
     async def tidying() -> Message:
@@ -116,15 +116,15 @@ async def test_a_task_that_was_cancelled_before_may_still_listen() -> None:
             begun.set()
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            return await listening.receive()
+            return await endable.receive()
         raise AssertionError("unreachable")
 
     task = asyncio.create_task(tidying())
     await begun.wait()
     task.cancel()
-    await until(lambda: task in listening.waiting)
+    await until(lambda: task in endable.waiting)
 
-    listening.end()
+    endable.end()
 
     assert (await task)["from"] == "us"
     assert task.cancelling() == 1

@@ -1,4 +1,4 @@
-"""A place to open what a process holds, and to close it again.
+"""A place where a process opens its resources at startup and closes them at shutdown.
 
     @asynccontextmanager
     async def client(state):
@@ -7,17 +7,17 @@
 
     application = LifespanMiddleware(get_asgi_application(), lifespan=[client])
 
-Django itself knows no start-up and no shutdown, and raises ValueError when a server
-speaks of them. Here they open and close context managers; a view finds what they
-yield in ``request.scope["state"]``, and in ``state["tasks"]`` a
-:class:`TaskSupervisor` for what is to run in the background.
+Django itself has neither startup nor shutdown, and raises ValueError when a server signals them.
+This middleware opens context managers at startup and closes them at shutdown. Views find what they
+yield in ``request.scope["state"]``, and in ``state["tasks"]`` a :class:`TaskSupervisor` for work in
+the background.
 
-With ``drain=Drain()`` the process also ends when streams and WebSockets are open: at
-SIGTERM they are given some seconds, and then told that their client has gone.
+With ``drain=Drain()`` the process also ends while streams and WebSockets are open: after SIGTERM
+they have some seconds left, and then a disconnect.
 
-Belongs near the app, inside everything that only looks at requests: lifespan messages
-pass through, and what is refused here while the process starts or ends is logged and
-gets its headers there.
+Belongs near the app, with only the thread pool further in. Requests that it refuses while the
+process starts or ends then still pass through the other layers, so they are logged and get their
+headers.
 """
 
 from .drain import Drain

@@ -1,13 +1,22 @@
-"""One context: what a factory returned, async or sync, under one name."""
+"""Contexts: async and sync context managers behind one async interface, each with its thread."""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncContextDecorator,
+    ContextDecorator,
+    asynccontextmanager,
+)
 from functools import partial
-from typing import Any
+from inspect import signature
+from typing import Any, cast
 
+from .. import _options as options
 from .._django import close_connections, close_lost_connections
+from .._names import qualified_name
 from .._threads import OwnThread, ThreadContext, is_below_sync_code
 from .state import State
 
@@ -17,28 +26,20 @@ AnyContextManager = AbstractAsyncContextManager[Any, Any] | AbstractContextManag
 ContextFactory = Callable[[State], AnyContextManager]
 
 
-def name_of(made: object) -> str:
-    """Return the ``__qualname__`` of a function or class, that of the class of an object."""
-    while isinstance(made, partial):
-        made = made.func
-    name: str = getattr(made, "__qualname__", type(made).__qualname__)
-    return name
+def new_context(factory: ContextFactory, state: State) -> AbstractAsyncContextManager[Any, Any]:
+    """Call *factory*, and return its context as an async context manager.
 
-
-def opened(factory: ContextFactory, state: State) -> AbstractAsyncContextManager[Any, Any]:
-    """Call *factory*, and return an async context manager.
-
-    Raises TypeError when it returns none.
+    Raises TypeError if *factory* returns anything else.
     """
     context: object = factory(state)
-    name = name_of(factory)
+    name = qualified_name(factory)
     if isinstance(context, AbstractAsyncContextManager):
-        return _beside_thread(context, name)
+        return _with_own_thread(context, name)
     if isinstance(context, AbstractContextManager):
         return _in_thread(context, name)
     raise TypeError(
-        f"{name} returned {context!r}, which is no context manager; write @asynccontextmanager"
-        " or @contextmanager above the function"
+        f"{name} returned {context!r}, which is not a context manager; put @asynccontextmanager or"
+        " @contextmanager above the function"
     )
 
 
@@ -58,7 +59,7 @@ async def _unless_stuck(thread: OwnThread, call: Callable[[], object], name: str
     try:
         return await thread.run(partial(_then_close_connections, call))
     except asyncio.CancelledError:
-        logger.error("%s goes on in its thread; it is left behind", name)  # noqa: TRY400
+        logger.error("%s keeps running in its thread; it is abandoned", name)  # noqa: TRY400
         raise
 
 
@@ -70,13 +71,13 @@ def _then_close_connections(call: Callable[[], object]) -> object:
 
 
 @asynccontextmanager
-async def _beside_thread(
+async def _with_own_thread(
     context: AbstractAsyncContextManager[Any, Any], name: str
 ) -> AsyncGenerator[object]:
-    """Give the sync code that *context* calls a thread of its own, the same to its end.
+    """Give the sync code that *context* calls one thread of its own, from enter to exit.
 
-    What it has set there, it finds there again; only a connection that the database has dropped
-    meanwhile is closed, and opened again where it is used.
+    Its thread-locals and database connections survive there in between. Only a connection that the
+    database has dropped meanwhile is closed; it opens again where it is used.
     """
     if is_below_sync_code():
         async with context as yielded:
@@ -92,3 +93,54 @@ async def _beside_thread(
             await context.__aexit__(None, None, None)
     finally:
         await thread.close()
+
+
+# --- whether an option is a list of factories, as far as that shows without a call ---
+
+_WAY_OUT = "a function that takes the state and returns a context manager"
+
+
+def context_factories(option: str, value: object) -> Iterator[str]:
+    """Check a list of functions that take the state and return a context manager."""
+    if isinstance(value, list | tuple):
+        for each in cast("Sequence[object]", value):
+            yield from (
+                _class_problems(option, each)
+                if isinstance(each, type)
+                else _object_problems(option, each)
+            )
+    else:
+        way_out = f"[{qualified_name(value)}]" if callable(value) else "a list of functions"
+        yield f"{option}: {options.shown(value)} is not a list; use {way_out}"
+
+
+def _class_problems(option: str, value: type[object]) -> Iterator[str]:
+    name = qualified_name(value)
+    is_decorator = issubclass(value, ContextDecorator | AsyncContextDecorator)
+    has_callable_objects = any("__call__" in vars(base) for base in value.__mro__)
+    if has_callable_objects and not is_decorator and _can_be_called(value):
+        yield f"{option}: {name} is a class; use {name}()"
+    elif not _can_be_called(value, {}):
+        yield f"{option}: {name} cannot be called with the state; use lambda state: {name}()"
+
+
+def _object_problems(option: str, value: object) -> Iterator[str]:
+    if isinstance(value, ContextDecorator | AsyncContextDecorator):
+        name = qualified_name(getattr(value, "func", value))  # as contextlib keeps it
+        yield f"{option}: {name}() was called already; use {name}"
+        return
+    problems = list(options.function(option, value, _WAY_OUT))
+    yield from problems
+    if not problems and not _can_be_called(cast("Callable[..., object]", value), {}):
+        name = qualified_name(value)
+        yield f"{option}: {name} cannot be called with the state; use def {name}(state)"
+
+
+def _can_be_called(factory: Callable[..., object], *arguments: object) -> bool:
+    try:
+        signature(factory).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin, which does not show its parameters
+        return True
+    return True

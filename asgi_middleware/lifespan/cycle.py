@@ -1,62 +1,58 @@
-"""One life of the app, from start-up to shutdown: what it opens, serves, and closes."""
+"""One life of the app, from startup to shutdown: what it opens, serves and closes."""
 
 import asyncio
 import logging
-import math
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
+from .._names import qualified_name
 from ..readiness import Readiness
 from ..types import ASGIApp, Receive, Scope, Send
 from .connections import InFlight, serve_http, serve_websocket
-from .contexts import ContextFactory, name_of, opened
-from .drain import Drain, Draining
+from .context_task import ContextTask
+from .contexts import ContextFactory, new_context
+from .deadline import PATIENCE, Deadline
+from .drain import Countdown, Drain
 from .failure import Failure
 from .inner import InnerLifespan
 from .state import RESERVED, State, merge
 from .tasks import TaskSupervisor
-from .worker import PATIENCE, Deadline, WorkerTask
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleOptions:
+    """What all cycles of an app have in common."""
+
+    lifespan: tuple[ContextFactory, ...]
+    startup_timeout: float
+    shutdown_timeout: float
+    readiness: Readiness
+    drain: Drain | None
+
+
 class Cycle:
-    """Starts, serves and stops once. Everything that runs for that long belongs to it.
+    """Starts, serves and stops once, and owns everything that runs for that long.
 
-    Start-up enters the contexts in order, then starts the app's own lifespan. Shutdown
-    goes the other way round: requests in flight, tasks, the app, the contexts.
+    Startup enters the contexts in order, then starts the app's own lifespan. Shutdown goes the
+    other way round: requests in flight, tasks, the app, the contexts.
 
-    ``settled`` is set when start-up is over, and ``serving`` then tells how it went.
+    ``settled`` is set when startup is over, and ``serving`` then tells how it went.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        lifespan: Sequence[ContextFactory],
-        scope: Scope,
-        *,
-        startup_timeout: float,
-        shutdown_timeout: float,
-        readiness: Readiness,
-        drain: Drain | None,
-    ) -> None:
+    def __init__(self, app: ASGIApp, scope: Scope, options: CycleOptions) -> None:
         self.settled = asyncio.Event()
-        # Of a cycle that no server has asked for: its task, and when to try once more.
-        self.task: asyncio.Task[None] | None = None
-        self.attempt = 0
-        self.retry_at: float | None = None
         self._app = app
-        self._lifespan = lifespan
         self._server_has_state = "state" in scope
-        self._startup_timeout = startup_timeout
-        self._shutdown_timeout = shutdown_timeout
-        self._readiness = readiness
-        self._draining = drain and Draining(drain, readiness)
+        self._options = options
+        self._readiness = options.readiness
+        self._countdown = options.drain and Countdown(options.drain, options.readiness)
         self._open = False
         self._in_flight = InFlight()
-        self._worker: WorkerTask
+        self._context_task: ContextTask
         self._exits: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         # A cycle around this one shares its tasks: they end before either closes anything.
         shared = scope.get("state", {}).get("tasks")
@@ -68,23 +64,14 @@ class Cycle:
 
     @property
     def serving(self) -> bool:
-        """Tell whether requests are answered: not before, not after, nor after a drain."""
-        return self._open and not (self._draining and self._draining.over)
-
-    @property
-    def may_be_tried_again(self) -> bool:
-        return self.retry_at is not None and time.monotonic() >= self.retry_at
-
-    @property
-    def retry_after(self) -> int:
-        """Return the seconds that a client should wait, for ``Retry-After``."""
-        return max(1, math.ceil((self.retry_at or 0.0) - time.monotonic()))
+        """Tell whether requests reach the app: from startup until shutdown or the drain's end."""
+        return self._open and not (self._countdown and self._countdown.over)
 
     async def start(self) -> Failure | None:
-        """Open everything; return what failed, with all closed that was open by then."""
+        """Open everything. If something fails, close what was open by then and return it."""
         self._readiness.starting()
-        self._worker = WorkerTask()
-        deadline = Deadline("start-up", self._startup_timeout)
+        self._context_task = ContextTask()
+        deadline = Deadline("startup", self._options.startup_timeout)
         failure = None
         try:
             failure = await self._enter_all(deadline)
@@ -97,106 +84,102 @@ class Cycle:
                 self.settled.set()
         if self._open:
             self._readiness.started()
-            if self._draining:
-                self._draining.listen()
+            if self._countdown:
+                self._countdown.listen()
         return failure
 
     async def serve(self, until: Awaitable[object]) -> Failure | None:
-        """Serve until *until* is done, then close everything; return what failed.
+        """Serve until *until* is done, then close everything and return what failed.
 
-        Raises what *until* raises, after that. A context whose task group falls apart
-        ends it all at once: what it cancels cannot wait.
+        Raises what *until* raises, after that. If the task group of a context fails, everything is
+        closed at once, because the tasks that it cancels cannot wait.
         """
-        told: asyncio.Future[Any] = asyncio.ensure_future(until)
+        end: asyncio.Future[Any] = asyncio.ensure_future(until)
         try:
             await asyncio.wait(
-                {told, self._worker.interrupted}, return_when=asyncio.FIRST_COMPLETED
+                {end, self._context_task.interrupted}, return_when=asyncio.FIRST_COMPLETED
             )
         except asyncio.CancelledError:
-            told.cancel()
+            end.cancel()
             await self._stop()
             raise
-        if not told.done():
+        if not end.done():
             logger.error("a task group of a context has failed; everything is closed now")
         failure = await self._stop()
-        await told
+        await end
         return failure
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the app answer a request or a WebSocket, with our state in its scope."""
+    async def call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the app for a request or a WebSocket, with our state in its scope."""
         if not self._server_has_state:
             scope = {**scope, "state": {**self.state, **scope.get("state", {})}}
-        if self._draining:
+        if self._countdown:
             serve = serve_http if scope["type"] == "http" else serve_websocket
             with self._in_flight:
-                await serve(self._app, scope, receive, send, self._draining)
+                await serve(self._app, scope, receive, send, self._countdown)
         elif scope["type"] == "http":
             with self._in_flight:
                 await self._app(scope, receive, send)
-        else:  # not counted: nothing would tell it to end, and shutdown would wait in vain
+        else:  # not counted: nothing would end it, and shutdown would wait in vain
             await self._app(scope, receive, send)
 
     async def _enter_all(self, deadline: Deadline) -> Failure | None:
-        for factory in self._lifespan:
+        for factory in self._options.lifespan:
             entering = partial(self._enter, factory)
-            failure = await self._worker.run(name_of(factory), entering, deadline)
+            failure = await self._context_task.run(qualified_name(factory), entering, deadline)
             if failure:
                 return failure
         failure = await self._inner.start(deadline)
         if failure:
             return failure
         try:
-            self._take_over_inner_state()
+            self._merge_inner_state()
         except ValueError as conflict:
             return Failure(self._inner.name, conflict)
         return None
 
     async def _enter(self, factory: ContextFactory) -> None:
-        context = opened(factory, self.state)
+        name = qualified_name(factory)
+        context = new_context(factory, self.state)
         yielded: object = await context.__aenter__()
-        # Here and not by the caller, who may have run out of patience meanwhile.
-        self._exits.append((name_of(factory), partial(context.__aexit__, None, None, None)))
+        # Noted here, because the caller may have stopped waiting.
+        self._exits.append((name, partial(context.__aexit__, None, None, None)))
         if isinstance(yielded, Mapping):
-            merge(
-                self.state,
-                self._owners,
-                cast("Mapping[str, object]", yielded),
-                source=name_of(factory),
-            )
+            merge(self.state, self._owners, cast("Mapping[str, object]", yielded), source=name)
 
-    def _take_over_inner_state(self) -> None:
+    def _merge_inner_state(self) -> None:
         yielded = dict(self._inner.state)
         if yielded.get("tasks") is self._tasks:
             del yielded["tasks"]
         merge(self.state, self._owners, yielded, source=self._inner.name)
 
     async def _give_up(self, failure: Failure | None, deadline: Deadline) -> None:
-        self._readiness.withdraw("start-up failed")
+        self._readiness.withdraw("startup failed")
         if failure:
-            failure.log("start-up")
-        await self._unwind(deadline)
+            failure.log("startup")
+        await self._close_all(deadline)
 
     async def _stop(self) -> Failure | None:
         self._open = False
         self._readiness.withdraw("shutting down")
-        deadline = Deadline("shutdown", self._shutdown_timeout)
-        if self._draining:
-            self._draining.begin_grace()
+        deadline = Deadline("shutdown", self._options.shutdown_timeout)
+        if self._countdown:
+            self._countdown.shut_down()
         try:
             await self._in_flight.ended(deadline)
         finally:
-            failure = await self._unwind(deadline)
-            if self._draining:
-                self._draining.restore()
+            failure = await self._close_all(deadline)
+            if self._countdown:
+                self._countdown.close()
         return failure
 
-    async def _unwind(self, deadline: Deadline) -> Failure | None:
-        """Close everything, whatever fails on the way; return the first failure."""
+    async def _close_all(self, deadline: Deadline) -> Failure | None:
+        """Close everything, whatever fails on the way, and return the first failure."""
         steps: list[Callable[[], Awaitable[Failure | None]]] = [
             partial(self._inner.stop, deadline),
             *(
-                partial(self._worker.run, name, exiting, deadline, at_least=PATIENCE)
-                for name, exiting in reversed(self._exits)
+                partial(self._context_task.run, name, leave, deadline, at_least=PATIENCE)
+                for name, leave in reversed(self._exits)
             ),
         ]
         if self._owns_tasks:
@@ -207,12 +190,12 @@ class Cycle:
             try:
                 failure = await step()
             except asyncio.CancelledError as error:
-                cancelled = error  # the other steps are taken all the same
+                cancelled = error  # the other steps are still taken
                 continue
             if failure:
                 failure.log("shutdown")
                 failures.append(failure)
-        await self._worker.end()
+        await self._context_task.end()
         if cancelled:
             raise cancelled
         return failures[0] if failures else None

@@ -1,14 +1,14 @@
-"""Start-up and shutdown under Daphne, which has neither.
+"""Startup and shutdown under Daphne, which signals neither.
 
     # asgi_daphne.py, for: daphne example_project.asgi_daphne:application
     application = DaphneLifespan(application)
 
-Sends the lifespan messages that Daphne does not: start-up when its reactor runs, before
-the first request is read; shutdown when it is about to stop. A failed start-up ends
-Daphne with status 1.
+Sends the lifespan messages that Daphne does not send: startup once its reactor runs, before the
+first request is read; shutdown when the reactor is about to stop. A failed startup ends Daphne with
+status 1.
 
-Belongs outermost. Requests that come early wait further in, in
-:class:`~asgi_middleware.LifespanMiddleware`, so that probes do not.
+Belongs outermost. Early requests wait further in, in
+:class:`~asgi_middleware.LifespanMiddleware`, so probes do not have to wait.
 """
 
 import asyncio
@@ -16,29 +16,28 @@ import logging
 import sys
 from typing import Any, cast
 
-# First: it installs the reactor that runs on asyncio's event loop.
+# Imported first: it installs the reactor that runs on asyncio's event loop.
 import daphne.server  # type: ignore[import-untyped]  # noqa: F401  # pyright: ignore[reportMissingTypeStubs]
 from twisted.internet import defer, reactor
 
 from ..types import ASGIApp, Message, Receive, Scope, Send
-from .worker import PATIENCE
+from .deadline import PATIENCE
+from .unasked import SCOPE
 
 logger = logging.getLogger(__name__)
-
-_SCOPE = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}}
 
 
 class DaphneLifespan:
     """Runs the lifespan of *app* for as long as Daphne's reactor runs.
 
-    Daphne cancels whatever is in flight as soon as it is told to stop. Here that goes on
-    until the app has shut down, which waits for it. Under another server this does
-    nothing.
+    Daphne cancels all requests in flight as soon as it is told to stop. With this class they
+    continue until the app has shut down, and its shutdown waits for them. Under any other server
+    this class does nothing.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        # A process has one reactor, and that runs once.
+        # One is enough: a process has one reactor, which runs once.
         self._lifespan: asyncio.Task[None] | None = None
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._calls: set[asyncio.Future[None]] = set()
@@ -46,7 +45,7 @@ class DaphneLifespan:
         self._stopping = False
         twisted: Any = reactor
         twisted.callWhenRunning(self._start)
-        # Daphne adds its own, which cancels, when it runs: ours is called before it.
+        # Daphne adds its own trigger, which cancels requests, when it runs: ours comes first.
         twisted.addSystemEventTrigger("before", "shutdown", self._stop)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,12 +63,12 @@ class DaphneLifespan:
             await call
 
     def _start(self) -> None:
-        # The loop that Daphne is about to run, and uses for each request.
+        # On the loop that Daphne is about to run, and uses for each request.
         self._messages.put_nowait({"type": "lifespan.startup"})
         self._lifespan = asyncio.get_event_loop().create_task(self._live(), name="lifespan")
 
     def _stop(self) -> object:
-        """Return a Deferred, which the reactor waits for before it closes connections."""
+        """Return a Deferred: the reactor waits for it before it closes connections."""
         self._stopping = True
         if self._lifespan is None:
             return None
@@ -79,7 +78,7 @@ class DaphneLifespan:
 
     async def _live(self) -> None:
         try:
-            await self.app(_SCOPE, self._messages.get, self._send)
+            await self.app(SCOPE, self._messages.get, self._send)
         except Exception:
             if not self._failed:
                 logger.exception("the lifespan of the app has ended")
@@ -89,7 +88,7 @@ class DaphneLifespan:
         calls = set(self._calls)
         for call in calls:
             call.cancel()
-        if calls:  # or the interpreter crashes at its end, in tasks that hang in the middle
+        if calls:  # otherwise the interpreter crashes at exit, in tasks that have not ended
             await asyncio.wait(calls, timeout=PATIENCE)
 
     async def _send(self, message: Message) -> None:
@@ -97,6 +96,6 @@ class DaphneLifespan:
             self._failed = True
             logger.error("%s: %s", message["type"], message.get("message", ""))
         if message["type"] == "lifespan.startup.failed":
-            # Not from here, where it would be the app's to handle. Nothing is served yet
-            # that the reactor would have to close.
+            # Not from here, where the app could handle it. Nothing is served yet that the reactor
+            # would have to close.
             asyncio.get_running_loop().call_soon(sys.exit, 1)

@@ -1,26 +1,38 @@
-"""The end of a process that still has requests: who is told what, and when.
+"""The end of a process that still has requests.
 
-After the first signal the process is not ready any more. ``hold`` seconds later the
-server hears of it and stops listening; ``grace`` seconds after that, whatever is still
-going on is told that its client has gone (``connections.py``).
+A drain goes through four stages, from left to right and never back. Each cell shows the stage that
+follows an event, and *server* if the server's own handler then hears of the signal.
+
+=====================  ===============  ===============  ==================  ===========
+event                  serving          hold             grace               over
+=====================  ===============  ===============  ==================  ===========
+first signal           hold [1]_                         server              server
+another signal                          grace, server    over, server [2]_   server
+the hold has passed                     grace, server
+shutdown               grace            grace
+the grace has passed                                     over
+=====================  ===============  ===============  ==================  ===========
+
+.. [1] With a hold of 0 seconds: grace, server.
+.. [2] Within a second of the signal before it: server. Both signals are then one decision.
+
+The first signal also withdraws readiness. Requests are served until the drain is over. Then the
+app receives a disconnect for each connection that is still open (``connections.py``).
 """
 
 import asyncio
-import signal
-import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import IntEnum
 from types import FrameType
-from typing import Any
 
-from .._receive import Listening
-from ..errors import ConfigurationError
+from .. import _options as options
+from .._receive import EndableReceive
 from ..readiness import Readiness
 from ..types import Message, Receive
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from .signals import SignalChain
 
 # A terminal signals a whole group of processes, and a parent among them then signals its
 # children: within this many seconds, two signals are one decision.
@@ -29,127 +41,123 @@ _ONE_DECISION = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """How a process ends that has requests: the option of :class:`LifespanMiddleware`.
+    """How a process with open requests ends: the option of :class:`LifespanMiddleware`.
 
-    * ``hold``: seconds from the first SIGTERM or SIGINT until the server hears of it.
-      Readiness is 503 meanwhile and requests are served, so that a load balancer looks
-      elsewhere. On uvicorn and Daphne; hypercorn and granian stop listening at once.
-    * ``grace``: seconds from then until ``receive()`` says ``http.disconnect``, responses
-      are completed, and WebSockets are closed with 1012.
+        LifespanMiddleware(app, drain=Drain(grace=10, hold=5))
 
-    Raises :class:`ConfigurationError` for what is negative.
+    * ``hold``: seconds from the first SIGTERM or SIGINT until the server hears of it. Readiness is
+      503 meanwhile and requests are served, so that a load balancer looks elsewhere. It works on
+      uvicorn and Daphne; hypercorn and granian stop listening at once.
+    * ``grace``: seconds from then until ``receive()`` returns ``http.disconnect``, responses are
+      completed, and WebSockets are closed with 1012.
+
+    Raises :class:`ConfigurationError` if either is not a number of seconds, 0 or more.
     """
 
     grace: float = 10.0
     hold: float = 0.0
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name}: {value!r} is no number of seconds; write 0 or more"
-            for name, value in (("grace", self.grace), ("hold", self.hold))
-            if not isinstance(value, int | float) or not value >= 0
-        ]
-        if problems:
-            raise ConfigurationError("Drain", problems)
+        options.check(
+            "Drain",
+            options.seconds("grace", self.grace, zero=True, example=10.0),
+            options.seconds("hold", self.hold, zero=True, example=5.0),
+        )
 
 
-class Draining:
-    """The drain of one cycle. ``over`` is true once connections are told to end."""
+class Stage(IntEnum):
+    """How far a drain has come."""
+
+    SERVING = 0
+    HOLD = 1
+    GRACE = 2
+    OVER = 3
+
+
+class Countdown:
+    """The drain of one cycle, from the first signal or shutdown until it is over."""
 
     def __init__(self, drain: Drain, readiness: Readiness) -> None:
-        self.over = False
+        self._stage = Stage.SERVING
         self._drain = drain
         self._readiness = readiness
         self._loop = asyncio.get_running_loop()
-        self._previous: dict[int, Any] = {}
-        self._listening = False
+        self._signals = SignalChain(self._on_signal)
         self._signalled_at: float | None = None
-        self._in_grace = False
         self._timer: asyncio.TimerHandle | None = None
-        self._connections: set[Listening] = set()
+        self._connections: set[EndableReceive] = set()
+
+    @property
+    def over(self) -> bool:
+        return self._stage is Stage.OVER
 
     def listen(self) -> None:
-        """Put our handler before that of each signal, where that can be done: the main thread.
+        """Handle signals from now on."""
+        self._signals.install()
 
-        A signal that is ignored stays ignored, and a handler that was not set from Python
-        could not be called.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            return
-        self._listening = True
-        for number in SIGNALS:
-            previous = signal.getsignal(number)
-            if previous not in (None, signal.SIG_IGN):
-                self._previous[number] = previous
-                signal.signal(number, self._on_signal)
+    def shut_down(self) -> None:
+        """Begin the grace period, if no signal has begun it."""
+        self._advance(Stage.GRACE)
 
-    def restore(self) -> None:
-        """Put the handlers back, but for those that somebody else has replaced since."""
-        self._listening = False
-        for number, previous in self._previous.items():
-            if signal.getsignal(number) == self._on_signal:
-                signal.signal(number, previous)
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def begin_grace(self) -> None:
-        """Let the grace period begin, and the hold end, if that has not happened yet."""
-        if not self._in_grace:
-            self._in_grace = True
-            self._later(self._drain.grace, self._end)
+    def close(self) -> None:
+        """Leave the signals to the server again."""
+        self._signals.remove()
+        self._stop_timer()
 
     @contextmanager
-    def listening(
+    def connection(
         self, receive: Receive, instead: Callable[[], Awaitable[Message]]
-    ) -> Generator[Listening]:
-        """Yield what listens to the server, and to the end of the drain."""
-        listening = Listening(receive, instead)
-        listening.ended = self.over
-        self._connections.add(listening)
+    ) -> Generator[EndableReceive]:
+        """Yield a ``receive`` that returns the message of *instead* once the drain is over."""
+        endable = EndableReceive(receive, instead)
+        endable.ended = self.over
+        self._connections.add(endable)
         try:
-            yield listening
+            yield endable
         finally:
-            self._connections.discard(listening)
+            self._connections.discard(endable)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # Runs in the main thread between any two instructions: it does as little as can be.
+        # Called between any two instructions: it leaves everything else to the event loop.
+        self._readiness.withdraw("draining")
         before, self._signalled_at = self._signalled_at, time.monotonic()
-        if self._listening:
-            self._readiness.withdraw("draining")
-            if before is None and self._drain.hold:
-                self._loop.call_soon_threadsafe(self._begin_hold, number, frame)
-                return
-            hurry = before is not None and self._signalled_at - before > _ONE_DECISION
-            self._loop.call_soon_threadsafe(self._hurry if hurry else self.begin_grace)
-        self._tell_server(number, frame)
+        later = self._loop.call_soon_threadsafe
+        if before is None and self._stage is Stage.SERVING and self._drain.hold:
+            later(self._begin_hold, number, frame)
+            return
+        if before is None or self._signalled_at - before <= _ONE_DECISION:
+            later(self._advance, Stage.GRACE)
+        else:
+            later(self._end_stage)
+        self._signals.pass_on(number, frame)
 
     def _begin_hold(self, number: int, frame: FrameType | None) -> None:
-        if not self._in_grace:
-            self._later(self._drain.hold, self._end_hold, number, frame)
+        if self._advance(Stage.HOLD):
+            self._start_timer(self._drain.hold, self._end_hold, number, frame)
 
     def _end_hold(self, number: int, frame: FrameType | None) -> None:
-        self.begin_grace()
-        self._tell_server(number, frame)
+        self._advance(Stage.GRACE)
+        self._signals.pass_on(number, frame)
 
-    def _hurry(self) -> None:
-        if self._in_grace:
-            self._end()
-        self.begin_grace()
+    def _end_stage(self) -> None:
+        self._advance(Stage.OVER if self._stage is Stage.GRACE else Stage.GRACE)
 
-    def _end(self) -> None:
-        self.over = True
-        for listening in self._connections:
-            listening.end()
+    def _advance(self, stage: Stage) -> bool:
+        """Enter *stage*, and tell whether it was still to come."""
+        if stage <= self._stage:
+            return False
+        self._stage = stage
+        self._stop_timer()
+        if stage is Stage.GRACE:
+            self._start_timer(self._drain.grace, self._advance, Stage.OVER)
+        elif stage is Stage.OVER:
+            for endable in self._connections:
+                endable.end()
+        return True
 
-    def _later(self, delay: float, call: Callable[..., object], *arguments: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+    def _start_timer(self, delay: float, call: Callable[..., object], *arguments: object) -> None:
         self._timer = self._loop.call_later(delay, call, *arguments)
 
-    def _tell_server(self, number: int, frame: FrameType | None) -> None:
-        previous = self._previous[number]
-        if callable(previous):
-            previous(number, frame)
-        else:  # nobody handles it: what the system does then
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()

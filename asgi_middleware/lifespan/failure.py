@@ -1,4 +1,4 @@
-"""What went wrong at start-up or shutdown, and in which part."""
+"""What failed at startup or shutdown, and in which part."""
 
 import logging
 
@@ -6,7 +6,7 @@ logger = logging.getLogger(__name__)
 
 
 class Failure:
-    """An error, and the name of the context, task or app in which it happened."""
+    """An error, and the name of the context, task or app that raised it."""
 
     def __init__(self, name: str, error: BaseException, text: str = "") -> None:
         self.name = name
@@ -20,10 +20,10 @@ class Failure:
         logger.error("%s failed in %s", when, self.name, exc_info=self.error)
 
     def exception(self) -> Exception:
-        """Return what to raise to the server.
+        """Return the exception to raise to the server.
 
-        ``SystemExit`` in a task would end the event loop there and then, with all that
-        is still to be closed; ``CancelledError`` would look as if the server had asked.
+        ``SystemExit`` in a task would end the event loop at once, before anything is closed.
+        ``CancelledError`` would look as if the server had cancelled us.
         """
         if isinstance(self.error, Exception):
             return self.error

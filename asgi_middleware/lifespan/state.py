@@ -1,11 +1,11 @@
-"""The state that start-up fills and requests see."""
+"""The state that startup fills and requests see."""
 
 from collections.abc import Mapping
 from typing import Any
 
 State = dict[str, Any]
 
-# Who sets which key. These are set for each request, by other layers and by this one.
+# Keys that layers set, with their owners: some once for all requests, some for each.
 RESERVED = {
     "request_id": "RequestIDMiddleware",
     "tasks": "LifespanMiddleware",
@@ -14,9 +14,9 @@ RESERVED = {
 
 
 def merge(state: State, owners: dict[str, str], yielded: Mapping[str, Any], *, source: str) -> None:
-    """Add to *state* what *source* yielded, and to *owners* that it did.
+    """Add to *state* what *source* yielded, and to *owners* whose keys they are.
 
-    Raises ValueError for keys that are somebody else's, and then changes nothing.
+    Raises ValueError if another source has set one of the keys, and then changes nothing.
     """
     taken = [
         f"{owners.get(key, 'another')} and {source} both set {key!r} in the state; rename one"

@@ -4,21 +4,23 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Literal
 
+from .. import _options as options
+from .._names import qualified_name
 from .._threads import own_thread
-from .contexts import name_of
+from .cancellation import abandon
+from .deadline import PATIENCE, Deadline
 from .failure import Failure
-from .worker import PATIENCE, Deadline, leave_behind
 
 logger = logging.getLogger(__name__)
 
 Restart = Literal["never", "on-failure", "always"]
 
-# Seconds that a task has to come to its end before it is cancelled.
+# Seconds that a task has to finish before it is cancelled.
 GRACE = 1.0
 
 
@@ -32,11 +34,13 @@ class _Job:
 
 
 class TaskSupervisor:
-    """Starts tasks, keeps them, restarts them; ``state["tasks"]`` is one.
+    """Starts tasks, keeps them and restarts them; ``state["tasks"]`` is one.
 
-    They live from start-up to shutdown, whoever spawned them: a context, a view, a
-    consumer. At the end each has a second to finish, unless it is to run always, is
-    then cancelled, and awaited before anything closes.
+        request.scope["state"]["tasks"].spawn(send_receipt, restart="never")
+
+    Tasks live until shutdown, whether a context, a view or a consumer spawned them. Then each has
+    a second to finish, except those that always restart. After that they are cancelled, and
+    awaited before anything closes.
     """
 
     def __init__(self, died: Callable[[str], object]) -> None:
@@ -44,6 +48,10 @@ class TaskSupervisor:
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[asyncio.Task[None], _Job] = {}
         self.stopping = False
+
+    def __repr__(self) -> str:
+        names = ", ".join(job.name for job in list(self._tasks.values()))
+        return f"<TaskSupervisor: {names or 'no tasks'}>"
 
     def spawn(
         self,
@@ -55,36 +63,38 @@ class TaskSupervisor:
     ) -> None:
         """Run the async function *fn*, which takes no arguments, as a task.
 
-        * ``name``: for logs; by default the function's.
-        * ``restart``: ``"on-failure"`` when it raises, ``"always"`` also when it
-          returns, ``"never"``.
-        * ``backoff``: the first and the longest delay before a restart, in seconds. It
+        * ``name``: for logs; by default that of the function.
+        * ``restart``: ``"on-failure"`` if it raises, ``"always"`` also if it returns, ``"never"``.
+        * ``backoff``: the first and the longest delay before a restart, in seconds. The delay
           doubles with each crash in a row, and is shortened at random by up to half.
-        * ``critical``: a crash is final, and ``/readyz`` answers 503 from then on.
+        * ``critical``: a crash is final, and ``/readyz`` is 503 from then on.
 
-        Callable from any thread. The task has a context of its own: no request's ID,
-        no request's thread. Each attempt has a thread for its sync code, and database
-        connections, which end with it. Raises ValueError for options that cannot work,
-        and RuntimeError at shutdown.
+        You can call it from any thread. The task has a context of its own, without a request's ID
+        or thread. Each attempt has a thread for its sync code and database connections, which end
+        with it.
+
+        Raises ValueError for options that cannot work, and RuntimeError at shutdown.
         """
-        if restart not in ("never", "on-failure", "always"):
-            raise ValueError(f"restart: {restart!r}; write 'never', 'on-failure' or 'always'")
-        if not 0 < backoff[0] <= backoff[1]:
-            raise ValueError(f"backoff: {backoff!r}; write a shortest and a longest delay")
+        problems = [
+            *options.choice("restart", restart, ("never", "on-failure", "always")),
+            *_delays("backoff", backoff),
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+        job = _Job(fn, name or qualified_name(fn), restart, backoff, critical)
         if self.stopping:
-            raise RuntimeError(f"{name or name_of(fn)} is not started: the process shuts down")
-        job = _Job(fn, name or name_of(fn), restart, backoff, critical)
+            raise RuntimeError(_too_late(job))
         try:
-            here = asyncio.get_running_loop() is self._loop
+            is_on_loop = asyncio.get_running_loop() is self._loop
         except RuntimeError:
-            here = False
-        if here:
+            is_on_loop = False
+        if is_on_loop:
             self._start(job)
         else:
             self._loop.call_soon_threadsafe(self._start, job)
 
     async def stop(self, deadline: Deadline) -> Failure | None:
-        """Wait for the end of all tasks, and hasten it."""
+        """Give all tasks a moment to finish, then cancel them, and wait for their end."""
         self.stopping = True
         finishing = [task for task, job in self._tasks.items() if job.restart != "always"]
         try:
@@ -102,12 +112,12 @@ class TaskSupervisor:
             await asyncio.wait(tasks, timeout=deadline.left(at_least=PATIENCE))
         stuck = {task: job.name for task, job in tasks.items() if not task.done()}
         for task, name in stuck.items():
-            leave_behind(task, name)
+            abandon(task, name)
         return Failure(", ".join(stuck.values()), deadline.missed()) if stuck else None
 
     def _start(self, job: _Job) -> None:
         if self.stopping:
-            logger.warning("the task %s is not started: the process shuts down", job.name)
+            logger.warning(_too_late(job))
             return
         task = self._loop.create_task(self._supervised(job), name=job.name, context=Context())
         self._tasks[task] = job
@@ -124,9 +134,9 @@ class TaskSupervisor:
                 if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                     raise
                 if time.monotonic() - started > job.backoff[1]:
-                    crashes = 0  # it has been well in between
+                    crashes = 0  # it has worked in between
                 crashes += 1
-                if not self._survives(job, crashes, error):
+                if not self._restarts(job, crashes, error):
                     return
             else:
                 if job.restart != "always" or self.stopping:
@@ -134,19 +144,28 @@ class TaskSupervisor:
                 crashes = 0
             await asyncio.sleep(_delay(job.backoff, crashes))
 
-    def _survives(self, job: _Job, crashes: int, error: BaseException) -> bool:
+    def _restarts(self, job: _Job, crashes: int, error: BaseException) -> bool:
         """Log the crash, and tell whether the task is restarted."""
         again = job.restart != "never" and not job.critical and not self.stopping
         what = "is restarted" if again else "stays down"
-        message = "the task %s crashed, number %d in a row; it %s"
+        message = "the task %s crashed (%d in a row); it %s"
         logger.error(message, job.name, crashes, what, exc_info=error)
         if job.critical:
             self._died(job.name)
         return again
 
 
+def _delays(option: str, value: tuple[float, float]) -> Iterator[str]:
+    if not 0 < value[0] <= value[1]:
+        yield f"{option}: {value!r} is not a first and a longest delay; use (1.0, 60.0)"
+
+
+def _too_late(job: _Job) -> str:
+    return f"the task {job.name} is not started because the process is shutting down"
+
+
 def _is_being_cancelled() -> bool:
-    """Tell a cancellation of this task from one that its function made up itself."""
+    """Tell whether this task is cancelled, as opposed to a CancelledError of its function's own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -155,4 +174,4 @@ def _delay(backoff: tuple[float, float], crashes: int) -> float:
     shortest, longest = backoff
     # The power is bounded: a float has no room for 2 ** 2000.
     delay = min(longest, shortest * 2.0 ** min(max(crashes - 1, 0), 60))
-    return delay * random.uniform(0.5, 1)  # noqa: S311 -- no secret, only spread
+    return delay * random.uniform(0.5, 1)  # noqa: S311 -- it spreads load and guards no secret

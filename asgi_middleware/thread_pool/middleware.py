@@ -9,7 +9,7 @@ from asgiref.sync import markcoroutinefunction
 from .. import _options as options
 from .._django import transactions_kept
 from .._messages import HTTP_DISCONNECT, ends_body
-from .._receive import Listening
+from .._receive import EndableReceive
 from .._responses import send_unavailable
 from .._threads import ThreadContext, is_below_sync_code
 from ..types import ASGIApp, Message, Receive, Scope, Send
@@ -81,7 +81,7 @@ class _Refusable:
         self._has_responded = False
         self._lease = lease
         self._pool = pool
-        self._listening = Listening(receive, self._respond_and_disconnect)
+        self._listening = EndableReceive(receive, self._respond_and_disconnect)
         self._send = send
         lease.refuse = self._refuse
 

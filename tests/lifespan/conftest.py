@@ -1,4 +1,4 @@
-"""Stuck parts are given up sooner than in earnest, and signals are a stand-in's."""
+"""Stuck parts are abandoned sooner than in production, and a stand-in handles signals."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import django
 import pytest
 
-from asgi_middleware.lifespan import connections, cycle, inner, tasks, worker
+from asgi_middleware.lifespan import cancellation, connections, context_task, cycle, inner, tasks
 
 from .server import SIGNALS, Handler
 
@@ -18,14 +18,14 @@ django.setup()
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (connections, cycle, inner, tasks, worker):
+    for module in (cancellation, connections, context_task, cycle, inner, tasks):
         monkeypatch.setattr(module, "PATIENCE", 0.05)
     monkeypatch.setattr(tasks, "GRACE", 0.05)
 
 
 @pytest.fixture
 def handler() -> Iterator[Handler]:
-    """Stand in for a server that has set its handlers before start-up."""
+    """Stand in for a server that has set its handlers before startup."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     handler = Handler()
     for number in SIGNALS:

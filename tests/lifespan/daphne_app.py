@@ -1,4 +1,4 @@
-"""For Daphne: an app that says what happens, and fails to start if it is told to.
+"""For Daphne: an app that says what happens, fails with ``FAIL``, and opens once ``GATE`` exists.
 
 daphne tests.lifespan.daphne_app:application
 """
@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from asgi_middleware import Drain, HealthMiddleware, LifespanMiddleware, Readiness, compose
@@ -17,6 +18,8 @@ from asgi_middleware.types import Receive, Scope, Send
 @asynccontextmanager
 async def pool(_state: dict[str, Any]) -> AsyncGenerator[dict[str, str]]:
     print("opening", flush=True)
+    while "GATE" in os.environ and not Path(os.environ["GATE"]).exists():  # noqa: ASYNC110, ASYNC240
+        await asyncio.sleep(0.01)
     await asyncio.sleep(0.5)
     if "FAIL" in os.environ:
         raise OSError("no database")

@@ -35,10 +35,10 @@ class Handler:
 
 
 class Server:
-    """Sends an app the two messages of a lifespan, in a task, and keeps the answers.
+    """Sends an app the two messages of a lifespan, in a task, and keeps what the app sends.
 
-    Without a *state* it offers none, as Daphne. *refuses* maps the type of an answer to
-    what ``send`` raises for it, as hypercorn's does.
+    Without a *state* it offers none, like Daphne. *refuses* maps the type of a message to the
+    error that ``send`` raises for it, like hypercorn's.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Server:
         return await self._ask("startup")
 
     async def stop(self) -> Message | None:
-        """Return the answer, once the app has ended."""
+        """Return the app's message, once the app has ended."""
         answer = await self._ask("shutdown")
         await self.end()
         return answer
@@ -82,7 +82,7 @@ class Server:
         return await self.end()
 
     async def _ask(self, when: str) -> Message | None:
-        """Return the answer, None if the app ends without one."""
+        """Return the app's message, None if the app ends without one."""
         self._answered.clear()
         self._messages.put_nowait({"type": f"lifespan.{when}"})
         answered = asyncio.ensure_future(self._answered.wait())

@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from asgi_middleware import LifespanMiddleware
-from asgi_middleware.lifespan.contexts import name_of
+from asgi_middleware._names import qualified_name
 from asgi_middleware.testing import LifespanFailed, lifespan
 from tests.apps import hello
 
@@ -24,7 +24,7 @@ from .server import COMPLETE, STOPPED, Server, context, start_failed, until
 State = dict[str, Any]
 
 
-async def test_enters_in_order_and_exits_in_reverse() -> None:
+async def test_contexts_are_entered_in_order_and_exited_in_reverse() -> None:
     log: list[str] = []
     app = LifespanMiddleware(hello, lifespan=[context("a", log), context("b", log)])
 
@@ -34,7 +34,7 @@ async def test_enters_in_order_and_exits_in_reverse() -> None:
     assert log == ["+a", "+b", "serving", "-b", "-a"]
 
 
-async def test_a_class_with_the_two_methods_will_do() -> None:
+async def test_a_class_whose_instances_are_context_managers_works() -> None:
     log: list[str] = []
 
     class Pool:
@@ -54,7 +54,22 @@ async def test_a_class_with_the_two_methods_will_do() -> None:
     assert log == ["open", "closed (None, None, None)"]
 
 
-async def test_runs_all_in_one_task_that_is_not_the_servers() -> None:
+async def test_a_class_that_takes_the_state_may_have_callable_instances() -> None:
+    class Model(AbstractAsyncContextManager[None]):
+        def __init__(self, state: State) -> None:
+            pass
+
+        def __call__(self, text: str) -> str:
+            return text
+
+        async def __aexit__(self, *exception: object) -> None:
+            pass
+
+    async with lifespan(LifespanMiddleware(hello, lifespan=[Model])):
+        pass
+
+
+async def test_all_contexts_run_in_one_task_that_is_not_the_servers() -> None:
     tasks: list[object] = []
 
     @asynccontextmanager
@@ -96,7 +111,7 @@ async def test_a_context_variable_set_on_the_way_in_is_there_on_the_way_out() ->
         pytest.param(asyncio.TaskGroup, id="asyncio"),
     ],
 )
-async def test_a_task_group_lives_from_start_up_to_shutdown(task_group: Any) -> None:
+async def test_a_task_group_lives_from_startup_to_shutdown(task_group: Any) -> None:
     log: list[str] = []
 
     async def work(stop: asyncio.Event) -> None:
@@ -130,7 +145,7 @@ async def test_a_task_group_lives_from_start_up_to_shutdown(task_group: Any) -> 
         pytest.param(asyncio.TaskGroup, id="asyncio"),
     ],
 )
-async def test_a_task_group_that_falls_apart_closes_everything(
+async def test_a_task_group_that_fails_closes_everything(
     task_group: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     log: list[str] = []
@@ -163,7 +178,7 @@ async def test_a_task_group_that_falls_apart_closes_everything(
 # --- sync contexts ---
 
 
-async def test_sync_ones_have_a_thread_of_their_own() -> None:
+async def test_sync_contexts_have_a_thread_of_their_own() -> None:
     threads: list[threading.Thread] = []
 
     @contextmanager
@@ -183,7 +198,7 @@ async def test_sync_ones_have_a_thread_of_their_own() -> None:
     await until(lambda: not a_enter.is_alive())
 
 
-async def test_sync_ones_see_the_context_variables() -> None:
+async def test_sync_contexts_see_the_context_variables() -> None:
     variable: ContextVar[str] = ContextVar("variable")
     seen: list[str] = []
 
@@ -210,7 +225,7 @@ async def test_sync_ones_see_the_context_variables() -> None:
         pytest.param("exit", None, id="exit"),
     ],
 )
-async def test_sync_ones_fail_as_others_do(fails: str, message: object) -> None:
+async def test_sync_contexts_fail_like_async_ones(fails: str, message: object) -> None:
     @contextmanager
     def sync(state: State) -> Generator[None]:
         if fails == "enter":
@@ -231,7 +246,7 @@ async def test_sync_ones_fail_as_others_do(fails: str, message: object) -> None:
         assert answer["message"] == "OSError: exit (in sync)"
 
 
-def test_django_connections_that_a_sync_one_opens_are_closed_after(tmp_path: Path) -> None:
+def test_django_connections_of_a_sync_context_are_closed(tmp_path: Path) -> None:
     # In a process of its own, as Django can be configured only once.
     code = """
 import asyncio, sys
@@ -274,7 +289,7 @@ asyncio.run(main())
     assert done.stdout == "closed after enter: True\nclosed after exit: True\n", done.stderr
 
 
-# --- what is no context ---
+# --- functions that return no context manager, and names ---
 
 
 async def generator(state: State) -> AsyncGenerator[None]:
@@ -284,8 +299,10 @@ async def generator(state: State) -> AsyncGenerator[None]:
 @pytest.mark.parametrize(
     "factory", [pytest.param(generator, id="generator"), pytest.param(lambda state: 1, id="int")]
 )
-async def test_what_is_no_context_manager_fails_with_the_way_out(factory: Any) -> None:
-    with pytest.raises(LifespanFailed, match=r"no context manager; write @asynccontextmanager"):
+async def test_a_function_that_returns_no_context_manager_fails_with_the_way_out(
+    factory: Any,
+) -> None:
+    with pytest.raises(LifespanFailed, match=r"is not a context manager; put @asynccontextmanager"):
         async with lifespan(LifespanMiddleware(hello, lifespan=[factory])):
             pytest.fail("it did not start")
 
@@ -300,7 +317,7 @@ async def test_what_is_no_context_manager_fails_with_the_way_out(factory: Any) -
     ],
 )
 def test_a_context_is_named_after_its_function(factory: object, name: str) -> None:
-    assert name_of(factory) == name
+    assert qualified_name(factory) == name
 
 
 def test_an_object_is_named_after_its_class() -> None:
@@ -308,4 +325,7 @@ def test_an_object_is_named_after_its_class() -> None:
         def __call__(self, state: State) -> AbstractAsyncContextManager[None]:
             raise NotImplementedError
 
-    assert name_of(Pool()) == f"{test_an_object_is_named_after_its_class.__name__}.<locals>.Pool"
+    assert (
+        qualified_name(Pool())
+        == f"{test_an_object_is_named_after_its_class.__name__}.<locals>.Pool"
+    )

@@ -20,11 +20,13 @@ def said(log: str) -> list[str]:
     return re.findall(r"^(?:open|opening|closed|answered|request .*)$", log, re.MULTILINE)
 
 
-def test_the_first_request_waits_for_start_up_and_a_probe_does_not(tmp_path: Path) -> None:
-    with serve(DAPHNE, log=tmp_path / "log") as server:
+def test_the_first_request_waits_for_startup_and_a_probe_does_not(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with serve(DAPHNE, log=tmp_path / "log", environment={"GATE": str(gate)}) as server:
         assert httpx.get(f"{server.url}/livez", timeout=PATIENCE).status_code == 200
         assert httpx.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 503
         assert said(server.log()) == ["opening"]
+        gate.touch()
         assert httpx.get(server.url, timeout=PATIENCE).text == "done"
         assert httpx.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 200
 
@@ -37,7 +39,7 @@ def test_the_first_request_waits_for_start_up_and_a_probe_does_not(tmp_path: Pat
     ]
 
 
-def test_a_request_in_flight_is_answered_before_the_end(tmp_path: Path) -> None:
+def test_a_request_in_flight_gets_its_response_before_the_end(tmp_path: Path) -> None:
     with serve(DAPHNE, log=tmp_path / "log") as server:
         with httpx.stream("GET", f"{server.url}/slow", timeout=PATIENCE) as response:
             parts = response.iter_raw()
@@ -49,14 +51,14 @@ def test_a_request_in_flight_is_answered_before_the_end(tmp_path: Path) -> None:
     assert said(server.log())[-2:] == ["answered", "closed"]
 
 
-def test_a_start_up_that_fails_ends_it_with_an_error(tmp_path: Path) -> None:
+def test_a_startup_that_fails_ends_daphne_with_an_error(tmp_path: Path) -> None:
     with serve(DAPHNE, log=tmp_path / "log", environment={"FAIL": "1"}) as server:
         assert server.process.wait(PATIENCE) == 1
 
     assert "lifespan.startup.failed: OSError: no database (in pool)" in server.log()
 
 
-def test_under_another_server_it_passes_everything_on(tmp_path: Path) -> None:
+def test_under_another_server_the_driver_passes_everything_on(tmp_path: Path) -> None:
     uvicorn = (sys.executable, "-m", "uvicorn", "--port", "{port}")
 
     with serve((*uvicorn, "tests.lifespan.daphne_app:application"), log=tmp_path / "log") as server:

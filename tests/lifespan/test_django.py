@@ -80,7 +80,7 @@ def _signals() -> Any:
     request_finished.disconnect(finished)
 
 
-async def test_a_stream_ends_whole_and_tidied_up(handler: Handler) -> None:
+async def test_a_stream_ends_complete_and_cleaned_up(handler: Handler) -> None:
     response = await drained("/stream")
 
     assert response.complete
@@ -95,7 +95,7 @@ async def test_a_stream_ends_whole_and_tidied_up(handler: Handler) -> None:
     ]
 
 
-async def test_an_async_view_is_cancelled_by_django_and_answered_503(
+async def test_an_async_view_is_cancelled_by_django_and_its_client_gets_a_503(
     handler: Handler,
 ) -> None:
     response = await drained("/slow")
@@ -104,7 +104,7 @@ async def test_an_async_view_is_cancelled_by_django_and_answered_503(
     assert log == ["+pool", "streaming", "view ended", "request_finished", "-pool"]
 
 
-async def test_neither_server_nor_django_complain_of_lifespan(
+async def test_neither_the_server_nor_django_complains_about_lifespan(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from asgi_middleware import (
-    ConfigurationError,
     Drain,
     HealthMiddleware,
     LifespanMiddleware,
     Readiness,
 )
 from asgi_middleware.lifespan import drain as module
+from asgi_middleware.lifespan.drain import Countdown, Stage
 from asgi_middleware.testing import (
     HandshakeRefused,
     SocketClosed,
@@ -66,7 +66,7 @@ def kill(number: int = signal.SIGTERM) -> None:
 # --- signals ---
 
 
-async def test_the_servers_handlers_are_called_and_restored(
+async def test_the_servers_signal_handlers_are_called_and_restored(
     handler: Handler, readiness: Readiness
 ) -> None:
     app = draining(hello, readiness, grace=NEVER)
@@ -82,7 +82,7 @@ async def test_the_servers_handlers_are_called_and_restored(
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=["SIGINT", "SIGTERM"])
-async def test_readiness_ends_with_the_first_signal_at_once(
+async def test_readiness_ends_at_once_with_the_first_signal(
     number: int, handler: Handler, readiness: Readiness
 ) -> None:
     app = draining(hello, readiness, grace=NEVER, hold=NEVER)
@@ -93,7 +93,7 @@ async def test_readiness_ends_with_the_first_signal_at_once(
         assert readiness.reason == "draining"
 
 
-async def test_handlers_are_chained_once_start_up_is_complete(
+async def test_handlers_are_chained_once_startup_is_complete(
     handler: Handler, readiness: Readiness
 ) -> None:
     seen: list[object] = []
@@ -108,7 +108,7 @@ async def test_handlers_are_chained_once_start_up_is_complete(
     assert seen == [handler]
 
 
-async def test_a_failed_start_up_touches_no_handler(handler: Handler, readiness: Readiness) -> None:
+async def test_a_failed_startup_touches_no_handler(handler: Handler, readiness: Readiness) -> None:
     app = draining(hello, readiness, context("a", enter=OSError("no")))
 
     await Server(app).start()
@@ -116,7 +116,7 @@ async def test_a_failed_start_up_touches_no_handler(handler: Handler, readiness:
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
-async def test_a_signal_that_is_ignored_stays_so(handler: Handler, readiness: Readiness) -> None:
+async def test_an_ignored_signal_stays_ignored(handler: Handler, readiness: Readiness) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     async with running(Server(draining(hello, readiness))):
@@ -125,7 +125,7 @@ async def test_a_signal_that_is_ignored_stays_so(handler: Handler, readiness: Re
         assert readiness.ready
 
 
-async def test_a_handler_set_by_somebody_else_meanwhile_stays(
+async def test_a_handler_that_somebody_else_sets_meanwhile_stays(
     handler: Handler, readiness: Readiness
 ) -> None:
     another = Handler()
@@ -137,7 +137,7 @@ async def test_a_handler_set_by_somebody_else_meanwhile_stays(
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-async def test_one_that_is_called_by_such_a_handler_after_the_end_passes_it_on(
+async def test_our_handler_passes_a_signal_on_when_it_is_called_after_the_end(
     handler: Handler, readiness: Readiness
 ) -> None:
     async with running(Server(draining(hello, readiness, grace=NEVER, hold=NEVER))):
@@ -148,7 +148,7 @@ async def test_one_that_is_called_by_such_a_handler_after_the_end_passes_it_on(
     assert handler.heard == [signal.SIGTERM]
 
 
-async def test_without_a_handler_the_signal_does_what_it_does(
+async def test_a_signal_without_a_handler_takes_its_default_action(
     handler: Handler, readiness: Readiness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raised: list[int] = []
@@ -182,7 +182,7 @@ def test_outside_the_main_thread_no_handler_is_touched(readiness: Readiness) -> 
 # --- hold ---
 
 
-async def test_during_the_hold_requests_are_served_and_the_server_hears_nothing(
+async def test_requests_are_served_during_the_hold_and_the_server_hears_nothing(
     handler: Handler, readiness: Readiness
 ) -> None:
     app = HealthMiddleware(draining(hello, readiness, grace=NEVER, hold=NEVER), readiness=readiness)
@@ -195,7 +195,7 @@ async def test_during_the_hold_requests_are_served_and_the_server_hears_nothing(
         assert handler.heard == []
 
 
-async def test_the_server_hears_of_it_when_the_hold_is_over(
+async def test_the_server_hears_of_the_signal_when_the_hold_has_passed(
     handler: Handler, readiness: Readiness
 ) -> None:
     async with running(Server(draining(hello, readiness, grace=NEVER, hold=0.01))):
@@ -248,7 +248,7 @@ async def endless(scope: Scope, receive: Receive, send: Send) -> None:
         pass
 
 
-async def test_a_stream_is_told_and_its_response_completed(
+async def test_a_stream_gets_a_disconnect_and_its_response_is_completed(
     handler: Handler, readiness: Readiness
 ) -> None:
     log: list[str] = []
@@ -275,7 +275,7 @@ async def test_a_stream_is_told_and_its_response_completed(
     assert log == ["+a", "finally", "-a"]
 
 
-async def test_the_grace_period_lets_what_can_end_by_itself(
+async def test_a_request_can_end_by_itself_within_the_grace_period(
     handler: Handler, readiness: Readiness
 ) -> None:
     go_on = asyncio.Event()
@@ -342,7 +342,7 @@ async def _over(app: ASGIApp) -> bool:
     return bool(done) and response.result().status == 503
 
 
-async def test_a_request_that_comes_after_it_is_refused(
+async def test_a_request_that_comes_after_the_drain_is_refused(
     handler: Handler, readiness: Readiness
 ) -> None:
     app = recording(hello)
@@ -416,7 +416,7 @@ TRAILERS: dict[str, dict[str, object]] = {"http.response.trailers": {}}
         ),
     ],
 )
-async def test_what_is_missing_of_a_response_is_added(
+async def test_the_missing_end_of_a_response_is_added(
     sent: list[Any], added: list[Any], handler: Handler, readiness: Readiness
 ) -> None:
     response = await ended(
@@ -428,7 +428,7 @@ async def test_what_is_missing_of_a_response_is_added(
 
 
 @pytest.mark.parametrize("name", [b"content-length", b"Content-Length"])
-async def test_a_response_whose_length_the_client_knows_is_left_to_be_cut(
+async def test_a_response_with_a_content_length_is_left_to_the_server_to_cut(
     name: bytes, handler: Handler, readiness: Readiness
 ) -> None:
     sent: list[Message] = []
@@ -446,7 +446,7 @@ async def test_a_response_whose_length_the_client_knows_is_left_to_be_cut(
     assert sent == [start, PART]
 
 
-async def test_headers_that_can_be_read_once_still_arrive(
+async def test_headers_that_can_be_read_only_once_still_arrive(
     handler: Handler, readiness: Readiness
 ) -> None:
     start = {**BARE, "headers": iter([(b"x-a", b"1")])}
@@ -456,7 +456,7 @@ async def test_headers_that_can_be_read_once_still_arrive(
     assert response.headers == ((b"x-a", b"1"),)
 
 
-async def test_a_request_without_a_response_is_answered_503(
+async def test_a_request_without_a_response_gets_a_503(
     handler: Handler, readiness: Readiness
 ) -> None:
     response = await ended(then_listening(), readiness)
@@ -466,7 +466,9 @@ async def test_a_request_without_a_response_is_answered_503(
     assert response.get(b"retry-after") == b"1"
 
 
-async def test_what_the_app_still_sends_arrives(handler: Handler, readiness: Readiness) -> None:
+async def test_a_message_that_the_app_still_sends_arrives(
+    handler: Handler, readiness: Readiness
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(BARE)
         await listen(receive)
@@ -478,7 +480,7 @@ async def test_what_the_app_still_sends_arrives(handler: Handler, readiness: Rea
     assert response.messages[-1] == {**BODY, "body": b"bye"}
 
 
-async def test_what_the_app_raises_then_passes_and_nothing_is_added(
+async def test_an_error_of_the_app_passes_and_nothing_is_added(
     handler: Handler, readiness: Readiness
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -492,7 +494,7 @@ async def test_what_the_app_raises_then_passes_and_nothing_is_added(
     assert list(response.messages) == [BARE]
 
 
-async def test_an_app_that_is_told_by_its_client_is_left_alone(
+async def test_a_response_to_a_client_that_has_gone_is_left_alone(
     handler: Handler, readiness: Readiness
 ) -> None:
     wrapped = draining(then_listening(BARE, PART), readiness, grace=NEVER)
@@ -505,7 +507,7 @@ async def test_an_app_that_is_told_by_its_client_is_left_alone(
     assert list(response.messages) == [BARE, PART]
 
 
-async def test_a_client_that_does_not_take_the_end_is_not_waited_for(
+async def test_a_client_that_does_not_read_the_end_of_a_response_is_not_waited_for(
     handler: Handler, readiness: Readiness
 ) -> None:
     sent: list[Message] = []
@@ -527,7 +529,7 @@ async def test_a_client_that_does_not_take_the_end_is_not_waited_for(
     assert sent == [BARE, END]
 
 
-async def test_a_server_that_does_not_take_the_end_is_no_error(
+async def test_a_server_that_refuses_the_end_of_a_response_causes_no_error(
     handler: Handler, readiness: Readiness, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrapped = draining(then_listening(BARE), readiness, grace=0.01)
@@ -600,7 +602,7 @@ async def test_the_server_is_not_asked_once_the_drain_is_over(
     assert heard[1:] == [{"type": "http.disconnect"}] * 2
 
 
-async def test_the_messages_of_the_server_are_passed_on_as_they_are(
+async def test_the_servers_messages_are_passed_on_unchanged(
     handler: Handler, readiness: Readiness
 ) -> None:
     message = {"type": "http.request", "body": b"a", "more_body": True, "x-unknown": 1}
@@ -620,7 +622,7 @@ async def test_the_messages_of_the_server_are_passed_on_as_they_are(
 
 
 @pytest.mark.parametrize("error", [OSError("gone"), TimeoutError("slow")], ids=["any", "timeout"])
-async def test_what_the_server_raises_passes(
+async def test_an_error_that_the_server_raises_passes(
     error: Exception, handler: Handler, readiness: Readiness
 ) -> None:
     async def receive() -> Message:
@@ -637,7 +639,7 @@ async def test_what_the_server_raises_passes(
     assert raised.value is error
 
 
-async def test_a_cancellation_passes(handler: Handler, readiness: Readiness) -> None:
+async def test_a_cancellation_of_receive_passes(handler: Handler, readiness: Readiness) -> None:
     log: list[str] = []
 
     async def receive() -> Message:
@@ -673,7 +675,7 @@ async def chatting(scope: Scope, receive: Receive, send: Send) -> None:
         pass
 
 
-async def test_an_open_websocket_is_closed_with_1012_and_its_consumer_told(
+async def test_an_open_websocket_is_closed_with_1012_and_its_consumer_gets_a_disconnect(
     handler: Handler, readiness: Readiness
 ) -> None:
     app = recording(chatting)
@@ -732,7 +734,7 @@ async def test_a_server_that_refuses_1012_is_sent_1000(
     assert [message.get("code") for message in sent] == [None, 1012, 1000]
 
 
-async def test_a_client_that_does_not_close_is_not_waited_for(
+async def test_a_client_that_does_not_close_its_websocket_is_not_waited_for(
     handler: Handler, readiness: Readiness
 ) -> None:
     sent: list[Message] = []
@@ -747,7 +749,7 @@ async def test_a_client_that_does_not_close_is_not_waited_for(
     assert [message["type"] for message in sent] == ["websocket.accept", "websocket.close"]
 
 
-async def test_what_a_consumer_sends_after_that_goes_nowhere(
+async def test_a_message_that_a_consumer_sends_after_the_close_goes_nowhere(
     handler: Handler, readiness: Readiness
 ) -> None:
     sent: list[Message] = []
@@ -815,17 +817,81 @@ async def test_the_server_is_never_asked_again_after_it_closed_a_websocket(
     assert heard == [gone, gone]
 
 
-# --- options ---
+# --- the table ---
+
+# For each stage: the events that lead there.
+STAGES = {
+    "serving": [],
+    "hold": ["first signal"],
+    "grace": ["shutdown"],
+    "grace after a signal": ["first signal", "another signal"],
+    "over": ["shutdown", "the grace has passed"],
+}
+
+
+async def take(countdown: Countdown, event: str) -> None:
+    match event:
+        case "first signal" | "another signal":
+            kill()
+        case "the hold has passed":
+            countdown._end_hold(signal.SIGTERM, None)
+        case "shutdown":
+            countdown.shut_down()
+        case _:
+            countdown._advance(Stage.OVER)
+    await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("before", "event", "after", "server_hears"),
     [
-        pytest.param({"grace": -1}, "Drain: grace: -1 is no number of seconds", id="grace"),
-        pytest.param({"hold": -0.5}, "Drain: hold: -0.5 is no number of seconds", id="hold"),
-        pytest.param({"grace": float("nan")}, "Drain: grace: nan is no number", id="no number"),
+        ("serving", "first signal", Stage.HOLD, False),
+        ("grace", "first signal", Stage.GRACE, True),
+        ("over", "first signal", Stage.OVER, True),
+        ("hold", "another signal", Stage.GRACE, True),
+        ("grace after a signal", "another signal", Stage.OVER, True),
+        ("hold", "the hold has passed", Stage.GRACE, True),
+        ("serving", "shutdown", Stage.GRACE, False),
+        ("hold", "shutdown", Stage.GRACE, False),
+        ("grace", "shutdown", Stage.GRACE, False),
+        ("over", "shutdown", Stage.OVER, False),
+        ("grace", "the grace has passed", Stage.OVER, False),
     ],
 )
-def test_refuses_what_is_negative(options: Any, message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        Drain(**options)
+async def test_a_drain_goes_from_stage_to_stage_as_its_table_says(
+    before: str,
+    event: str,
+    after: Stage,
+    server_hears: bool,
+    handler: Handler,
+    readiness: Readiness,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_ONE_DECISION", 0.0)
+    countdown = Countdown(Drain(grace=NEVER, hold=NEVER), readiness)
+    countdown.listen()
+    try:
+        for earlier in STAGES[before]:
+            await take(countdown, earlier)
+        handler.heard.clear()
+
+        await take(countdown, event)
+
+        assert countdown._stage is after
+        assert bool(handler.heard) is server_hears
+    finally:
+        countdown.close()
+
+
+async def test_the_first_signal_begins_the_grace_period_if_there_is_no_hold(
+    handler: Handler, readiness: Readiness
+) -> None:
+    countdown = Countdown(Drain(grace=NEVER), readiness)
+    countdown.listen()
+    try:
+        await take(countdown, "first signal")
+
+        assert countdown._stage is Stage.GRACE
+        assert handler.heard == [signal.SIGTERM]
+    finally:
+        countdown.close()

@@ -49,7 +49,7 @@ def starlette(
     return Starlette(lifespan=lifespan)
 
 
-async def test_starts_after_our_contexts_and_stops_before_them() -> None:
+async def test_an_inner_app_starts_after_our_contexts_and_stops_before_them() -> None:
     log: list[str] = []
     app = LifespanMiddleware(starlette(log), lifespan=[context("a", log)])
 
@@ -59,7 +59,7 @@ async def test_starts_after_our_contexts_and_stops_before_them() -> None:
     assert log == ["+a", "+starlette", "serving", "-starlette", "-a"]
 
 
-async def test_runs_in_a_task_of_its_own() -> None:
+async def test_an_inner_app_runs_in_a_task_of_its_own() -> None:
     tasks: list[object] = []
 
     @asynccontextmanager
@@ -78,7 +78,7 @@ async def test_runs_in_a_task_of_its_own() -> None:
     assert len({ours, theirs, server.task}) == 3
 
 
-async def test_its_state_joins_ours() -> None:
+async def test_the_state_of_an_inner_app_joins_ours() -> None:
     inner = starlette([], yields={"b": 2})
     state: dict[str, Any] = {}
 
@@ -88,7 +88,7 @@ async def test_its_state_joins_ours() -> None:
         assert state.keys() == {"a", "b", "tasks"}
 
 
-async def test_a_key_that_one_of_ours_has_too_fails_and_names_both() -> None:
+async def test_a_state_key_of_an_inner_app_that_a_context_has_set_fails_and_names_both() -> None:
     log: list[str] = []
     app = LifespanMiddleware(
         starlette(log, yields={"a": 1}), lifespan=[context("a", log, yields={"a": 1})]
@@ -128,7 +128,7 @@ async def returning_without_a_verdict(scope: Scope, receive: Receive, send: Send
         pytest.param(RequestIDMiddleware(raising), id="in a middleware"),
     ],
 )
-async def test_an_app_that_knows_no_lifespan_is_none_the_worse(
+async def test_an_app_without_lifespan_support_starts_and_stops_quietly(
     app: ASGIApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -141,7 +141,7 @@ async def test_an_app_that_knows_no_lifespan_is_none_the_worse(
     assert caplog.messages == []
 
 
-# --- start-up that fails ---
+# --- startup that fails ---
 
 
 async def raising_later(scope: Scope, receive: Receive, send: Send) -> None:
@@ -184,8 +184,8 @@ async def saying_what_was_not_asked(scope: Scope, receive: Receive, send: Send) 
         ),
         pytest.param(
             saying_what_was_not_asked,
-            "RuntimeError: saying_what_was_not_asked sent lifespan.shutdown.complete, and nothing"
-            " had asked for it (in saying_what_was_not_asked)",
+            "RuntimeError: saying_what_was_not_asked sent lifespan.shutdown.complete, which nothing"
+            " had asked for (in saying_what_was_not_asked)",
             RuntimeError,
             id="out of turn",
         ),
@@ -203,7 +203,7 @@ async def saying_what_was_not_asked(scope: Scope, receive: Receive, send: Send) 
         ),
     ],
 )
-async def test_a_start_up_that_fails_is_ours_that_fails(
+async def test_a_startup_of_an_inner_app_that_fails_fails_ours(
     app: ASGIApp, message: str, raises: type[Exception]
 ) -> None:
     log: list[str] = []
@@ -244,7 +244,9 @@ async def raising_at_the_end(scope: Scope, receive: Receive, send: Send) -> None
         ),
     ],
 )
-async def test_a_shutdown_that_fails_is_told_and_ours_goes_on(app: ASGIApp, message: str) -> None:
+async def test_a_shutdown_of_an_inner_app_that_fails_is_reported_and_ours_goes_on(
+    app: ASGIApp, message: str
+) -> None:
     log: list[str] = []
     server = Server(LifespanMiddleware(app, lifespan=[context("a", log)]))
     await server.start()
@@ -264,7 +266,7 @@ async def test_an_app_that_returns_early_is_not_asked_to_stop() -> None:
     assert await server.stop() == STOPPED
 
 
-async def test_an_app_that_does_not_return_after_its_last_word_is_not_waited_for() -> None:
+async def test_an_app_that_does_not_return_after_its_last_message_is_not_waited_for() -> None:
     log: list[str] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -283,7 +285,7 @@ async def test_an_app_that_does_not_return_after_its_last_word_is_not_waited_for
 
 
 @pytest.mark.parametrize("stubborn", [False, True], ids=["heeds cancellation", "ignores it"])
-async def test_a_start_up_that_hangs_is_cut_short(stubborn: bool) -> None:
+async def test_a_startup_of_an_inner_app_that_hangs_is_cut_short(stubborn: bool) -> None:
     log: list[str] = []
     hang = Stubborn() if stubborn else None
 
@@ -295,14 +297,14 @@ async def test_a_start_up_that_hangs_is_cut_short(stubborn: bool) -> None:
     app = LifespanMiddleware(hanging, lifespan=[context("a", log)], startup_timeout=0.05)
 
     assert await Server(app).start() == start_failed(
-        "TimeoutError: start-up took more than 0.05 s (in hanging)"
+        "TimeoutError: startup took more than 0.05 s (in hanging)"
     )
     assert log == ["+a", "-a"]
     if hang:
         await hang.end()
 
 
-async def test_a_shutdown_that_hangs_is_cut_short() -> None:
+async def test_a_shutdown_of_an_inner_app_that_hangs_is_cut_short() -> None:
     log: list[str] = []
 
     async def hanging(scope: Scope, receive: Receive, send: Send) -> None:
@@ -321,7 +323,7 @@ async def test_a_shutdown_that_hangs_is_cut_short() -> None:
     assert log == ["+a", "-a"]
 
 
-async def test_a_cancelled_start_up_ends_it() -> None:
+async def test_a_cancelled_startup_ends_the_inner_app() -> None:
     ended: list[str] = []
     begun = asyncio.Event()
 
@@ -345,7 +347,7 @@ async def test_a_cancelled_start_up_ends_it() -> None:
 # --- while serving ---
 
 
-async def test_one_that_dies_while_serving_is_an_error_and_the_rest_still_unwinds(
+async def test_an_inner_app_that_dies_while_serving_is_an_error_and_the_rest_still_unwinds(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log: list[str] = []
@@ -381,7 +383,7 @@ async def test_one_that_dies_while_serving_is_an_error_and_the_rest_still_unwind
 # --- one of ours inside one of ours ---
 
 
-async def test_one_of_ours_inside_one_of_ours_nests() -> None:
+async def test_lifespan_middleware_nests() -> None:
     log: list[str] = []
     app = recording(hello)
     stack = LifespanMiddleware(
@@ -396,7 +398,7 @@ async def test_one_of_ours_inside_one_of_ours_nests() -> None:
     assert app.calls[-1].scope["state"].keys() == {"a", "b", "tasks"}
 
 
-async def test_tasks_spawned_in_either_end_before_either_closes_anything() -> None:
+async def test_tasks_of_both_nested_layers_end_before_either_closes_anything() -> None:
     log: list[str] = []
 
     async def work() -> None:
@@ -420,7 +422,7 @@ async def test_tasks_spawned_in_either_end_before_either_closes_anything() -> No
     assert log == ["+a", "+b", "task ended", "task ended", "-b", "-a"]
 
 
-async def test_one_that_ignores_a_cancelled_start_up_is_left_behind_at_once(
+async def test_an_inner_app_that_ignores_a_cancelled_startup_is_abandoned_at_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stubborn = Stubborn()
@@ -436,8 +438,8 @@ async def test_one_that_ignores_a_cancelled_start_up_is_left_behind_at_once(
     starting = asyncio.ensure_future(server.start())
     await begun.wait()
 
-    # Though start-up had thirty seconds, and most of them are left.
+    # Though startup had thirty seconds, and most of them are left.
     assert isinstance(await server.cancel(), asyncio.CancelledError)
-    assert caplog.messages == ["hanging goes on though it was cancelled; it is left behind"]
+    assert caplog.messages == ["hanging keeps running although it was cancelled; it is abandoned"]
     assert await starting is None
     await stubborn.end()

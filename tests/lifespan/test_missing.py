@@ -1,4 +1,4 @@
-"""Requests that come where the server has sent no start-up, or one that is not over."""
+"""Requests that come before startup is complete, or where the server signals none."""
 
 import asyncio
 import gc
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from asgi_middleware import HealthMiddleware, LifespanMiddleware, Readiness, RequestIDMiddleware
-from asgi_middleware.lifespan import middleware
+from asgi_middleware.lifespan import unasked
 from asgi_middleware.request_id import get_request_id
 from asgi_middleware.testing import HandshakeRefused, lifespan, recording, request, websocket
 from asgi_middleware.types import Receive, Scope, Send
@@ -50,7 +50,7 @@ async def test_the_first_request_starts_once_and_the_others_wait() -> None:
     assert all(call.scope["state"]["a"] == 1 for call in app.calls[1:])
 
 
-async def test_a_websocket_starts_as_well() -> None:
+async def test_a_websocket_starts_everything_as_well() -> None:
     log: list[str] = []
     app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", log)])
 
@@ -61,7 +61,7 @@ async def test_a_websocket_starts_as_well() -> None:
     assert log == ["+a"]
 
 
-async def test_the_first_client_may_leave_and_start_up_goes_on() -> None:
+async def test_startup_goes_on_when_the_first_client_leaves() -> None:
     log: list[str] = []
     go_on = asyncio.Event()
     app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", log, enter=go_on.wait)])
@@ -77,7 +77,7 @@ async def test_the_first_client_may_leave_and_start_up_goes_on() -> None:
     assert log == ["+a"]
 
 
-async def test_nothing_of_the_first_request_is_in_the_context() -> None:
+async def test_a_context_sees_nothing_of_the_first_request() -> None:
     seen: list[object] = []
 
     @asynccontextmanager
@@ -91,7 +91,7 @@ async def test_nothing_of_the_first_request_is_in_the_context() -> None:
     assert seen == [None]
 
 
-def test_the_end_of_the_loop_closes_what_a_request_has_opened() -> None:
+def test_the_end_of_the_loop_closes_the_contexts_that_a_request_has_opened() -> None:
     log: list[str] = []
     app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", log)])
 
@@ -100,7 +100,7 @@ def test_the_end_of_the_loop_closes_what_a_request_has_opened() -> None:
     assert log == ["+a", "-a"]
 
 
-async def test_a_failure_answers_503_and_says_when_to_come_again(
+async def test_a_failed_startup_gives_a_503_with_retry_after(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = LifespanMiddleware(hello, lifespan=[context("a", enter=OSError("no database"))])
@@ -110,10 +110,10 @@ async def test_a_failure_answers_503_and_says_when_to_come_again(
     assert response.status == 503
     assert response.get(b"retry-after") == b"1"
     assert response.get(b"cache-control") == b"no-store"
-    assert caplog.messages == ["start-up failed in a"]
+    assert caplog.messages == ["startup failed in a"]
 
 
-async def test_a_failure_closes_a_websocket_with_1013() -> None:
+async def test_a_failed_startup_closes_a_websocket_with_1013() -> None:
     app = LifespanMiddleware(hello, lifespan=[context("a", enter=OSError("no database"))])
 
     with pytest.raises(HandshakeRefused) as refused:
@@ -123,7 +123,7 @@ async def test_a_failure_closes_a_websocket_with_1013() -> None:
     assert refused.value.code == 1013
 
 
-async def test_a_failure_is_tried_again_with_a_growing_delay(
+async def test_a_failed_startup_is_tried_again_with_a_growing_delay(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 1000.0
@@ -155,9 +155,9 @@ async def test_a_failure_is_tried_again_with_a_growing_delay(
     ]
 
 
-async def test_the_delay_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "_FIRST_RETRY", 0.001)
-    monkeypatch.setattr(middleware, "_LAST_RETRY", 0.001)
+async def test_the_delay_between_startups_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unasked, "_FIRST_RETRY", 0.001)
+    monkeypatch.setattr(unasked, "_LAST_RETRY", 0.001)
     attempts: list[int] = []
 
     async def enter() -> None:
@@ -171,7 +171,7 @@ async def test_the_delay_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
             await request(app)
 
 
-async def test_a_readiness_probe_starts_too_and_does_not_wait() -> None:
+async def test_a_readiness_probe_starts_everything_and_does_not_wait() -> None:
     log: list[str] = []
     readiness = Readiness()
     inner = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", log)], readiness=readiness)
@@ -202,8 +202,8 @@ async def test_warn_warns_once_and_goes_on_with_an_empty_state(
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (
             logging.WARNING,
-            "a request came, and the server has sent no lifespan.startup;"
-            " requests go on with an empty state",
+            "a request came, but the server has sent no lifespan.startup;"
+            " requests are served with an empty state",
         )
     ]
     assert [call.scope["state"] for call in app.calls] == [{}, {}]
@@ -219,7 +219,7 @@ async def test_error_raises_for_each_request() -> None:
 
 
 @pytest.mark.parametrize("when_missing", ["warn", "error"])
-async def test_a_readiness_probe_starts_nothing_then(when_missing: Any) -> None:
+async def test_a_readiness_probe_starts_nothing_with_warn_or_error(when_missing: Any) -> None:
     log: list[str] = []
     readiness = Readiness()
     inner = LifespanMiddleware(
@@ -233,7 +233,7 @@ async def test_a_readiness_probe_starts_nothing_then(when_missing: Any) -> None:
 
 
 @pytest.mark.parametrize("when_missing", ["start", "warn", "error"])
-async def test_a_server_that_sends_lifespan_is_left_to_it(
+async def test_a_server_that_sends_lifespan_starts_and_stops_everything(
     when_missing: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     log: list[str] = []
@@ -249,8 +249,8 @@ async def test_a_server_that_sends_lifespan_is_left_to_it(
 # --- before, during and after a lifespan that the server sends ---
 
 
-async def test_a_request_that_comes_during_start_up_waits() -> None:
-    # As with the driver for Daphne, whose requests are read before start-up is complete.
+async def test_a_request_that_comes_during_startup_waits() -> None:
+    # As with the driver for Daphne, whose requests are read before startup is complete.
     go_on = asyncio.Event()
     app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", enter=go_on.wait)])
     server = Server(app)
@@ -266,8 +266,8 @@ async def test_a_request_that_comes_during_start_up_waits() -> None:
     await server.stop()
 
 
-@pytest.mark.parametrize("fails", [True, False], ids=["start-up failed", "after shutdown"])
-async def test_a_request_without_what_it_needs_is_refused(fails: bool) -> None:
+@pytest.mark.parametrize("fails", [True, False], ids=["startup failed", "after shutdown"])
+async def test_a_request_outside_the_time_of_serving_is_refused(fails: bool) -> None:
     log: list[str] = []
     enter = OSError("no database") if fails else None
     app = LifespanMiddleware(hello, lifespan=[context("a", log, enter=enter)])
@@ -325,7 +325,7 @@ def test_two_loops_at_once_have_a_cycle_each() -> None:
     assert log == ["closed"] * 2
 
 
-async def test_nothing_of_a_loop_is_kept() -> None:
+async def test_nothing_of_a_loop_that_has_ended_is_kept() -> None:
     app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a")])
 
     await asyncio.to_thread(lambda: asyncio.run(request(app)))

@@ -1,4 +1,4 @@
-"""What the server is told, and what runs, for each way in which a lifespan can go."""
+"""The message that the server gets, and what runs, for each way a lifespan can go."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from tests.apps import hello
 
 from .server import COMPLETE, STOPPED, Server, context, forever, start_failed, stop_failed, until
 
-# --- every outcome of start-up, crossed with every end and every outcome of shutdown ---
+# --- every outcome of startup, crossed with every end and every outcome of shutdown ---
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def app_of(start: str, end: str, log: list[str]) -> ASGIApp:
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("body", BODIES)
-async def test_a_start_up_that_succeeds(body: str, end: str) -> None:
+async def test_a_startup_that_succeeds(body: str, end: str) -> None:
     log: list[str] = []
     server = Server(app_of("starts", end, log))
 
@@ -79,7 +79,7 @@ async def test_a_start_up_that_succeeds(body: str, end: str) -> None:
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("start", [start for start in STARTS if start != "starts"])
-async def test_a_start_up_that_fails(start: str, end: str) -> None:
+async def test_a_startup_that_fails(start: str, end: str) -> None:
     log: list[str] = []
     server = Server(app_of(start, end, log))
 
@@ -99,15 +99,15 @@ async def test_a_start_up_that_fails(start: str, end: str) -> None:
 # --- what is logged ---
 
 
-async def test_a_failed_start_up_is_logged_with_its_traceback(
+async def test_a_failed_startup_is_logged_with_its_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await Server(app_of("error", "a fails", [])).start()
 
-    [start_up, unwinding] = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert start_up.getMessage() == "start-up failed in b"
-    assert start_up.exc_info
-    assert start_up.exc_info[1] is STARTS["error"].error
+    [startup, unwinding] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert startup.getMessage() == "startup failed in b"
+    assert startup.exc_info
+    assert startup.exc_info[1] is STARTS["error"].error
     assert unwinding.getMessage() == "shutdown failed in a"
 
 
@@ -120,7 +120,7 @@ async def test_every_failed_exit_is_logged(caplog: pytest.LogCaptureFixture) -> 
     assert all(record.exc_info for record in caplog.records)
 
 
-async def test_nothing_is_logged_when_all_goes_well(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_lifespan_without_failures_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     server = Server(app_of("starts", "closes", []))
     await server.start()
@@ -136,7 +136,7 @@ class LifespanFailureError(Exception):
     """As hypercorn's."""
 
 
-async def test_what_the_server_raises_at_the_news_of_a_failure_goes_out_untouched() -> None:
+async def test_an_error_that_the_server_raises_at_a_failed_startup_passes_untouched() -> None:
     # hypercorn, which otherwise goes on to serve.
     failure = LifespanFailureError()
     app = app_of("error", "closes", [])
@@ -146,7 +146,7 @@ async def test_what_the_server_raises_at_the_news_of_a_failure_goes_out_untouche
     assert await server.end() is failure
 
 
-async def test_nothing_is_awaited_after_the_news_of_a_failed_start_up() -> None:
+async def test_nothing_is_awaited_after_the_message_of_a_failed_startup() -> None:
     # hypercorn looks right then whether the app has ended.
     done: list[bool] = []
     app = app_of("error", "closes", [])
@@ -164,7 +164,7 @@ async def test_nothing_is_awaited_after_the_news_of_a_failed_start_up() -> None:
     assert done == [True]
 
 
-async def test_nothing_is_awaited_after_the_news_of_the_end() -> None:
+async def test_nothing_is_awaited_after_the_message_of_the_end() -> None:
     done: list[bool] = []
     app = app_of("starts", "closes", [])
     messages = iter(["lifespan.startup", "lifespan.shutdown"])
@@ -183,7 +183,7 @@ async def test_nothing_is_awaited_after_the_news_of_the_end() -> None:
     assert done == [True]
 
 
-async def test_a_server_that_does_not_take_the_news_of_the_start_has_it_unwound() -> None:
+async def test_a_startup_is_unwound_if_the_server_refuses_its_message() -> None:
     log: list[str] = []
     failure = LifespanFailureError()
     app = LifespanMiddleware(hello, lifespan=[context("a", log)])
@@ -197,7 +197,7 @@ async def test_a_server_that_does_not_take_the_news_of_the_start_has_it_unwound(
 # --- cancellation ---
 
 
-async def test_a_cancellation_during_start_up_unwinds_and_propagates() -> None:
+async def test_a_cancellation_during_startup_unwinds_and_propagates() -> None:
     log: list[str] = []
     contexts = [context("a", log), context("b", log, enter=forever)]
     server = Server(LifespanMiddleware(hello, lifespan=contexts))
@@ -249,7 +249,7 @@ async def test_one_instance_lives_twice() -> None:
     assert log == ["+a", "-a"] * 2
 
 
-async def test_a_failed_start_up_leaves_nothing_to_the_next() -> None:
+async def test_a_failed_startup_leaves_nothing_to_the_next() -> None:
     attempts = iter([OSError("not yet"), None])
 
     async def enter() -> None:

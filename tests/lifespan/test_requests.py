@@ -14,7 +14,7 @@ from .server import STOPPED, Server, context, forever, running, until
 
 
 class Slow:
-    """An app that answers once ``go_on`` is set."""
+    """An app that responds once ``go_on`` is set."""
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
@@ -47,7 +47,7 @@ async def test_requests_in_flight_are_awaited_before_anything_closes() -> None:
     assert log == ["+a", "-a"]
 
 
-async def test_they_are_not_awaited_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+async def test_requests_in_flight_are_not_awaited_forever(caplog: pytest.LogCaptureFixture) -> None:
     log: list[str] = []
     app = Slow()
     wrapped = LifespanMiddleware(app, lifespan=[context("a", log)], shutdown_timeout=0.05)
@@ -58,7 +58,7 @@ async def test_they_are_not_awaited_for_ever(caplog: pytest.LogCaptureFixture) -
 
     assert await server.stop() == STOPPED
     assert log == ["+a", "-a"]
-    assert caplog.messages == ["still in flight at shutdown: 1; what they use is closed now"]
+    assert caplog.messages == ["still in flight at shutdown: 1; their resources are closed now"]
     # Nor cancelled: Django would not tidy up then.
     app.go_on.set()
     assert (await slow).status == 200
@@ -103,7 +103,7 @@ async def test_a_new_request_is_refused_from_shutdown_on() -> None:
     await asyncio.gather(slow, stopping)
 
 
-async def test_a_websocket_is_not_awaited_as_nothing_tells_it_to_end() -> None:
+async def test_a_websocket_is_not_awaited_because_nothing_would_end_it() -> None:
     app = LifespanMiddleware(hello)
     server = Server(app)
     await server.start()
@@ -129,7 +129,7 @@ async def test_the_process_is_not_ready_from_shutdown_on() -> None:
     assert reasons == ["starting", "starting", None, "shutting down"]
 
 
-async def test_receive_and_send_are_the_servers_own() -> None:
+async def test_an_app_without_a_drain_gets_the_servers_receive_and_send() -> None:
     passed: list[object] = []
     given: list[object] = []
 
@@ -157,7 +157,7 @@ async def test_receive_and_send_are_the_servers_own() -> None:
     assert [a is b for a, b in zip(passed, given, strict=True)] == [True, True]
 
 
-async def test_no_signal_handler_is_touched() -> None:
+async def test_no_signal_handler_is_touched_without_a_drain() -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     during = {}
 

@@ -23,7 +23,7 @@ def own(state: Mapping[str, Any]) -> dict[str, Any]:
 # --- the rule ---
 
 
-def test_adds_what_was_yielded_and_notes_by_whom() -> None:
+def test_merge_adds_what_was_yielded_and_its_owner() -> None:
     state: State = {"a": 1}
     owners = {"a": "one"}
 
@@ -33,7 +33,7 @@ def test_adds_what_was_yielded_and_notes_by_whom() -> None:
     assert owners == {"a": "one", "b": "two"}
 
 
-def test_refuses_a_key_that_is_there_and_changes_nothing() -> None:
+def test_merge_refuses_a_key_that_is_there_and_changes_nothing() -> None:
     state: State = {"a": 1}
     owners = {"a": "one"}
 
@@ -43,7 +43,7 @@ def test_refuses_a_key_that_is_there_and_changes_nothing() -> None:
     assert (state, owners) == ({"a": 1}, {"a": "one"})
 
 
-# --- at start-up ---
+# --- at startup ---
 
 
 async def test_a_context_is_given_the_state_of_those_before_it() -> None:
@@ -62,7 +62,7 @@ async def test_a_context_is_given_the_state_of_those_before_it() -> None:
 
 
 @pytest.mark.parametrize("yields", [pytest.param(None, id="None"), pytest.param(1, id="a number")])
-async def test_what_is_no_mapping_stays_out_of_the_state(yields: Any) -> None:
+async def test_a_value_that_is_not_a_mapping_stays_out_of_the_state(yields: Any) -> None:
     app = LifespanMiddleware(hello, lifespan=[context("a", yields=yields)])
 
     async with lifespan(app) as running:
@@ -90,7 +90,7 @@ async def test_what_is_no_mapping_stays_out_of_the_state(yields: Any) -> None:
         ),
     ],
 )
-async def test_two_that_set_one_key_fail_and_are_named(
+async def test_two_sources_of_one_key_fail_and_are_named(
     yields: dict[str, int], message: str
 ) -> None:
     log: list[str] = []
@@ -109,7 +109,7 @@ def test_every_key_that_another_layer_sets_is_reserved() -> None:
 # --- in the servers' state ---
 
 
-async def test_fills_the_state_of_a_server_that_has_one_and_leaves_the_rest() -> None:
+async def test_the_servers_state_is_filled_and_its_own_keys_stay() -> None:
     state: dict[str, Any] = {"servers": 0}
     app = LifespanMiddleware(hello, lifespan=[context("a", yields={"a": 1})])
 
@@ -118,7 +118,7 @@ async def test_fills_the_state_of_a_server_that_has_one_and_leaves_the_rest() ->
         assert isinstance(state["tasks"], TaskSupervisor)
 
 
-async def test_does_not_read_the_servers_state_at_shutdown() -> None:
+async def test_the_servers_state_is_not_read_at_shutdown() -> None:
     # granian has emptied it by then.
     seen: list[object] = []
     state: dict[str, Any] = {}
@@ -135,7 +135,7 @@ async def test_does_not_read_the_servers_state_at_shutdown() -> None:
     assert seen == ["open"]
 
 
-async def test_passes_on_the_scope_of_a_server_that_gives_each_request_a_copy() -> None:
+async def test_the_scope_of_a_server_that_copies_its_state_is_passed_on() -> None:
     passed: list[object] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,7 +156,7 @@ async def test_passes_on_the_scope_of_a_server_that_gives_each_request_a_copy() 
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
-async def test_gives_each_request_a_copy_where_the_server_does_not(kind: str) -> None:
+async def test_each_request_gets_a_copy_of_the_state_if_the_server_has_none(kind: str) -> None:
     app = recording(hello)
     wrapped = LifespanMiddleware(app, lifespan=[context("a", yields={"a": []})])
 
@@ -174,7 +174,7 @@ async def test_gives_each_request_a_copy_where_the_server_does_not(kind: str) ->
     assert states[0]["a"] is states[1]["a"]
 
 
-async def test_what_a_layer_outside_has_set_for_the_request_stays() -> None:
+async def test_a_key_that_an_outer_layer_has_set_for_the_request_stays() -> None:
     app = recording(hello)
     stack: ASGIApp = RequestIDMiddleware(
         LifespanMiddleware(app, lifespan=[context("a", yields={"a": 1})])
@@ -198,7 +198,7 @@ async def test_another_type_of_scope_passes_untouched() -> None:
     assert [a is b for a, b in zip(passed, given, strict=True)] == [True] * 3
 
 
-async def test_a_websocket_is_served_as_it_is() -> None:
+async def test_a_websocket_is_served() -> None:
     app = LifespanMiddleware(hello)
 
     async with running(Server(app)), websocket(app) as socket:

@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 
 from asgi_middleware import LifespanMiddleware, Readiness, RequestIDMiddleware, TaskSupervisor
 from asgi_middleware.lifespan import tasks as module
+from asgi_middleware.lifespan.deadline import Deadline
 from asgi_middleware.request_id import get_request_id
 from asgi_middleware.testing import request
 from asgi_middleware.types import Receive, Scope, Send
@@ -46,7 +47,7 @@ def spawning(*arguments: Any, **options: Any) -> Callable[[State], Any]:
 
 
 class Work:
-    """Does what it is told each time it runs: raise, return, or go on for ever."""
+    """Takes one of its *outcomes* each time it runs: raises, returns, or waits forever."""
 
     def __init__(self, *outcomes: BaseException | None) -> None:
         self.runs = 0
@@ -73,7 +74,7 @@ def app_of(work: Callable[[], Awaitable[None]], **options: Any) -> LifespanMiddl
 # --- who spawns ---
 
 
-async def test_a_context_spawns() -> None:
+async def test_a_context_can_spawn_a_task() -> None:
     work = Work()
 
     async with running(Server(app_of(work))):
@@ -83,7 +84,7 @@ async def test_a_context_spawns() -> None:
 
 
 @pytest.mark.parametrize("sync", [False, True], ids=["async view", "sync view"])
-async def test_a_view_spawns(sync: bool) -> None:
+async def test_a_view_can_spawn_a_task(sync: bool) -> None:
     work = Work()
     loops: list[object] = []
 
@@ -109,7 +110,7 @@ async def test_a_view_spawns(sync: bool) -> None:
     assert loops == [asyncio.get_running_loop()]
 
 
-async def test_it_outlives_its_request_and_knows_nothing_of_it() -> None:
+async def test_a_task_outlives_its_request_and_knows_nothing_of_it() -> None:
     seen: list[object] = []
     go_on = asyncio.Event()
 
@@ -132,7 +133,7 @@ async def test_it_outlives_its_request_and_knows_nothing_of_it() -> None:
     assert seen == [(None, True)]
 
 
-async def test_is_kept_though_nobody_else_does() -> None:
+async def test_a_task_is_kept_although_nobody_else_refers_to_it() -> None:
     log: list[str] = []
 
     async def work() -> None:
@@ -171,7 +172,7 @@ CRASH = OSError("connection lost")
         pytest.param("always", [None, None], 3, id="always, return"),
     ],
 )
-async def test_restarts_as_told(
+async def test_a_task_is_restarted_as_restart_says(
     restart: str, outcomes: list[BaseException | None], runs: int
 ) -> None:
     work = Work(*outcomes)
@@ -192,14 +193,14 @@ async def test_a_crash_is_logged_with_name_number_and_traceback(
         await until(lambda: work.runs == 3)
 
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.ERROR, "the task listen crashed, number 1 in a row; it is restarted"),
-        (logging.ERROR, "the task listen crashed, number 2 in a row; it is restarted"),
+        (logging.ERROR, "the task listen crashed (1 in a row); it is restarted"),
+        (logging.ERROR, "the task listen crashed (2 in a row); it is restarted"),
     ]
     assert caplog.records[0].exc_info
     assert caplog.records[0].exc_info[1] is CRASH
 
 
-async def test_is_named_after_its_function() -> None:
+async def test_a_task_is_named_after_its_function() -> None:
     names: list[str] = []
 
     async def listen() -> None:
@@ -209,20 +210,20 @@ async def test_is_named_after_its_function() -> None:
     async with running(Server(app_of(listen))):
         await until(lambda: names)
 
-    assert names == ["test_is_named_after_its_function.<locals>.listen"]
+    assert names == ["test_a_task_is_named_after_its_function.<locals>.listen"]
 
 
 @pytest.mark.parametrize(
     ("crashes", "longest"),
     [(0, 1.0), (1, 1.0), (2, 2.0), (3, 4.0), (6, 32.0), (7, 60.0), (10_000, 60.0)],
 )
-def test_the_delay_grows_and_is_spread(crashes: int, longest: float) -> None:
+def test_the_delay_before_a_restart_grows_and_is_spread(crashes: int, longest: float) -> None:
     delays = [module._delay((1.0, 60.0), crashes) for _ in range(200)]
 
     assert longest / 2 <= min(delays) < max(delays) <= longest
 
 
-async def test_the_number_begins_anew_after_a_time_without_a_crash(
+async def test_the_count_of_crashes_begins_again_after_a_time_without_one(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     runs: list[int] = []
@@ -238,10 +239,10 @@ async def test_the_number_begins_anew_after_a_time_without_a_crash(
     async with running(Server(app_of(work, name="work", backoff=FAST))):
         await until(lambda: len(runs) == 3)
 
-    assert [re.findall("number (.)", message) for message in caplog.messages] == [["1"], ["1"]]
+    assert [re.findall(r"\((.) in a row", message) for message in caplog.messages] == [["1"], ["1"]]
 
 
-async def test_a_critical_one_is_not_restarted_and_the_process_is_not_ready_for_good(
+async def test_a_critical_task_that_crashes_is_not_restarted_and_ends_readiness_for_good(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     readiness = Readiness()
@@ -257,10 +258,10 @@ async def test_a_critical_one_is_not_restarted_and_the_process_is_not_ready_for_
         # Not fatal: requests are still served.
         assert (await request(app)).status == 200
 
-    assert caplog.messages == ["the task consume crashed, number 1 in a row; it stays down"]
+    assert caplog.messages == ["the task consume crashed (1 in a row); it stays down"]
 
 
-async def test_a_critical_one_that_crashes_during_start_up_counts() -> None:
+async def test_a_critical_task_that_crashes_during_startup_ends_readiness() -> None:
     readiness = Readiness()
     crashed = asyncio.Event()
 
@@ -275,7 +276,7 @@ async def test_a_critical_one_that_crashes_during_start_up_counts() -> None:
         assert not readiness.ready
 
 
-async def test_a_critical_one_that_returns_has_done_its_work() -> None:
+async def test_a_critical_task_that_returns_leaves_the_process_ready() -> None:
     readiness = Readiness()
     work = Work(None)
     app = LifespanMiddleware(hello, lifespan=[spawning(work, critical=True)], readiness=readiness)
@@ -336,7 +337,7 @@ async def test_tasks_end_after_the_requests_that_may_spawn_them() -> None:
     assert log == ["+a", "request", "task", "-a"]
 
 
-async def test_one_that_has_little_left_to_do_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_task_that_is_nearly_done_can_finish(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GRACE", 10.0)
     log: list[str] = []
 
@@ -350,7 +351,9 @@ async def test_one_that_has_little_left_to_do_does_it(monkeypatch: pytest.Monkey
     assert log == ["mail sent"]
 
 
-async def test_one_that_is_to_run_always_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_task_that_always_restarts_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "GRACE", 3600.0)
     work = Work()
     app = LifespanMiddleware(
@@ -363,7 +366,7 @@ async def test_one_that_is_to_run_always_is_not_waited_for(monkeypatch: pytest.M
     assert work.cancelled == 1
 
 
-async def test_a_start_up_that_fails_ends_the_tasks_first() -> None:
+async def test_a_startup_that_fails_ends_the_tasks_first() -> None:
     log: list[str] = []
 
     async def work() -> None:
@@ -385,7 +388,7 @@ async def test_a_start_up_that_fails_ends_the_tasks_first() -> None:
     assert log == ["+a", "task ended", "-a"]
 
 
-async def test_one_that_ignores_cancellation_is_named_and_left_behind(
+async def test_a_task_that_ignores_cancellation_is_named_and_abandoned(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log: list[str] = []
@@ -400,11 +403,11 @@ async def test_one_that_ignores_cancellation_is_named_and_left_behind(
         "TimeoutError: shutdown took more than 0.05 s (in stubborn)"
     )
     assert log == ["+a", "-a"]
-    assert "stubborn goes on though it was cancelled; it is left behind" in caplog.messages
+    assert "stubborn keeps running although it was cancelled; it is abandoned" in caplog.messages
     await stubborn.end()
 
 
-async def test_one_that_crashes_at_the_end_is_logged_and_not_restarted(
+async def test_a_task_that_crashes_at_the_end_is_logged_and_not_restarted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     work_runs: list[int] = []
@@ -420,7 +423,7 @@ async def test_one_that_crashes_at_the_end_is_logged_and_not_restarted(
         await until(lambda: work_runs)
 
     assert work_runs == [1]
-    assert caplog.messages == ["the task work crashed, number 1 in a row; it stays down"]
+    assert caplog.messages == ["the task work crashed (1 in a row); it stays down"]
 
 
 async def test_nothing_is_spawned_after_the_end() -> None:
@@ -429,12 +432,14 @@ async def test_nothing_is_spawned_after_the_end() -> None:
     async with running(Server(LifespanMiddleware(hello), state=state)):
         pass
 
-    with pytest.raises(RuntimeError, match="work is not started: the process shuts down"):
+    with pytest.raises(
+        RuntimeError, match="the task work is not started because the process is shutting down"
+    ):
         state["tasks"].spawn(work, name="work")
     assert work.runs == 0
 
 
-async def test_what_a_thread_spawns_too_late_is_not_started(
+async def test_a_task_that_a_thread_spawns_too_late_is_not_started(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     supervisor = TaskSupervisor(lambda _: None)
@@ -445,8 +450,18 @@ async def test_what_a_thread_spawns_too_late_is_not_started(
     supervisor.stopping = True
     await until(lambda: caplog.messages)
 
-    assert caplog.messages == ["the task work is not started: the process shuts down"]
+    assert caplog.messages == ["the task work is not started because the process is shutting down"]
     assert work.runs == 0
+
+
+async def test_a_supervisor_shows_the_names_of_its_tasks() -> None:
+    supervisor = TaskSupervisor(lambda _: None)
+    assert repr(supervisor) == "<TaskSupervisor: no tasks>"
+
+    supervisor.spawn(Work(), name="listen")
+    supervisor.spawn(Work(), name="tick")
+    assert repr(supervisor) == "<TaskSupervisor: listen, tick>"
+    await supervisor.stop(Deadline("shutdown", 1.0))
 
 
 # --- options ---
@@ -455,11 +470,23 @@ async def test_what_a_thread_spawns_too_late_is_not_started(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param({"restart": "sometimes"}, "restart: 'sometimes'; write", id="restart"),
-        pytest.param({"backoff": (0, 1)}, r"backoff: \(0, 1\); write", id="no delay"),
-        pytest.param({"backoff": (2, 1)}, r"backoff: \(2, 1\); write", id="shortest is longer"),
+        pytest.param(
+            {"restart": "sometimes"},
+            "restart: 'sometimes' is not known; use 'never', 'on-failure' or 'always'",
+            id="restart",
+        ),
+        pytest.param(
+            {"backoff": (0, 1)},
+            r"backoff: \(0, 1\) is not a first and a longest delay; use",
+            id="no delay",
+        ),
+        pytest.param(
+            {"backoff": (2, 1)},
+            r"backoff: \(2, 1\) is not a first and a longest delay; use",
+            id="shortest is longer",
+        ),
     ],
 )
-async def test_refuses_options_that_cannot_work(options: Any, message: str) -> None:
+async def test_spawn_refuses_options_that_cannot_work(options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TaskSupervisor(lambda _: None).spawn(forever, **options)

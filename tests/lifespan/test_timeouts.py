@@ -1,4 +1,4 @@
-"""Start-up and shutdown that take too long: named, cut short, and never waited for."""
+"""Startup and shutdown that take too long: named, cut short, and never waited for."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ from .server import COMPLETE, Server, Stubborn, context, forever, start_failed, 
 State = dict[str, Any]
 SOON = 0.05
 
-STARTING = "TimeoutError: start-up took more than 0.05 s"
+STARTING = "TimeoutError: startup took more than 0.05 s"
 STOPPING = "TimeoutError: shutdown took more than 0.05 s"
 
 
@@ -27,7 +27,7 @@ def app_of(
     return LifespanMiddleware(app, lifespan=contexts, startup_timeout=start, shutdown_timeout=stop)
 
 
-async def test_a_start_up_that_hangs_fails_and_names_the_culprit() -> None:
+async def test_a_startup_that_hangs_fails_and_names_the_culprit() -> None:
     log: list[str] = []
     contexts = [context("a", log), context("b", log, enter=forever), context("c", log)]
     server = Server(app_of(*contexts, start=SOON))
@@ -37,13 +37,13 @@ async def test_a_start_up_that_hangs_fails_and_names_the_culprit() -> None:
     assert log == ["+a", "+b", "-a"]
 
 
-async def test_the_log_shows_where_it_hung(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_shows_where_startup_hung(caplog: pytest.LogCaptureFixture) -> None:
     await Server(app_of(context("b", enter=forever), start=SOON)).start()
 
     assert "in forever\n" in caplog.text
 
 
-async def test_the_time_is_for_all_of_start_up() -> None:
+async def test_the_timeout_is_for_all_of_startup() -> None:
     async def half() -> None:
         await asyncio.sleep(SOON * 0.7)
 
@@ -62,7 +62,7 @@ async def test_a_shutdown_that_hangs_fails_and_names_the_culprit() -> None:
     assert log == ["+a", "+b", "+c", "-c", "-b", "-a"]
 
 
-async def test_each_exit_that_remains_still_gets_a_moment() -> None:
+async def test_each_remaining_exit_still_gets_a_moment() -> None:
     closed: list[str] = []
 
     def closing(name: str) -> Callable[[], Awaitable[None]]:
@@ -84,7 +84,7 @@ async def test_each_exit_that_remains_still_gets_a_moment() -> None:
     assert closed == ["b", "a"]
 
 
-async def test_each_exit_that_remains_gets_no_more_than_that(
+async def test_each_remaining_exit_gets_no_more_than_a_moment(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     contexts = [context("a", exit=forever), context("b", exit=forever)]
@@ -95,7 +95,7 @@ async def test_each_exit_that_remains_gets_no_more_than_that(
     assert caplog.messages == ["shutdown failed in b", "shutdown failed in a"]
 
 
-async def test_the_exits_after_a_start_up_that_failed_get_what_is_left_of_its_time() -> None:
+async def test_the_exits_after_a_failed_startup_get_the_rest_of_its_time() -> None:
     closed: list[str] = []
 
     async def close() -> None:
@@ -111,7 +111,7 @@ async def test_the_exits_after_a_start_up_that_failed_get_what_is_left_of_its_ti
 # --- hooks that will not be stopped ---
 
 
-async def test_a_hook_that_ignores_cancellation_is_left_behind(
+async def test_an_exit_that_ignores_cancellation_is_abandoned(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     tasks: list[object] = []
@@ -136,11 +136,11 @@ async def test_a_hook_that_ignores_cancellation_is_left_behind(
     # The exits that remain run in another task, while the first one goes on.
     assert len(set(tasks)) == 2
     assert stubborn.cancellations == 1
-    assert "inner goes on though it was cancelled; it is left behind" in caplog.messages
+    assert "inner keeps running although it was cancelled; it is abandoned" in caplog.messages
     await stubborn.end()
 
 
-async def test_a_start_up_that_ignores_cancellation_is_left_behind() -> None:
+async def test_a_startup_that_ignores_cancellation_is_abandoned() -> None:
     log: list[str] = []
     stubborn = Stubborn()
     contexts = [context("a", log), context("b", log, enter=stubborn)]
@@ -151,7 +151,7 @@ async def test_a_start_up_that_ignores_cancellation_is_left_behind() -> None:
     await stubborn.end()
 
 
-async def test_a_start_up_that_heeds_cancellation_late_is_exited() -> None:
+async def test_a_context_that_reacts_late_to_its_cancellation_is_exited() -> None:
     log: list[str] = []
 
     async def enter() -> None:
@@ -166,7 +166,7 @@ async def test_a_start_up_that_heeds_cancellation_late_is_exited() -> None:
     assert log == ["+a", "opened all the same", "-a"]
 
 
-def test_what_is_left_behind_does_not_keep_the_event_loop() -> None:
+def test_an_abandoned_task_does_not_keep_the_event_loop() -> None:
     stubborn = [Stubborn() for _ in range(3)]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -191,7 +191,7 @@ def test_what_is_left_behind_does_not_keep_the_event_loop() -> None:
 
 
 @pytest.mark.parametrize("where", ["enter", "exit"])
-async def test_a_sync_hook_that_is_stuck_is_left_behind(
+async def test_a_sync_context_that_is_stuck_is_abandoned(
     where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     log: list[str] = []
@@ -222,12 +222,12 @@ async def test_a_sync_hook_that_is_stuck_is_left_behind(
             assert await server.stop() == stop_failed(f"{STOPPING} (in sync)")
         assert stuck.is_set()
         assert log == ["-outer"]
-        assert "sync goes on in its thread; it is left behind" in caplog.messages
+        assert "sync keeps running in its thread; it is abandoned" in caplog.messages
     finally:
         release.set()
 
 
-async def test_cancelled_by_the_server_a_stubborn_hook_is_left_behind_too() -> None:
+async def test_an_exit_that_ignores_the_servers_cancellation_is_abandoned() -> None:
     log: list[str] = []
     stubborn = Stubborn()
     server = Server(app_of(context("a", log), context("b", log, exit=stubborn)))

@@ -1,0 +1,160 @@
+"""Options of the lifespan, and what a list of contexts may hold."""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import ContextDecorator, asynccontextmanager, contextmanager
+from typing import Any
+
+from asgi_middleware import Drain, LifespanMiddleware, Readiness, ThreadPool
+
+from .row import Row
+
+
+@asynccontextmanager
+async def client() -> AsyncGenerator[None]:
+    yield
+
+
+@contextmanager
+def journal(state: Any, path: str) -> Generator[None]:
+    yield
+
+
+async def pool(state: Any) -> object:
+    raise NotImplementedError
+
+
+class Cache:
+    async def __aenter__(self) -> None: ...
+    async def __aexit__(self, *error: object) -> None: ...
+
+
+class Timer(ContextDecorator):
+    def __init__(self, state: Any) -> None: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
+
+
+ROWS: list[Row] = [
+    (Drain, {"grace": "10"}, ("grace: '10' is not a number of seconds 0 or more; use 10.0",)),
+    (Drain, {"grace": -1}, ("grace: -1 is not a number of seconds 0 or more; use 10.0",)),
+    (
+        Drain,
+        {"grace": float("nan")},
+        ("grace: nan is not a number of seconds 0 or more; use 10.0",),
+    ),
+    (
+        Drain,
+        {"grace": None, "hold": -0.5},
+        (
+            "grace: None is not a number of seconds 0 or more; use 10.0",
+            "hold: -0.5 is not a number of seconds 0 or more; use 5.0",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": client},
+        (f"lifespan: {client!r} is not a list; use [client]",),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": 3},
+        ("lifespan: 3 is not a list; use a list of functions",),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": ["a"]},
+        (
+            "lifespan: 'a' cannot be called; use a function that takes the state and returns a"
+            " context manager",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [pool]},
+        (
+            f"lifespan: {pool!r} is async; use a plain function: a function that takes the state"
+            " and returns a context manager",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [client]},
+        ("lifespan: client cannot be called with the state; use def client(state)",),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [journal]},
+        ("lifespan: journal cannot be called with the state; use def journal(state)",),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [client(), journal(None, "a")]},
+        (
+            "lifespan: client() was called already; use client",
+            "lifespan: journal() was called already; use journal",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [Timer(None)]},
+        ("lifespan: Timer() was called already; use Timer",),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [ThreadPool]},
+        ("lifespan: ThreadPool is a class; use ThreadPool()",),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [Cache]},
+        ("lifespan: Cache cannot be called with the state; use lambda state: Cache()",),
+    ),
+    (
+        LifespanMiddleware,
+        {"startup_timeout": None, "shutdown_timeout": 0},
+        (
+            "startup_timeout: None is not a number of seconds above 0; use 30.0",
+            "shutdown_timeout: 0 is not a number of seconds above 0; use 20.0",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"when_missing": "ignore"},
+        ("when_missing: 'ignore' is not known; use 'start', 'warn' or 'error'",),
+    ),
+    (
+        LifespanMiddleware,
+        {"readiness": True},
+        ("readiness: True is not a Readiness; use Readiness() or None",),
+    ),
+    (
+        LifespanMiddleware,
+        {"readiness": Readiness},
+        ("readiness: Readiness is a class; use Readiness() or None",),
+    ),
+    (
+        LifespanMiddleware,
+        {"drain": True},
+        ("drain: True is not a Drain; use Drain() or None",),
+    ),
+    (
+        LifespanMiddleware,
+        {"drain": Drain(grace=30)},
+        (
+            "drain: a grace of 30 s does not end within the shutdown_timeout of 20 s; use a longer"
+            " shutdown_timeout",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [1, 2], "startup_timeout": 0, "drain": 0},
+        (
+            "lifespan: 1 cannot be called; use a function that takes the state and returns a"
+            " context manager",
+            "lifespan: 2 cannot be called; use a function that takes the state and returns a"
+            " context manager",
+            "startup_timeout: 0 is not a number of seconds above 0; use 30.0",
+            "drain: 0 is not a Drain; use Drain() or None",
+        ),
+    ),
+]
