@@ -1,11 +1,10 @@
-"""Aliases for the parts of an ASGI call, as strict as other people's code allows.
+"""Types for the parts of an ASGI call, as strict as other people's code allows.
 
-What a middleware is *given* is read-only here: a scope or a message belongs to
-somebody else, who may use it again, so ``scope["path"] = "/"`` is a type error
-and ``{**scope, "path": "/"}`` is the way. What a middleware *calls* is taken
-loosely, because Django, Starlette, httpx and uvicorn each type it differently
-(``dict``, ``MutableMapping``, one ``TypedDict`` for each message) and each must
-fit without a cast.
+What a middleware is *given* is read-only. A scope or a message belongs to somebody else, who may
+use it again, so ``scope["path"] = "/"`` is a type error: use ``{**scope, "path": "/"}``. What a
+middleware *calls* is typed loosely. Django, Starlette, httpx and uvicorn each type it differently
+(``dict``, ``MutableMapping``, one ``TypedDict`` for each message), and each has to fit without a
+cast.
 
 https://asgi.readthedocs.io/en/latest/specs/main.html#middleware
 """
@@ -17,8 +16,8 @@ Scope = Mapping[str, Any]
 Message = Mapping[str, Any]
 
 Receive = Callable[[], Awaitable[Message]]
-# A server's `send` takes the kinds of message it knows, ours takes all of them:
-# only `Any` is accepted by both.
+# The `send` of a server accepts the messages that it knows, and ours accepts all of them. Only
+# `Any` fits both.
 Send = Callable[[Any], Awaitable[None]]
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]

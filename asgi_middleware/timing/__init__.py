@@ -4,14 +4,14 @@
         get_asgi_application(), observers=[AccessLog()], server_timing=True, slow_threshold=5
     )
 
-One record for each request: method, route, status, time to the first byte, duration,
-how it ended, and the phases that views add with :func:`measure`. Observers get it at
-the start and at the end: an access log, Prometheus, OpenTelemetry, a function of your
-own. A browser's network panel shows it as ``Server-Timing``. The route and the time
-spent in the database come from :mod:`asgi_middleware.django`.
+There is one record for each request: method, route, status, time to the first byte, duration,
+outcome, and the phases that views add with :func:`measure`. Observers get it when the request
+starts and when it has ended: an access log, Prometheus, OpenTelemetry, or a function of your own.
+With ``server_timing``, the network panel of a browser shows the figures. The route and the time
+in the database come from :mod:`asgi_middleware.django`.
 
-Belongs inside the request ID, so that an observer's log line carries it, and
-outside whatever answers in the app's place, so that it records what the client got.
+Put it inside the request ID, so that the log lines of observers carry the ID, and outside every
+layer that may respond in place of the app, so that it records what the client got.
 """
 
 from .access_log import AccessLog

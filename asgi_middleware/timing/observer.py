@@ -1,10 +1,10 @@
-"""Who hears of each request and WebSocket, and how they are told."""
+"""What an observer is, and how it is called."""
 
 import logging
-from collections.abc import Callable, Iterable
-from inspect import iscoroutinefunction
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Protocol, cast, runtime_checkable
 
+from .. import _options as options
 from .record import Timing
 
 logger = logging.getLogger(__name__)
@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class Observer(Protocol):
-    """Hears of each request and WebSocket when it starts and when it has ended.
+    """An object with a method for the start and one for the end of a request or WebSocket.
 
-    Plain functions, which must not block: they run in the event loop.
+    Both are plain functions that run in the event loop and must not block.
     """
 
     def started(self, record: Timing, /) -> object: ...
@@ -22,32 +22,50 @@ class Observer(Protocol):
     def finished(self, record: Timing, /) -> object: ...
 
 
-Observation = Callable[[Timing], object]
+ObserverFunction = Callable[[Timing], object]
 
 
-def problem_with(observer: object) -> str | None:
-    """Return why *observer* can never be told of anything, and the way out."""
+def problems_with_observers(option: str, value: object) -> Iterator[str]:
+    """Check a collection of observers and functions of the record."""
+    if _is_list(value):
+        for observer in cast("Collection[object]", value):
+            yield from _problems(option, observer)
+    else:
+        is_observer = callable(value) or isinstance(value, Observer)
+        element = _written(value) if is_observer else "AccessLog()"
+        yield f"{option}: {options.shown(value)} is not a list; use [{element}]"
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
+
+
+def _problems(option: str, observer: object) -> Iterator[str]:
+    shown = options.shown(observer)
     functions: list[object] = [observer]
     if isinstance(observer, Observer):
-        if isinstance(observer, type):
-            return f"{observer.__name__} is a class; write {observer.__name__}()"
         functions = [observer.started, observer.finished]
-    elif not callable(observer):
-        return (
-            f"{observer!r} is no observer; write one with started() and finished(),"
-            " or a function of the record"
-        )
-    if any(iscoroutinefunction(function) for function in functions):
-        return f"{observer!r} is a coroutine function, which nobody would await; write a plain one"
-    return None
+    if isinstance(observer, Observer) and isinstance(observer, type):
+        yield f"{option}: {observer.__name__} is a class; use {_written(observer)}"
+    elif not all(callable(function) for function in functions):
+        yield f"{option}: {shown} is not an observer; use AccessLog() or a function of the record"
+    elif any(options.is_async(function) for function in functions):
+        yield f"{option}: {shown} is async; use a plain function of the record"
 
 
-def observations(
-    observers: Iterable[Observer | Observation],
-) -> tuple[list[Observation], list[Observation]]:
-    """Return what is to be called at the start of a request, and at its end."""
-    started: list[Observation] = []
-    finished: list[Observation] = []
+def _written(observer: object) -> str:
+    """Return how *observer*, or an object of that class, stands in a configuration."""
+    if isinstance(observer, type):
+        return f"{observer.__name__}()"
+    return getattr(observer, "__name__", None) or options.shown(observer)
+
+
+def functions_of(
+    observers: Iterable[Observer | ObserverFunction],
+) -> tuple[list[ObserverFunction], list[ObserverFunction]]:
+    """Return the functions to call at the start, and those to call at the end."""
+    started: list[ObserverFunction] = []
+    finished: list[ObserverFunction] = []
     for observer in observers:
         if isinstance(observer, Observer):
             started.append(observer.started)
@@ -57,9 +75,9 @@ def observations(
     return started, finished
 
 
-def tell(observe: Observation, record: Timing) -> None:
-    """Call *observe* with *record*; that it raises is logged, and all that comes of it."""
+def notify(function: ObserverFunction, record: Timing) -> None:
+    """Call *function* with *record*. An exception is logged and goes no further."""
     try:
-        observe(record)
+        function(record)
     except Exception:
-        logger.exception("the observer %r failed", observe)
+        logger.exception("the observer %r failed", function)

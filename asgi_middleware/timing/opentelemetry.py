@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, cast
 
+from .. import _options as options
 from ..errors import ConfigurationError
-from .labels import KNOWN_SCHEMES, OTHER, REQUEST_BUCKETS, SOCKET_BUCKETS, method_label
+from .labels import KNOWN_SCHEMES, OTHER, REQUEST_BUCKETS, WEBSOCKET_BUCKETS, method_label
 from .record import UNMATCHED, RequestTiming, Timing, WebSocketTiming, reported_status
 
 if TYPE_CHECKING:
@@ -15,28 +16,34 @@ Attributes = dict[str, str | int]
 class OpenTelemetryMetrics:
     """An observer that counts requests and WebSockets in a meter of OpenTelemetry.
 
+        TimingMiddleware(app, observers=[OpenTelemetryMetrics()])
+
     * ``http.server.request.duration``, ``http.server.active_requests``: as in
       https://opentelemetry.io/docs/specs/semconv/http/http-metrics/#http-server. The
-      status is 499 where the client left before there was one.
+      status is 499 if the client left before there was one.
     * ``websocket.server.connection.duration``, ``websocket.server.active_connections``:
-      for WebSockets, of which the conventions say nothing.
+      for WebSockets, which the conventions do not mention.
 
-    Durations are in seconds. ``meter`` is the one called ``asgi_middleware`` of the
-    global provider if it is None.
+    Durations are in seconds. If ``meter`` is None, the global provider's meter
+    ``asgi_middleware`` is used.
 
-    Raises :class:`ConfigurationError` where opentelemetry-api is not installed.
+    Raises :class:`ConfigurationError` if opentelemetry-api is not installed.
     """
 
     def __init__(self, meter: "Meter | None" = None) -> None:
         try:
-            from opentelemetry.metrics import get_meter
+            from opentelemetry.metrics import Meter, get_meter
         except ImportError as error:
             problem = (
-                "opentelemetry-api is not installed; write"
-                " pip install 'asgi-middleware[opentelemetry]'"
+                "opentelemetry-api is not installed;"
+                " run: pip install 'asgi-middleware[opentelemetry]'"
             )
             raise ConfigurationError("OpenTelemetryMetrics", [problem]) from error
-        meter = get_meter("asgi_middleware") if meter is None else meter
+        options.check(
+            "OpenTelemetryMetrics",
+            options.instance("meter", meter, Meter, "get_meter('asgi_middleware')", optional=True),
+        )
+        self._meter = meter = get_meter("asgi_middleware") if meter is None else meter
         self._requests = meter.create_histogram(
             "http.server.request.duration",
             unit="s",
@@ -48,17 +55,20 @@ class OpenTelemetryMetrics:
             unit="{request}",
             description="Number of active HTTP server requests.",
         )
-        self._sockets = meter.create_histogram(
+        self._websockets = meter.create_histogram(
             "websocket.server.connection.duration",
             unit="s",
             description="Duration of WebSockets, from the handshake to the close.",
-            explicit_bucket_boundaries_advisory=SOCKET_BUCKETS,
+            explicit_bucket_boundaries_advisory=WEBSOCKET_BUCKETS,
         )
-        self._active_sockets = meter.create_up_down_counter(
+        self._active_websockets = meter.create_up_down_counter(
             "websocket.server.active_connections",
             unit="{connection}",
             description="Number of open WebSockets.",
         )
+
+    def __repr__(self) -> str:
+        return options.repr_of(self, meter=self._meter)
 
     def started(self, record: Timing) -> None:
         self._count(record, 1)
@@ -68,19 +78,19 @@ class OpenTelemetryMetrics:
         duration = cast("float", record.duration)
         attributes = {**_known_at_the_start(record), **_known_at_the_end(record)}
         if isinstance(record, WebSocketTiming):
-            self._sockets.record(duration, attributes)
+            self._websockets.record(duration, attributes)
         else:
             self._requests.record(duration, attributes)
 
     def _count(self, record: Timing, change: int) -> None:
         if isinstance(record, WebSocketTiming):
-            self._active_sockets.add(change, _known_at_the_start(record))
+            self._active_websockets.add(change, _known_at_the_start(record))
         else:
             self._active_requests.add(change, _known_at_the_start(record))
 
 
 def _known_at_the_start(record: Timing) -> Attributes:
-    # A proxy's header may have set it, and with some servers to anything.
+    # With some servers, the header of a proxy may set it to anything.
     scheme = record.scope.get("scheme", "http")
     attributes: Attributes = {"url.scheme": scheme if scheme in KNOWN_SCHEMES else OTHER}
     if isinstance(record, RequestTiming):
@@ -89,7 +99,7 @@ def _known_at_the_start(record: Timing) -> Attributes:
 
 
 def _known_at_the_end(record: Timing) -> Attributes:
-    """Return the attributes that are "conditionally required", where their conditions hold."""
+    """Return the attributes that are "conditionally required", if their conditions hold."""
     attributes: Attributes = {}
     if record.route != UNMATCHED:
         attributes["http.route"] = record.route

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
+from .. import _options as options
 from ..errors import ConfigurationError
-from .labels import REQUEST_BUCKETS, SOCKET_BUCKETS, method_label
+from .labels import REQUEST_BUCKETS, WEBSOCKET_BUCKETS, method_label
 from .record import Timing, WebSocketTiming, reported_status
 
 if TYPE_CHECKING:
@@ -15,44 +16,54 @@ if TYPE_CHECKING:
 class PrometheusMetrics:
     """An observer that counts requests and WebSockets in a registry of prometheus_client.
 
+        TimingMiddleware(app, observers=[PrometheusMetrics()])
+
     * ``http_server_request_duration_seconds``: a histogram by ``method``, ``status`` and
-      ``route``. The status is 499 where the client left before there was one, ``-`` where
-      the app was cancelled before that.
+      ``route``. The status is 499 if the client left before there was one, and ``-`` if the app
+      was cancelled before that.
     * ``http_server_active_requests``: a gauge by ``method``.
     * ``websocket_server_connection_duration_seconds``: a histogram by ``outcome`` and
       ``route``.
     * ``websocket_server_active_connections``: a gauge.
 
-    A method that is none of the ten known ones counts as ``_OTHER``, a request that no
-    URL pattern matched as ``unmatched``. ``registry`` is the library's default one if it
-    is None; two observers with one registry share its metrics.
+    Any method but the ten known ones counts as ``_OTHER``, and a request that matched no URL
+    pattern as ``unmatched``. If ``registry`` is None, the default registry of the library is
+    used. Two observers with the same registry share its metrics.
 
-    Raises :class:`ConfigurationError` where prometheus_client is not installed.
+    Raises :class:`ConfigurationError` if prometheus_client is not installed.
     """
 
     def __init__(self, registry: "CollectorRegistry | None" = None) -> None:
         try:
-            from prometheus_client import REGISTRY
+            from prometheus_client import REGISTRY, CollectorRegistry
         except ImportError as error:
             problem = (
-                "prometheus_client is not installed; write"
-                " pip install 'asgi-middleware[prometheus]'"
+                "prometheus_client is not installed; run: pip install 'asgi-middleware[prometheus]'"
             )
             raise ConfigurationError("PrometheusMetrics", [problem]) from error
-        registry = REGISTRY if registry is None else registry
-        self._metrics = _created.get(registry) or _Metrics.created(registry)
+        options.check(
+            "PrometheusMetrics",
+            options.instance(
+                "registry", registry, CollectorRegistry, "CollectorRegistry()", optional=True
+            ),
+        )
+        self._registry = REGISTRY if registry is None else registry
+        self._metrics = _created.get(self._registry) or _Metrics.created(self._registry)
+
+    def __repr__(self) -> str:
+        return options.repr_of(self, registry=self._registry)
 
     def started(self, record: Timing) -> None:
         if isinstance(record, WebSocketTiming):
-            self._metrics.active_sockets.inc()
+            self._metrics.active_websockets.inc()
         else:
             self._metrics.active_requests.labels(method_label(record)).inc()
 
     def finished(self, record: Timing) -> None:
         duration = cast("float", record.duration)
         if isinstance(record, WebSocketTiming):
-            self._metrics.active_sockets.dec()
-            self._metrics.sockets.labels(record.outcome, record.route).observe(duration)
+            self._metrics.active_websockets.dec()
+            self._metrics.websockets.labels(record.outcome, record.route).observe(duration)
             return
         method = method_label(record)
         self._metrics.active_requests.labels(method).dec()
@@ -66,14 +77,14 @@ class PrometheusMetrics:
 class _Metrics:
     requests: "Histogram"
     active_requests: "Gauge"
-    sockets: "Histogram"
-    active_sockets: "Gauge"
+    websockets: "Histogram"
+    active_websockets: "Gauge"
 
     @classmethod
     def created(cls, registry: "CollectorRegistry") -> "_Metrics":
         from prometheus_client import Gauge, Histogram
 
-        # Of several processes, the gauges of those that live are added up.
+        # With several processes, the gauges of those that still run are added up.
         # https://prometheus.github.io/client_python/multiprocess/
         _created[registry] = metrics = cls(
             Histogram(
@@ -95,7 +106,7 @@ class _Metrics:
                 "Duration of WebSockets, from the handshake to the close.",
                 ("outcome", "route"),
                 registry=registry,
-                buckets=SOCKET_BUCKETS,
+                buckets=WEBSOCKET_BUCKETS,
             ),
             Gauge(
                 "websocket_server_active_connections",
@@ -107,5 +118,5 @@ class _Metrics:
         return metrics
 
 
-# A registry takes each name once, and a process may well build its stack twice.
+# A registry accepts each name once, but a process may build its stack twice.
 _created: "WeakKeyDictionary[CollectorRegistry, _Metrics]" = WeakKeyDictionary()

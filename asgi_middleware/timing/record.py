@@ -1,8 +1,8 @@
-"""The record of one call: what the middleware fills, and views add phases to.
+"""The record of a request or WebSocket, which the middleware fills and views add phases to.
 
-There is one object for each request, shared by reference. Django runs views in
-child tasks and in threads, whose context is a copy; a value set there never
-travels back, but what is added to this object does.
+There is one object for each request, shared by reference. Django runs views in child tasks and
+in threads, which have a copy of the context. A context variable that is set there never travels
+back, but a phase that is added to this object does.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ R = TypeVar("R")
 Clock = Callable[[], float]
 Outcome = Literal["ok", "error", "cancelled", "disconnect"]
 
-# The route of what no URL pattern matched, or nothing noted the pattern of.
+# The route where no URL pattern matched, or where nothing has set it.
 UNMATCHED = "unmatched"
 
-# nginx's "client closed request": no status was sent, and none is registered for this.
+# nginx's "client closed request". No status is registered for a client that left early.
 # https://nginx.org/en/docs/dev/development_guide.html#http_existing_status_codes
 CLIENT_CLOSED_REQUEST = 499
 
 
 @dataclass(slots=True)
 class Phase:
-    """A named part of a request. Times are in seconds on the record's clock."""
+    """A named part of a request. Times are in seconds on the clock of the record."""
 
     name: str
     started: float
@@ -42,32 +42,31 @@ class Phase:
 
 
 def _none_yet() -> list[Phase]:
-    # `list[Phase]` is a callable as well, and takes four times as long.
+    # `list[Phase]` can be called as well, but takes four times as long.
     return []
 
 
 @dataclass(slots=True, eq=False)
 class RequestTiming:
-    """What is known of one HTTP request; times in seconds on its ``clock``.
+    """The record of one HTTP request. Times are in seconds on its ``clock``.
 
-    ``started`` is a reading of the clock, ``ttfb`` and ``duration`` count from it.
-    ``ttfb`` ends when the response's start is handed to the server, ``duration``
-    when the server has taken the last message, or when the app gave up.
+    ``started`` is a reading of the clock; ``ttfb`` and ``duration`` count from there. ``ttfb``
+    ends when the server is handed the start of the response. ``duration`` ends when the server
+    has taken the last message, or when the app ends without sending it.
 
-    ``outcome`` is None until the app has ended, then:
+    ``outcome`` is None until the app has ended. Then it is one of these:
 
-    * ``ok``: the response was completed, whatever the app did afterwards;
-    * ``error``: the app raised before that; ``status`` is 500 if nothing was sent;
-    * ``cancelled``: the app was cancelled before that;
-    * ``disconnect``: the app returned before that, as Django does when the client
-      is gone; ``status`` is None if nothing was sent.
+    * ``ok``: the response was complete, whatever the app did afterwards.
+    * ``error``: the app raised before that. If nothing was sent, ``status`` is 500.
+    * ``cancelled``: the app was cancelled before that.
+    * ``disconnect``: the app returned before that, as Django does when the client has left.
+      If nothing was sent, ``status`` is None.
 
-    ``route`` is the URL pattern, never a path; ``bytes_sent`` counts the bodies that
-    passed as messages, not files that the server sends itself. ``database_queries``
-    and ``database_time`` are those of :mod:`asgi_middleware.django`.
+    ``route`` is the URL pattern, never a path. ``bytes_sent`` counts the bodies that pass as
+    messages, but not the files that the server sends itself. :mod:`asgi_middleware.django` fills
+    ``database_queries`` and ``database_time``.
 
-    ``expose`` is for code that knows its user to set: ``server_timing`` may be a
-    callable that reads it.
+    Code that knows its user may set ``expose``, and the function in ``server_timing`` may read it.
     """
 
     scope: Scope
@@ -103,23 +102,23 @@ class RequestTiming:
         self.duration = self.clock() - self.started
         self.outcome = _incomplete(exception)
         if self.outcome == "error":
-            # What every server answers when an app raises before it sent anything.
+            # What every server sends when an app raises before it has sent anything.
             self.status = self.status or 500
 
 
 @dataclass(slots=True, eq=False)
 class WebSocketTiming:
-    """What is known of one WebSocket; times in seconds on its ``clock``.
+    """The record of one WebSocket. Times are in seconds on its ``clock``.
 
-    ``started`` is a reading of the clock, ``accepted`` and ``duration`` count from it.
-    ``accepted`` is None for a socket that was not; ``duration`` ends when either side
-    has closed the socket, when the handshake was refused, or when the app gave up.
-    ``close_code`` is that of the side which closed first, None where neither did.
+    ``started`` is a reading of the clock; ``accepted`` and ``duration`` count from there.
+    ``accepted`` is None if the socket was not accepted. ``duration`` ends when either side has
+    closed the socket, when the handshake was refused, or when the app ends before that.
+    ``close_code`` is the code of the side that closed first, None if neither did.
 
-    ``outcome`` is None until the app has ended, then ``ok``, ``error``, ``cancelled``
-    as for a request, or ``disconnect`` where the handshake was never answered.
+    ``outcome`` is None until the app has ended. Then it is ``ok``, ``error`` or ``cancelled``, as
+    for a request, or ``disconnect`` if the app neither accepted nor refused the handshake.
 
-    ``route`` is for the consumer to set: ``scope["state"]["timing"].route = "chat"``.
+    A consumer may set ``route``: ``scope["state"]["timing"].route = "chat"``.
     """
 
     scope: Scope
@@ -138,7 +137,7 @@ class WebSocketTiming:
         return _request_id(self.scope)
 
     def closed(self) -> None:
-        """Freeze the duration."""
+        """End the duration, if it has not ended."""
         if self.duration is None:
             self.duration = self.clock() - self.started
 
@@ -155,17 +154,17 @@ class WebSocketTiming:
 
 Timing = RequestTiming | WebSocketTiming
 
-_current: ContextVar[Timing | None] = ContextVar("timing", default=None)
+current_record: ContextVar[Timing | None] = ContextVar("timing", default=None)
 
 
 def current_timing() -> RequestTiming | None:
-    """Return the record of the request that this code runs for, None outside of one."""
-    record = _current.get()
+    """Return the record of the current request, None outside a request."""
+    record = current_record.get()
     return record if isinstance(record, RequestTiming) else None
 
 
 def reported_status(record: RequestTiming) -> int | None:
-    """Return the status for logs and labels: 499 where the client left before there was one."""
+    """Return the status for logs and labels: 499 if the client left before there was one."""
     if record.status is None and record.outcome == "disconnect":
         return CLIENT_CLOSED_REQUEST
     return record.status
@@ -176,7 +175,7 @@ def _request_id(scope: Scope) -> str | None:
 
 
 def _incomplete(exception: BaseException | None) -> Outcome:
-    """Return the outcome of a call whose app ended, and that was not complete by then."""
+    """Return the outcome if the app ended before the response or the WebSocket was complete."""
     if exception is None:
         return "disconnect"
     if isinstance(exception, asyncio.CancelledError | GeneratorExit):
@@ -192,16 +191,16 @@ class measure:  # noqa: N801 -- used like a function: `with measure("render"):`
         @measure("stock")
         async def stock(item): ...
 
-    Works around ``await``, in threads, on functions of both colours, and as ``async
-    with`` too. Outside a request, and in a WebSocket, whose phases would have no end, it
-    does nothing. Raises ValueError for an empty name.
+    It works around ``await``, in threads, on sync and async functions, and as ``async with``.
+    It does nothing outside a request, nor in a WebSocket, whose list of phases would grow
+    without end. Raises ValueError for an empty name.
     """
 
     __slots__ = ("_description", "_name", "_record", "_started")
 
     def __init__(self, name: str, description: str | None = None) -> None:
         if not name:
-            raise ValueError("measure: a phase needs a name; write measure('render')")
+            raise ValueError("measure: a phase needs a name; use measure('render')")
         self._name = name
         self._description = description
 
@@ -233,11 +232,11 @@ class measure:  # noqa: N801 -- used like a function: `with measure("render"):`
         self.__exit__(kind, exception, traceback)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        # A `measure` of its own for each call: calls may overlap.
+        # Each call has a `measure` of its own, because calls may overlap.
         name, description = self._name, self._description
 
-        # Not inspect's, which on Python 3.11 does not see what Django marks as one: an
-        # async class-based view.
+        # asgiref's function: on Python 3.11, that of inspect does not see what Django marks as a
+        # coroutine function, such as an async class-based view.
         if iscoroutinefunction(function):  # pyright: ignore[reportDeprecated]
 
             @wraps(function)

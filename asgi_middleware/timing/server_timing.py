@@ -1,4 +1,4 @@
-"""The ``Server-Timing`` header, as browsers show it in their network panel.
+"""The ``Server-Timing`` header, which browsers show in their network panel.
 
 https://www.w3.org/TR/server-timing/#the-server-timing-header-field
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from .record import RequestTiming
 
-# Bytes of the whole field: proxies limit a response's headers to a few KiB in all.
+# Bytes of the whole field. Proxies limit all headers of a response to a few KiB.
 MAX_LENGTH = 2048
 
 _NOT_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
@@ -17,7 +17,7 @@ _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 class ServerTiming:
-    """Writes the field: the time to first byte as *ttfb_name*, the database, the phases."""
+    """Writes the field: the time to the first byte as *ttfb_name*, the database, the phases."""
 
     def __init__(self, ttfb_name: str, precision: int) -> None:
         self._ttfb_name = ttfb_name
@@ -26,8 +26,8 @@ class ServerTiming:
         self._ttfb_only = f"{name};dur=%.{precision}f".encode("ascii")
 
     def value(self, record: RequestTiming, ttfb: float) -> bytes:
-        """Return what is known of *record* when the response starts, *ttfb* seconds in."""
-        # Most requests have nothing else to tell.
+        """Return the field for *record* when the response starts after *ttfb* seconds."""
+        # Most requests have nothing else.
         if not record.phases and not record.database_queries and 0 <= ttfb < math.inf:
             return self._ttfb_only % (ttfb * 1000)
         return joined(self._entries(record, ttfb))
@@ -42,10 +42,11 @@ class ServerTiming:
 
 
 def entry(name: str, duration: float, description: str | None, precision: int) -> bytes:
-    """Return one metric; *duration* in seconds, written in milliseconds.
+    """Return one metric. *duration* is in seconds, and in milliseconds in the field.
 
-    What no token may hold becomes ``_`` in the name and ``?`` in the description. A
-    duration that no number can show is left out, a negative one is 0.
+    In the name, a character that no token may contain becomes ``_``. In the description, a
+    character that cannot be printed becomes ``?``. A duration that is not finite is left out,
+    and a negative one becomes 0.
     """
     parts = [_token(name)]
     if math.isfinite(duration):
@@ -56,7 +57,7 @@ def entry(name: str, duration: float, description: str | None, precision: int) -
 
 
 def joined(entries: Iterable[bytes]) -> bytes:
-    """Return the field's value: as many whole *entries* as fit, in order."""
+    """Return the value of the field: as many whole *entries* as fit, in order."""
     kept: list[bytes] = []
     length = 0
     for each in entries:
@@ -72,7 +73,7 @@ def _token(name: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return *text* as a token if it is one, else as a quoted string (RFC 9110, 5.6.4)."""
+    """Return *text* as a token if it is one, or as a quoted string (RFC 9110, section 5.6.4)."""
     if text and not _NOT_TOKEN.search(text):
         return text
     text = _NOT_PRINTABLE.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')

@@ -1,32 +1,36 @@
-"""Warn of requests that take long, also of those that never end."""
+"""Warnings about requests that take long, and about those that never end."""
 
 import asyncio
 import logging
 from typing import cast
 
-from .access_log import quoted_method, quoted_path
+from .. import _options as options
+from .quoting import quoted_method, quoted_path
 from .record import RequestTiming, Timing
 
 logger = logging.getLogger(__name__)
 
 
-class SlowRequests:
-    """An observer with one WARNING when a request has run for *threshold* seconds, and one
-    at its end.
+class SlowRequestLog:
+    """An observer that logs a WARNING when a request has run for *threshold* seconds, and another
+    when it ends.
 
-    The first is the only trace of a request that hangs. It needs the event loop: where a
-    view blocks that, there is the second alone. WebSockets are meant to last.
+    The first is the only trace of a request that hangs. It needs the event loop: if a view blocks
+    the loop, there is only the second. WebSockets are meant to last, so they are not logged.
     """
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
         self._timers: dict[Timing, asyncio.TimerHandle] = {}
 
+    def __repr__(self) -> str:
+        return options.repr_of(self, threshold=self._threshold)
+
     def started(self, record: Timing) -> None:
         if isinstance(record, RequestTiming):
-            # In a copy of this context, so that the line has the request's ID.
+            # The timer runs in a copy of this context, so its line has the ID of the request.
             loop = asyncio.get_running_loop()
-            self._timers[record] = loop.call_later(self._threshold, self._still_runs, record)
+            self._timers[record] = loop.call_later(self._threshold, self._warn_if_running, record)
 
     def finished(self, record: Timing) -> None:
         timer = self._timers.pop(record, None)
@@ -44,11 +48,11 @@ class SlowRequests:
                 record.route,
             )
 
-    def _still_runs(self, record: RequestTiming) -> None:
-        # The response may be complete, and the app busy with something else.
+    def _warn_if_running(self, record: RequestTiming) -> None:
+        # The response may be complete while the app still does something else.
         if record.duration is None:
             logger.warning(
-                "slow request: %s %s still runs after %g s",
+                "slow request: %s %s is still running after %g s",
                 quoted_method(record),
                 quoted_path(record),
                 self._threshold,

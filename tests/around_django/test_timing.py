@@ -1,4 +1,4 @@
-"""The record of a request that Django answers: its route, its queries, how it ended."""
+"""The record of a request to Django: its route, its queries, its outcome."""
 
 import asyncio
 import threading
@@ -108,7 +108,7 @@ def many(request: HttpRequest) -> HttpResponse:
 
 
 class Gate:
-    """Where a view says that it was reached, and where a sync one waits for its release."""
+    """Where a view signals that it was reached, and where a sync view waits to be released."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
@@ -149,7 +149,7 @@ def sync_only(get_response: GetResponse) -> GetResponse:
 
 
 @sync_only_middleware
-def answering_first(get_response: GetResponse) -> GetResponse:
+def responding_first(get_response: GetResponse) -> GetResponse:
     return lambda request: HttpResponse("no view needed")
 
 
@@ -184,13 +184,13 @@ def _project() -> Iterator[None]:
 
 @pytest.fixture
 def _queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time queries, to a database of the test's own. It stays on: that harms no other test."""
+    """Time queries to a database of the test's own. It stays on, which harms no other test."""
     monkeypatch.setitem(connections.settings["default"], "NAME", str(tmp_path / "db.sqlite3"))
     time_database_queries()
 
 
 def timed(**options: Any) -> tuple[ASGIApp, list[Any]]:
-    """Return Django within the middleware, and the records to be."""
+    """Return Django within the middleware, and its future records."""
     found: list[Any] = []
     return TimingMiddleware(recording(ASGIHandler()), observers=[found.append], **options), found
 
@@ -231,8 +231,8 @@ async def test_the_route_is_the_pattern(target: str, route: str, middleware: lis
     assert record.status == {"/raising/": 500, "/missing/7/": 404}.get(target, 200)
 
 
-async def test_what_another_middleware_answers_is_unmatched() -> None:
-    with override_settings(MIDDLEWARE=[ROUTE, f"{__name__}.answering_first"]):
+async def test_a_response_of_another_middleware_is_unmatched() -> None:
+    with override_settings(MIDDLEWARE=[ROUTE, f"{__name__}.responding_first"]):
         assert (await measured("/sync/7/")).route == "unmatched"
 
 
@@ -241,8 +241,7 @@ async def test_without_the_middleware_the_route_is_unmatched() -> None:
         assert (await measured("/sync/7/")).route == "unmatched"
 
 
-def test_outside_a_request_of_ours_it_does_nothing() -> None:
-    # As under WSGI.
+def test_route_middleware_does_nothing_under_wsgi() -> None:
     response = route_middleware(sync_view)(RequestFactory().get("/sync/7/"))
 
     assert isinstance(response, HttpResponse)
@@ -257,7 +256,7 @@ def test_outside_a_request_of_ours_it_does_nothing() -> None:
         pytest.param([f"{__name__}.sync_only"], id="sync middleware"),
     ],
 )
-async def test_the_route_costs_no_change_between_threads(
+async def test_the_route_costs_no_change_of_thread(
     target: str, others: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hops: list[object] = []
@@ -299,7 +298,7 @@ async def test_a_class_based_view_becomes_a_phase() -> None:
     ],
 )
 @pytest.mark.usefixtures("_queries")
-async def test_counts_the_queries_of_a_request(target: str, queries: int) -> None:
+async def test_the_queries_of_a_request_are_counted(target: str, queries: int) -> None:
     record = await measured(target)
 
     assert record.database_queries == queries
@@ -308,33 +307,33 @@ async def test_counts_the_queries_of_a_request(target: str, queries: int) -> Non
 
 
 @pytest.mark.usefixtures("_queries")
-async def test_adds_up_their_time_on_the_records_clock() -> None:
+async def test_the_time_of_queries_is_added_up_on_the_clock_of_the_record() -> None:
     ticks = count()
     app, records = timed(clock=lambda: next(ticks), server_timing=True)
 
     response = await request(app, "GET", "/sync-queries/")
 
-    # Two looks at the clock for each query.
+    # Two readings of the clock for each query.
     assert [record.database_time for record in records] == [3]
     assert response.get(b"server-timing") == b'app;dur=7000.0, db;dur=3000.0;desc="3 queries"'
 
 
 @pytest.mark.usefixtures("_queries")
-async def test_requests_at_the_same_time_are_told_apart() -> None:
+async def test_concurrent_requests_are_counted_separately() -> None:
     records = await asyncio.gather(*(measured("/sync-queries/") for _ in range(5)))
 
     assert [record.database_queries for record in records] == [3] * 5
 
 
 @pytest.mark.usefixtures("_queries")
-async def test_asking_for_it_again_counts_nothing_twice() -> None:
+async def test_a_second_call_of_time_database_queries_counts_nothing_twice() -> None:
     time_database_queries()
 
     assert (await measured("/connecting-again/")).database_queries == 3
 
 
 @pytest.mark.usefixtures("_queries")
-async def test_a_wrapper_of_the_views_own_stays_its_own() -> None:
+async def test_an_execute_wrapper_of_the_view_keeps_working() -> None:
     app, records = timed()
 
     response = await request(app, "GET", "/own-wrapper/")
@@ -344,12 +343,12 @@ async def test_a_wrapper_of_the_views_own_stays_its_own() -> None:
 
 
 @pytest.mark.usefixtures("_queries")
-async def test_connections_that_are_open_already_are_counted() -> None:
+async def test_queries_on_an_open_connection_are_counted() -> None:
     assert (await measured("/already-open/")).database_queries == 2
 
 
 @pytest.mark.usefixtures("_queries")
-def test_a_query_outside_a_request_is_nobodys() -> None:
+def test_a_query_outside_a_request_is_not_counted() -> None:
     try:
         select(1)
     finally:
@@ -366,32 +365,31 @@ def test_a_query_outside_a_request_is_nobodys() -> None:
         pytest.param("/waiting/stream/", 200, "waiting/stream/", id="stream"),
     ],
 )
-async def test_a_client_that_leaves_is_one_disconnect(
+async def test_a_client_that_leaves_makes_one_record_of_a_disconnect(
     target: str, status: int | None, route: str
 ) -> None:
     global gate
     gate = Gate()
-    knows = asyncio.Event()
+    disconnected = asyncio.Event()
 
-    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+    async def listening_django(scope: Scope, receive: Receive, send: Send) -> None:
         async def listening() -> Message:
             message = await receive()
             if message["type"] == "http.disconnect":
-                knows.set()
+                disconnected.set()
             return message
 
         await ASGIHandler()(scope, listening, send)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
     records: list[Any] = []
-    app = TimingMiddleware(recording(told), observers=[records.append])
+    app = TimingMiddleware(recording(listening_django), observers=[records.append])
     try:
         async with stream(app, "GET", target) as exchange:
             exchange.send_body(b"", more_body=False)
             await asyncio.wait_for(gate.reached.wait(), 30)
             exchange.disconnect()
-            await asyncio.wait_for(knows.wait(), 30)
-            # Once Django has cancelled its view, which takes no more than some callbacks,
-            # the thread may end.
+            await asyncio.wait_for(disconnected.wait(), 30)
+            # Django cancels its view within a few callbacks. After that, the thread may end.
             for _ in range(20):
                 await asyncio.sleep(0)
             gate.released.set()
@@ -404,14 +402,14 @@ async def test_a_client_that_leaves_is_one_disconnect(
 
 
 async def test_a_client_that_leaves_during_its_upload_is_a_disconnect() -> None:
-    # The first message is awaited and never comes.
+    # Django waits for the first message, which never comes.
     record = await measured("/sync/7/", disconnect_at=1)
 
     assert (record.outcome, record.status, record.exception) == ("disconnect", None, None)
 
 
-async def test_a_disconnect_after_the_response_is_none() -> None:
-    # Django 5.2 is told of it each time: it listens while it sends.
+async def test_a_disconnect_after_the_response_does_not_count() -> None:
+    # Django 5.2 receives one each time, because it listens while it sends.
     record = await measured("/async/7/")
 
     assert (record.outcome, record.status) == ("ok", 200)

@@ -1,4 +1,4 @@
-"""The client that leaves, on real servers: one record, and nothing that looks like an error."""
+"""On real servers, a client that leaves makes one record, and nothing that looks like an error."""
 
 import json
 import re
@@ -42,14 +42,14 @@ def records(server: Server, route: str) -> list[dict[str, Any]]:
         pytest.param("stream", 200, "200", id="stream"),
     ],
 )
-def test_a_client_that_leaves_is_one_disconnect(
+def test_a_client_that_leaves_makes_one_record_of_a_disconnect(
     kind: str, status: int | None, label: str, server: Server
 ) -> None:
     path = f"/waiting/{kind}/"
     with socket.create_connection((HOST, server.port), timeout=PATIENCE) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         server.log_lines(f"^reached {path}")
-    server.log_lines(f"^told at {path}")
+    server.log_lines(f"^disconnect at {path}")
     httpx.get(f"{server.url}/release/", timeout=PATIENCE)
     route = path.lstrip("/")
     server.until(lambda: bool(records(server, route)), f"record of {path}")

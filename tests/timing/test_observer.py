@@ -14,7 +14,7 @@ from tests.apps import hello
 
 
 class Diary:
-    """An observer that writes down what it hears, and breaks down if told to."""
+    """An observer that notes its calls, and raises if it is *broken*."""
 
     def __init__(self, *, broken: bool = False) -> None:
         self.log: list[str] = []
@@ -48,7 +48,7 @@ async def waits(scope: Scope, receive: Receive, send: Send) -> None:
         pytest.param(waits, {"timeout": 0.05}, "finished, cancelled", id="ended by force"),
     ],
 )
-async def test_one_end_for_each_start(app: ASGIApp, options: dict[str, Any], ending: str) -> None:
+async def test_every_start_has_one_end(app: ASGIApp, options: dict[str, Any], ending: str) -> None:
     diary = Diary()
 
     with suppress(KeyError, TimeoutError):
@@ -57,7 +57,7 @@ async def test_one_end_for_each_start(app: ASGIApp, options: dict[str, Any], end
     assert diary.log == ["RequestTiming started, None", f"RequestTiming {ending}"]
 
 
-async def test_a_websocket_is_told_to_the_same_observers() -> None:
+async def test_a_websocket_goes_to_the_same_observers() -> None:
     diary = Diary()
 
     async with websocket(TimingMiddleware(hello, observers=[diary])):
@@ -66,7 +66,7 @@ async def test_a_websocket_is_told_to_the_same_observers() -> None:
     assert diary.log == ["WebSocketTiming started, None", "WebSocketTiming finished, ok"]
 
 
-async def test_a_function_hears_of_the_end_only() -> None:
+async def test_a_function_is_called_at_the_end_only() -> None:
     outcomes: list[str] = []
 
     await request(
@@ -76,7 +76,7 @@ async def test_a_function_hears_of_the_end_only() -> None:
     assert outcomes == ["ok"]
 
 
-async def test_one_that_raises_is_logged_and_the_next_one_runs(
+async def test_an_observer_that_raises_is_logged_and_the_next_one_runs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broken, sound = Diary(broken=True), Diary()
@@ -88,7 +88,7 @@ async def test_one_that_raises_is_logged_and_the_next_one_runs(
     assert [line.levelno for line in caplog.records] == [logging.ERROR] * 2
 
 
-async def test_the_exception_is_known_at_the_end() -> None:
+async def test_the_record_has_the_exception_at_the_end() -> None:
     seen: list[BaseException | None] = []
 
     def look(record: Any) -> None:
@@ -115,7 +115,7 @@ async def test_an_abandoned_request_has_an_end() -> None:
     assert diary.log == ["RequestTiming started, None", "RequestTiming finished, cancelled"]
 
 
-def test_importing_them_loads_no_library_of_metrics() -> None:
+def test_importing_the_observers_loads_no_metrics_library() -> None:
     code = (
         "import sys; from asgi_middleware import OpenTelemetryMetrics, PrometheusMetrics;"
         "print(sorted({'opentelemetry', 'prometheus_client'} & sys.modules.keys()))"

@@ -20,8 +20,8 @@ SOCKETS = "websocket.server.connection.duration"
 ACTIVE_SOCKETS = "websocket.server.active_connections"
 
 
-class Meter:
-    """A meter whose figures can be read."""
+class ReadableMeter:
+    """A meter with figures that a test can read."""
 
     def __init__(self) -> None:
         self.reader = export.InMemoryMetricReader()
@@ -47,8 +47,8 @@ class Meter:
 
 
 @pytest.fixture
-def meter() -> Meter:
-    return Meter()
+def meter() -> ReadableMeter:
+    return ReadableMeter()
 
 
 async def gives_up(scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +69,7 @@ GET = {"http.request.method": "GET", "url.scheme": "http"}
 @pytest.mark.parametrize(
     ("app", "options", "attributes"),
     [
-        pytest.param(hello, {}, {**GET, "http.response.status_code": 200}, id="answered"),
+        pytest.param(hello, {}, {**GET, "http.response.status_code": 200}, id="complete"),
         pytest.param(
             doing(routed),
             {},
@@ -115,15 +115,15 @@ GET = {"http.request.method": "GET", "url.scheme": "http"}
         pytest.param(gives_up, {"cancel_at": 1}, GET, id="cancelled"),
     ],
 )
-async def test_counts_by_the_attributes_of_the_conventions(
-    app: ASGIApp, options: Mapping[str, Any], attributes: dict[str, Any], meter: Meter
+async def test_a_request_is_counted_by_the_attributes_of_the_conventions(
+    app: ASGIApp, options: Mapping[str, Any], attributes: dict[str, Any], meter: ReadableMeter
 ) -> None:
     await request(meter.around(app), raise_app_exceptions=False, **options)
 
     assert meter.attributes(REQUESTS) == [attributes]
 
 
-async def test_durations_are_in_seconds_and_in_the_advised_buckets(meter: Meter) -> None:
+async def test_durations_are_in_seconds_and_in_the_advised_buckets(meter: ReadableMeter) -> None:
     ticks = iter([0, 1, 3])
 
     await request(meter.around(hello, clock=lambda: next(ticks)))
@@ -137,7 +137,7 @@ async def test_durations_are_in_seconds_and_in_the_advised_buckets(meter: Meter)
     )
 
 
-async def test_counts_what_is_being_served(meter: Meter) -> None:
+async def test_active_requests_are_counted(meter: ReadableMeter) -> None:
     during: list[object] = []
 
     def look(scope: Scope) -> None:
@@ -149,7 +149,7 @@ async def test_counts_what_is_being_served(meter: Meter) -> None:
     assert meter.values(ACTIVE) == [0]
 
 
-async def test_websockets_have_metrics_of_their_own(meter: Meter) -> None:
+async def test_websockets_have_metrics_of_their_own(meter: ReadableMeter) -> None:
     async with websocket(meter.around(echo)):
         assert meter.values(ACTIVE_SOCKETS) == [1]
 
@@ -158,20 +158,24 @@ async def test_websockets_have_metrics_of_their_own(meter: Meter) -> None:
     assert REQUESTS not in meter.metrics()
 
 
-async def test_the_meter_is_one_of_the_global_provider() -> None:
-    # Nothing is set up here, and the API alone does nothing. It has to work all the same.
+async def test_the_default_meter_comes_from_the_global_provider() -> None:
+    # No SDK is set up here, so the meter does nothing. The request has to work all the same.
     response = await request(TimingMiddleware(hello, observers=[OpenTelemetryMetrics()]))
 
     assert response.complete
 
 
-def test_says_which_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_observer_shows_its_meter(meter: ReadableMeter) -> None:
+    assert repr(OpenTelemetryMetrics(meter.meter)) == f"OpenTelemetryMetrics(meter={meter.meter!r})"
+
+
+def test_the_error_names_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.metrics", None)
 
     with pytest.raises(ConfigurationError) as refused:
         OpenTelemetryMetrics()
 
     assert str(refused.value) == (
-        "OpenTelemetryMetrics: opentelemetry-api is not installed; write pip install"
+        "OpenTelemetryMetrics: opentelemetry-api is not installed; run: pip install"
         " 'asgi-middleware[opentelemetry]'"
     )

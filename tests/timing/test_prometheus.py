@@ -32,7 +32,7 @@ def counted(app: ASGIApp, registry: Any, **options: Any) -> ASGIApp:
 
 
 def samples(registry: Any, name: str) -> dict[tuple[str, ...], float]:
-    """Return the values of *name*, by those of its labels in alphabetical order."""
+    """Return the values of *name* by its label values, in the order of the label names."""
     return {
         tuple(value for _, value in sorted(sample.labels.items())): sample.value
         for metric in registry.collect()
@@ -52,7 +52,7 @@ async def fails(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.mark.parametrize(
     ("app", "options", "labels"),
     [
-        pytest.param(hello, {}, ("GET", "unmatched", "200"), id="answered"),
+        pytest.param(hello, {}, ("GET", "unmatched", "200"), id="complete"),
         pytest.param(
             answering(status=404), {"method": "HEAD"}, ("HEAD", "unmatched", "404"), id="status"
         ),
@@ -63,7 +63,7 @@ async def fails(scope: Scope, receive: Receive, send: Send) -> None:
         pytest.param(gives_up, {"cancel_at": 1}, ("GET", "unmatched", "-"), id="cancelled"),
     ],
 )
-async def test_counts_by_method_route_and_status(
+async def test_a_request_is_counted_by_method_route_and_status(
     app: ASGIApp, options: Mapping[str, Any], labels: tuple[str, ...], registry: Any
 ) -> None:
     await request(counted(app, registry), raise_app_exceptions=False, **options)
@@ -71,7 +71,7 @@ async def test_counts_by_method_route_and_status(
     assert samples(registry, f"{REQUESTS}_count") == {labels: 1}
 
 
-async def test_the_route_is_the_records(registry: Any) -> None:
+async def test_the_route_comes_from_the_record(registry: Any) -> None:
     def view(scope: Scope) -> None:
         scope["state"]["timing"].route = "notes/<int:pk>/"
 
@@ -94,7 +94,7 @@ async def test_durations_are_in_seconds_and_in_opentelemetrys_buckets(registry: 
     ]
 
 
-async def test_counts_what_is_being_served(registry: Any) -> None:
+async def test_active_requests_are_counted(registry: Any) -> None:
     during: list[object] = []
     app = doing(lambda _: during.append(samples(registry, ACTIVE)))
 
@@ -134,7 +134,7 @@ async def test_two_observers_share_the_metrics_of_a_registry(registry: Any) -> N
     assert samples(registry, f"{REQUESTS}_count") == {("GET", "unmatched", "200"): 2}
 
 
-async def test_two_registries_are_apart(registry: Any) -> None:
+async def test_two_registries_have_separate_metrics(registry: Any) -> None:
     other = prometheus_client.CollectorRegistry()
     await request(counted(hello, registry))
     counted(hello, other)
@@ -142,8 +142,8 @@ async def test_two_registries_are_apart(registry: Any) -> None:
     assert samples(other, f"{REQUESTS}_count") == {}
 
 
-async def test_the_registry_is_the_default_one() -> None:
-    # The process has one, and other tests' requests are in it.
+async def test_the_default_registry_is_that_of_the_library() -> None:
+    # The process has one, which counts the requests of other tests too.
     app = TimingMiddleware(hello, observers=[PrometheusMetrics()])
     await request(app)
     before = samples(prometheus_client.REGISTRY, f"{REQUESTS}_count")
@@ -177,7 +177,7 @@ print(generate_latest(registry).decode())
 
 
 @pytest.mark.process
-def test_several_processes_are_added_up(tmp_path: Path) -> None:
+def test_the_figures_of_several_processes_are_added_up(tmp_path: Path) -> None:
     def run(code: str, *arguments: str) -> str:
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
@@ -199,13 +199,17 @@ def test_several_processes_are_added_up(tmp_path: Path) -> None:
     assert f'{ACTIVE}{{method="GET"}} 0.0' in lines
 
 
-def test_says_which_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_observer_shows_its_registry(registry: Any) -> None:
+    assert repr(PrometheusMetrics(registry)) == f"PrometheusMetrics(registry={registry!r})"
+
+
+def test_the_error_names_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
 
     with pytest.raises(ConfigurationError) as refused:
         PrometheusMetrics()
 
     assert str(refused.value) == (
-        "PrometheusMetrics: prometheus_client is not installed; write pip install"
+        "PrometheusMetrics: prometheus_client is not installed; run: pip install"
         " 'asgi-middleware[prometheus]'"
     )

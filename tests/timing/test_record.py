@@ -13,7 +13,7 @@ from tests.apps import hello
 
 
 async def timed(view: Callable[[], Any]) -> RequestTiming:
-    """Run *view* within a request, on a clock that goes on by a second at each look."""
+    """Run *view* within a request, on a clock that advances by a second at each reading."""
     records: list[Any] = []
     ticks: Iterator[int] = count()
 
@@ -77,7 +77,7 @@ async def test_a_coroutine_function_becomes_a_phase() -> None:
     assert results == ["plenty"]
 
 
-async def test_what_django_marks_as_a_coroutine_function_becomes_a_phase() -> None:
+async def test_a_function_that_django_marks_as_async_becomes_a_phase() -> None:
     async def look() -> None:
         with measure("within"):
             pass
@@ -85,7 +85,7 @@ async def test_what_django_marks_as_a_coroutine_function_becomes_a_phase() -> No
     def stock() -> Awaitable[None]:
         return look()
 
-    # As as_view() does with an async class-based view.
+    # as_view() does this to an async class-based view.
     markcoroutinefunction(stock)
 
     record = await timed(measure("stock")(stock))
@@ -93,7 +93,7 @@ async def test_what_django_marks_as_a_coroutine_function_becomes_a_phase() -> No
     assert shape(record) == [("within", 1, None), ("stock", 3, None)]
 
 
-async def test_calls_that_overlap_are_measured_apart() -> None:
+async def test_overlapping_calls_are_measured_separately() -> None:
     inside = asyncio.Event()
 
     @measure("each")
@@ -105,7 +105,7 @@ async def test_calls_that_overlap_are_measured_apart() -> None:
     async def view() -> None:
         await asyncio.gather(each(0), each(1))
 
-    # Looks at the clock: 0 starts, 1 starts, 1 ends, 0 ends.
+    # Readings of the clock: 0 starts, 1 starts, 1 ends, 0 ends.
     assert shape(await timed(view)) == [("each", 1, None), ("each", 3, None)]
 
 
@@ -132,7 +132,7 @@ async def test_threads_and_child_tasks_add_to_the_same_record() -> None:
     assert [name for name, _, _ in shape(await timed(view))] == ["thread", "task"]
 
 
-def test_outside_a_request_it_does_nothing() -> None:
+def test_measure_does_nothing_outside_a_request() -> None:
     with measure("nothing"):
         assert current_timing() is None
 

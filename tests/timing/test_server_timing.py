@@ -23,11 +23,13 @@ from asgi_middleware.timing.server_timing import MAX_LENGTH, entry, joined
         pytest.param("db", 0, "", b'db;dur=0.0;desc=""', id="empty description"),
     ],
 )
-def test_one_entry(name: str, duration: float, description: str | None, expected: bytes) -> None:
+def test_an_entry_has_a_name_a_duration_and_a_description(
+    name: str, duration: float, description: str | None, expected: bytes
+) -> None:
     assert entry(name, duration, description, precision=1) == expected
 
 
-def test_precision_is_in_decimals_of_milliseconds() -> None:
+def test_the_precision_is_a_number_of_decimals_of_milliseconds() -> None:
     assert entry("app", 0.0123456, None, precision=3) == b"app;dur=12.346"
     assert entry("app", 0.0123456, None, precision=0) == b"app;dur=12"
 

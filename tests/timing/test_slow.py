@@ -17,7 +17,7 @@ THRESHOLD = 0.02
 
 @pytest.fixture
 def warned() -> Iterator[asyncio.Event]:
-    """Is set once there is a line."""
+    """Return an event that is set once there is a line."""
     event = asyncio.Event()
     handler = logging.Handler()
     handler.emit = lambda record: event.set()  # type: ignore[method-assign]
@@ -27,7 +27,7 @@ def warned() -> Iterator[asyncio.Event]:
 
 
 async def passed(seconds: float) -> None:
-    """Wait until every timer that was due by then has run: a loop runs them in order."""
+    """Wait until every timer that is due by then has run; a loop runs timers in order."""
     await asyncio.sleep(seconds)
 
 
@@ -35,8 +35,8 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == LOGGER]
 
 
-class Slow:
-    """An app that answers when it is released."""
+class SlowApp:
+    """An app that responds once it is released."""
 
     def __init__(self) -> None:
         self.released = asyncio.Event()
@@ -46,14 +46,14 @@ class Slow:
         await hello(scope, receive, send)
 
 
-async def test_warns_once_while_it_runs_and_once_at_its_end(
+async def test_a_slow_request_is_logged_while_it_runs_and_at_its_end(
     caplog: pytest.LogCaptureFixture, warned: asyncio.Event
 ) -> None:
-    app = Slow()
+    app = SlowApp()
 
     async with stream(TimingMiddleware(app, slow_threshold=THRESHOLD), "GET", "/a%0aERROR") as call:
         await asyncio.wait_for(warned.wait(), 10)
-        assert lines(caplog) == ["slow request: GET /a%0AERROR still runs after 0.02 s"]
+        assert lines(caplog) == ["slow request: GET /a%0AERROR is still running after 0.02 s"]
         app.released.set()
         await call.finish()
 
@@ -65,10 +65,10 @@ async def test_warns_once_while_it_runs_and_once_at_its_end(
     )
 
 
-async def test_the_line_of_one_that_still_runs_has_its_request_id(
+async def test_the_line_of_a_running_request_has_its_request_id(
     caplog: pytest.LogCaptureFixture, warned: asyncio.Event
 ) -> None:
-    app = Slow()
+    app = SlowApp()
     middleware = RequestIDMiddleware(TimingMiddleware(app, slow_threshold=THRESHOLD))
 
     with caplog.filtering(RequestIDFilter()):
@@ -79,7 +79,7 @@ async def test_the_line_of_one_that_still_runs_has_its_request_id(
     assert [record.__dict__["request_id"] for record in caplog.records] == ["abc", "abc"]
 
 
-async def test_a_fast_request_warns_of_nothing_and_leaves_no_timer(
+async def test_a_fast_request_is_not_logged_and_leaves_no_timer(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timers: list[asyncio.TimerHandle] = []
@@ -110,20 +110,22 @@ async def test_a_request_that_raises_leaves_no_timer(caplog: pytest.LogCaptureFi
     assert lines(caplog) == []
 
 
-async def test_an_app_that_goes_on_after_its_response_is_not_slow(
+async def test_an_app_that_works_on_after_its_response_is_not_slow(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
         await hello(scope, receive, send)
         await passed(2 * THRESHOLD)
 
-    # Its clock stands still: the response took no time.
+    # The clock stands still, so the response takes no time.
     await request(TimingMiddleware(lingers, slow_threshold=THRESHOLD, clock=lambda: 0))
 
     assert lines(caplog) == []
 
 
-async def test_the_end_of_one_whose_client_left_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_end_of_a_slow_request_is_logged_when_the_client_has_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     ticks = iter([0, 1, 8])
 
     async def leaves(scope: Scope, receive: Receive, send: Send) -> None:
@@ -143,5 +145,5 @@ async def test_a_websocket_is_never_slow(caplog: pytest.LogCaptureFixture) -> No
     async with websocket(TimingMiddleware(hello, slow_threshold=THRESHOLD)):
         await passed(2 * THRESHOLD)
 
-    # Not even one of asyncio's, about a timer that failed.
+    # There is not even a record of asyncio about a timer that failed.
     assert caplog.records == []

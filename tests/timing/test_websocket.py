@@ -21,7 +21,7 @@ ACCEPT = {"type": "websocket.accept"}
 
 
 def watched(app: ASGIApp) -> tuple[ASGIApp, list[Any]]:
-    """Return *app* on a clock that goes on by a second at each look, and its records to be."""
+    """Return *app* on a clock that advances by a second at each reading, and its future records."""
     records: list[Any] = []
     ticks = count()
     middleware = TimingMiddleware(app, observers=[records.append], clock=lambda: next(ticks))
@@ -69,7 +69,7 @@ async def raises_afterwards(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.mark.parametrize(
     ("app", "outcome", "accepted", "duration", "close_code", "exception"),
     [
-        # Looks at the clock: entry, accept, and the close or the end.
+        # Readings of the clock: entry, accept, and the close or the end.
         pytest.param(echo, "ok", 1, 2, 1000, None, id="the client closes"),
         pytest.param(closes, "ok", 1, 2, 4000, None, id="the app closes"),
         pytest.param(returns, "ok", 1, 2, None, None, id="the app returns"),
@@ -80,7 +80,7 @@ async def raises_afterwards(scope: Scope, receive: Receive, send: Send) -> None:
         pytest.param(raises_afterwards, "ok", 1, 2, 4000, KeyError, id="raises when closed"),
     ],
 )
-async def test_one_record(
+async def test_a_websocket_has_one_record(
     app: ASGIApp,
     outcome: str,
     accepted: float | None,
@@ -112,7 +112,7 @@ async def test_the_duration_includes_the_sending_of_the_close() -> None:
     log: list[str] = []
 
     def clock() -> float:
-        log.append("look")
+        log.append("reading")
         return 0
 
     async def receive() -> Any:
@@ -124,7 +124,7 @@ async def test_the_duration_includes_the_sending_of_the_close() -> None:
     app = TimingMiddleware(refuses, clock=clock)
     await app({"type": "websocket", "path": "/", "headers": []}, receive, send)
 
-    assert log == ["look", "websocket.close", "look"]
+    assert log == ["reading", "websocket.close", "reading"]
 
 
 async def test_a_client_that_leaves_during_the_handshake_is_a_disconnect() -> None:
@@ -146,7 +146,7 @@ async def test_a_client_that_leaves_during_the_handshake_is_a_disconnect() -> No
     assert (record.outcome, record.accepted, record.close_code) == ("disconnect", None, 1006)
 
 
-async def test_a_cancelled_socket() -> None:
+async def test_a_cancelled_websocket_has_the_outcome_cancelled() -> None:
     async def waits(scope: Scope, receive: Receive, send: Send) -> None:
         await returns(scope, receive, send)
         await asyncio.Event().wait()
@@ -160,7 +160,7 @@ async def test_a_cancelled_socket() -> None:
     assert (record.outcome, record.close_code) == ("cancelled", None)
 
 
-async def test_the_record_is_in_the_state_for_the_consumer_to_name_its_route() -> None:
+async def test_a_consumer_can_set_the_route_of_its_record() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["timing"].route = "chat/<room>"
         await echo(scope, receive, send)
@@ -174,7 +174,7 @@ async def test_the_record_is_in_the_state_for_the_consumer_to_name_its_route() -
     assert (record.route, record.request_id) == ("chat/<room>", "abc")
 
 
-async def test_a_phase_in_a_socket_goes_nowhere_not_even_to_an_earlier_request() -> None:
+async def test_a_phase_in_a_websocket_goes_nowhere_not_even_to_an_earlier_request() -> None:
     seen: list[object] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -185,7 +185,7 @@ async def test_a_phase_in_a_socket_goes_nowhere_not_even_to_an_earlier_request()
         await hello(scope, receive, send)
 
     middleware, records = watched(app)
-    # As a server that upgrades a kept-alive connection in the context of a request.
+    # Some servers upgrade a kept-alive connection in the context of an earlier request.
     await request(middleware)
 
     async def upgraded(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,7 +1,6 @@
-"""A Django project in one file, whose views wait: what a client can leave in the middle of.
+"""A Django project in one file, with views that wait, so that a client can leave in the middle.
 
-It prints a line when a view is reached, when Django is told that the client has left, and
-for each record.
+It prints a line when a view is reached, when Django receives a disconnect, and for each record.
 """
 
 import asyncio
@@ -79,23 +78,23 @@ def printed(record: Any) -> None:
 django_application = get_asgi_application()
 
 
-async def telling(scope: Scope, receive: Receive, send: Send) -> None:
-    """Django, and a line when it is told that the client has left."""
+async def listening_django(scope: Scope, receive: Receive, send: Send) -> None:
+    """Call Django, and print a line when it receives a disconnect."""
 
     async def listening() -> Message:
         message = await receive()
         if message["type"] == "http.disconnect":
-            print(f"told at {scope['path']}")
+            print(f"disconnect at {scope['path']}")
         return message
 
     await django_application(scope, listening, send)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-timed = TimingMiddleware(telling, observers=[printed, PrometheusMetrics(registry)])
+timed = TimingMiddleware(listening_django, observers=[printed, PrometheusMetrics(registry)])
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    # Django knows no lifespan, and servers differ in what they make of the exception.
+    # Django does not support lifespan, and servers handle its exception in different ways.
     if scope["type"] == "lifespan":
         for step in ("startup", "shutdown"):
             await receive()
