@@ -1,1 +1,1 @@
-"""A Django project in miniature, served through the middleware: start with ``asgi.py``."""
+"""A small Django project behind the middleware: start with ``asgi.py``."""

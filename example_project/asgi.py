@@ -1,12 +1,12 @@
-"""Where every connection enters: HTTP, WebSocket, and the server's start and stop.
+"""Where every connection enters: HTTP, WebSocket, and the server's startup and shutdown.
 
     uvicorn example_project.asgi:application
 
-DJANGO_ENV chooses the settings (``environment.py``). A request meets the layers of
-``middleware`` from the top down, then Django (``urls.py``), Starlette (``echo.py``) or a
-consumer of Channels (``showcase/routing.py``).
+DJANGO_ENV chooses the settings (``environment.py``). A request passes through the layers of
+``middleware`` from top to bottom. Then it reaches Django (``urls.py``), Starlette (``echo.py``)
+or a Channels consumer (``showcase/routing.py``).
 """
-# ruff: noqa: E402 -- what uses models can be imported only once Django is set up.
+# ruff: noqa: E402 -- models can be imported only once Django is set up.
 
 from functools import partial
 from operator import attrgetter
@@ -42,7 +42,7 @@ from asgi_middleware.types import Receive, Scope, Send
 
 from .checks import checks
 from .echo import echo
-from .lifespan import alone, client, gauges, ticker, uptime
+from .lifespan import client, gauges, ticker, uptime, worker_check
 from .live.feed import Feed
 from .live.publisher import Publisher
 from .live.sent import SentHeadersMiddleware
@@ -50,28 +50,28 @@ from .showcase.routing import websocket_urlpatterns
 
 time_database_queries()
 
-# What start-up and shutdown set, and /readyz tells.
+# Startup and shutdown set it, and /readyz reports it.
 readiness = Readiness()
-# The threads for sync views, middleware, and the ORM.
+# The threads for sync views, sync middleware and the ORM.
 pool = ThreadPool(size=8, max_overflow=8)
-# What the page shows of the requests that end.
+# The events that the page shows.
 feed = Feed()
 
 middleware = compose(
-    # Outermost: probes have no Host that Django would allow, and are neither logged nor counted.
+    # Outermost: probes have no Host that Django allows, and they are neither logged nor counted.
     partial(HealthMiddleware, readiness=readiness, checks=checks),
-    # The project's own. Outside whatever adds headers, to see what the client gets.
+    # The project's own. Outside the layers that add headers, so that it sees what the client gets.
     SentHeadersMiddleware,
-    # Outside the rest, so that all that is logged or answered further in carries the ID.
+    # Outside the rest, so that everything that they log or send has the ID.
     RequestIDMiddleware,
-    # Outside whatever answers in Django's place, so that it measures what the client gets.
+    # Outside the layers that may respond in Django's place: it measures what the client gets.
     partial(
         TimingMiddleware,
         observers=[AccessLog(skip_paths=["/metrics"]), PrometheusMetrics(), feed],
-        # If not to everybody, to those whom middleware.py marks.
+        # If not for everybody, then for the requests that middleware.py marks.
         server_timing=settings.SERVER_TIMING or attrgetter("expose"),
     ),
-    # Outside whatever may refuse a request, so that a page of another origin can read why.
+    # Outside the layers that may refuse a request, so that a page of another origin can read why.
     partial(
         CORSMiddleware,
         allow_origins=settings.CORS_ALLOWED_ORIGINS,
@@ -80,25 +80,25 @@ middleware = compose(
         allow_headers=["content-type", "x-csrftoken", "x-request-id"],
         expose_headers=["x-request-id"],
     ),
-    # What is opened here, at start-up, is there for views and consumers; the first is closed last.
+    # Startup opens these for views and consumers. Shutdown closes them in reverse order.
     partial(
         LifespanMiddleware,
         lifespan=[
-            *(alone, pool, uptime, gauges, client, ticker),
+            *(worker_check, pool, uptime, gauges, client, ticker),
             Publisher(feed, pool, readiness),
         ],
         readiness=readiness,
-        # Ends streams and WebSockets, which would keep the process from ending.
+        # Ends streams and WebSockets, which would otherwise keep the process alive.
         drain=Drain(grace=settings.DRAIN_GRACE, hold=settings.DRAIN_HOLD),
         shutdown_timeout=settings.DRAIN_GRACE + 10,
     ),
-    # Next to Django, which would start a thread for each request; nothing further out needs one.
+    # Next to Django, which would start a thread for each request. No other layer needs a thread.
     partial(ThreadPoolMiddleware, pool=pool),
 )
 
 
 async def http(scope: Scope, receive: Receive, send: Send) -> None:
-    """Starlette has one path, Django all others."""
+    """Pass one path to Starlette, and all others to Django."""
     app = echo if scope["path"] == "/echo/" else django_application
     await app(scope, receive, send)
 
@@ -107,10 +107,10 @@ application = middleware(
     ProtocolTypeRouter(
         {
             "http": http,
-            # Django has no start-up of its own. Starlette's comes after those listed above.
+            # Django has no startup of its own. Starlette's comes after the contexts listed above.
             "lifespan": echo,
-            # Any page may open a WebSocket, with its visitor's cookies; only ours gets in.
-            # Outside the session, so that a stranger costs no look into the database.
+            # Any page may open a WebSocket, and its visitor's cookies go along. Let in only ours.
+            # Outside the session, so that a stranger's handshake costs no database query.
             "websocket": WebSocketOriginMiddleware(
                 AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
                 allow_origins=["same-origin", *settings.CORS_ALLOWED_ORIGINS],

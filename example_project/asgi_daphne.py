@@ -1,6 +1,6 @@
-"""The same for Daphne, which itself tells an application neither of its start nor of its stop.
+"""The same application for Daphne: ``daphne example_project.asgi_daphne:application``.
 
-daphne example_project.asgi_daphne:application
+Daphne signals neither startup nor shutdown to an application. ``DaphneLifespan`` does.
 """
 
 from asgi_middleware.lifespan.daphne import DaphneLifespan

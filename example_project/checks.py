@@ -1,4 +1,4 @@
-"""What has to answer before /readyz says that this process may be sent requests."""
+"""What has to work before /readyz reports that this process is ready."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,12 @@ from django.db import connection
 
 
 def database() -> None:
-    """Raise unless the database answers. Runs in a thread of its own, as it is no coroutine."""
+    """Raise an exception unless the database responds. Sync checks run in a thread of their own."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     finally:
-        # A new one each time: that the last one still works says little of the next.
+        # A new connection each time: that an old one still works proves little.
         connection.close()
 
 

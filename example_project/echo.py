@@ -1,4 +1,4 @@
-"""A small Starlette app beside Django: it tells what arrives here of a request."""
+"""A small Starlette app beside Django: it sends back a part of what it receives."""
 
 import logging
 from collections.abc import AsyncGenerator, Iterator
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def counting(_app: Starlette) -> AsyncGenerator[dict[str, Iterator[int]]]:
-    """The lifespan of Starlette's own kind: entered after those of lifespan.py, exited before."""
+    """Starlette's own lifespan: entered after the contexts of lifespan.py, exited before them."""
     logger.info("open: the counter of echoes")
     try:
         yield {"echoes": count(1)}
@@ -25,12 +25,13 @@ async def counting(_app: Starlette) -> AsyncGenerator[dict[str, Iterator[int]]]:
         logger.info("closed: the counter of echoes")
 
 
-async def tell(request: Request) -> JSONResponse:
-    """Some of what arrived, and of the state: the number is ours, the time that of lifespan.py.
+async def respond(request: Request) -> JSONResponse:
+    """Send back a part of the request and of the state.
 
-    Not all headers: a page's script must not read its visitor's cookies here.
+    ``number`` is this app's own, ``started_at`` comes from lifespan.py. Not all headers are sent
+    back: a page's script must not read its visitor's cookies here.
     """
-    # Starlette keeps no pattern, as Django does of a request; the metrics want one.
+    # The metrics need a pattern. Django keeps the one that matched, Starlette does not.
     request.state.timing.route = "echo/"
     return JSONResponse(
         {
@@ -42,4 +43,4 @@ async def tell(request: Request) -> JSONResponse:
     )
 
 
-echo = Starlette(routes=[Route("/echo/", tell)], lifespan=counting)
+echo = Starlette(routes=[Route("/echo/", respond)], lifespan=counting)

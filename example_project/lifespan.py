@@ -1,6 +1,6 @@
-"""What the process opens when it starts, and closes when it stops: see ``asgi.py``.
+"""The contexts that ``asgi.py`` lists: startup opens them, and shutdown closes them.
 
-What a context yields, views find in ``request.scope["state"]``, and consumers in
+Views find what a context yields in ``request.scope["state"]``. Consumers find it in
 ``self.scope["state"]``.
 """
 
@@ -26,30 +26,30 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def alone(_state: dict[str, Any]) -> AsyncGenerator[None]:
-    """Warn where several workers serve, and what is sent in one does not reach the others."""
-    # gunicorn forks by itself, the other servers start their workers by multiprocessing.
+async def worker_check(_state: dict[str, Any]) -> AsyncGenerator[None]:
+    """Warn if several workers serve without Redis: no message gets from one to another."""
+    # gunicorn forks its workers. The other servers start theirs with multiprocessing.
     is_worker = multiprocessing.parent_process() or "gunicorn" in os.environ.get(
         "SERVER_SOFTWARE", ""
     )
     with closing(socket.socket(socket.AF_UNIX)) as name:
         if is_worker and isinstance(get_channel_layer(), InMemoryChannelLayer):
             try:
-                # One for all workers of a server. It is Linux's abstract kind: no file, and
-                # free again when the process has gone, however that ended.
+                # All workers of a server try the same name. It is an abstract one of Linux: it
+                # is not a file, and it is free again however the process ends.
                 name.bind(f"\0example_project, workers of {os.getppid()}")
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     logger.warning(
-                        "several workers serve, and WebSockets reach those of their own process"
-                        " only: set REDIS_URL"
+                        "several workers serve, but a message reaches only the WebSockets of its"
+                        " own process; set REDIS_URL"
                     )
         yield
 
 
 @asynccontextmanager
 async def uptime(_state: dict[str, Any]) -> AsyncGenerator[dict[str, datetime]]:
-    """Note when the process began to serve."""
+    """Keep the time at which the process began to serve."""
     started_at = timezone.now()
     logger.info("open: serving since %s", started_at.isoformat())
     try:
@@ -60,7 +60,7 @@ async def uptime(_state: dict[str, Any]) -> AsyncGenerator[dict[str, datetime]]:
 
 @asynccontextmanager
 async def gauges(_state: dict[str, Any]) -> AsyncGenerator[None]:
-    """At the end take this process out of the figures that several processes add up."""
+    """At shutdown, remove this process from the figures that several processes share."""
     try:
         yield
     finally:
@@ -70,9 +70,9 @@ async def gauges(_state: dict[str, Any]) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def client(_state: dict[str, Any]) -> AsyncGenerator[dict[str, httpx.AsyncClient]]:
-    """Keep connections to other services open, for as long as there are requests to use them."""
+    """Keep connections to other services open until no request uses them any more."""
     logger.info("open: the client for other services")
-    # The service that the example calls is on this machine: no proxy has to do with it.
+    # The example calls a service on this machine, so it ignores proxies in the environment.
     async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
         yield {"client": client}
     logger.info("closed: the client for other services")
@@ -80,8 +80,8 @@ async def client(_state: dict[str, Any]) -> AsyncGenerator[dict[str, httpx.Async
 
 @asynccontextmanager
 async def ticker(state: dict[str, Any]) -> AsyncGenerator[dict[str, Ticker]]:
-    """Tick in a task that is restarted if it crashes, and ended before anything is closed."""
+    """Tick in a task that restarts if it crashes, and ends before any context is closed."""
     ticker = Ticker()
-    # "always": at the end it is not waited for, as it would not come to one.
+    # "always": the task never ends by itself, so shutdown cancels it without waiting.
     state["tasks"].spawn(ticker.run, name="ticker", restart="always")
     yield {"ticker": ticker}

@@ -1,17 +1,17 @@
-"""How production writes its log: one JSON object a line."""
+"""The format of production's log: one JSON object per line."""
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-# Objects and ornaments that Django and uvicorn attach. Django's request would be written
-# with its query, which may hold secrets.
+# Django and uvicorn attach these objects and colored messages. The request would appear with
+# its query, which may hold secrets.
 _LEFT_OUT = ("request", "websocket", "color_message")
 
 
 class JSONFormatter(JsonFormatter):
-    """Time, level, logger, request ID and message; then whatever ``extra`` has.
+    """Writes time, level, logger, request ID and message, then whatever ``extra`` has.
 
-    The fields of the access log come as ``extra``: status, duration_ms, route and more.
+    The access log passes its fields as ``extra``: status, duration_ms, route and more.
     """
 
     def __init__(self) -> None:

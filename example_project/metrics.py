@@ -1,4 +1,4 @@
-"""What Prometheus collects."""
+"""The figures that Prometheus collects."""
 
 import asyncio
 import os
@@ -17,22 +17,22 @@ from prometheus_client import (
 
 from asgi_middleware import measure
 
-# The folder where several processes of one server add up their figures; prometheus_client
-# reads the same variable. https://prometheus.github.io/client_python/multiprocess/
+# The folder through which the processes of a server share their figures. prometheus_client
+# reads the same variable: https://prometheus.github.io/client_python/multiprocess/
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @require_GET
 async def metrics(request: HttpRequest) -> HttpResponse:
-    """The figures of PrometheusMetrics, for staff, or for everybody by METRICS_PUBLIC.
+    """Show the figures of PrometheusMetrics to staff or, if METRICS_PUBLIC is set, to everybody.
 
-    To others it does not exist. A Prometheus server has no session: it needs METRICS_PUBLIC,
-    and then it is the web server's job to let only that one in.
+    For others the page does not exist. A Prometheus server has no session, so it needs
+    METRICS_PUBLIC. The web server should then let only Prometheus in.
     """
     if not (settings.METRICS_PUBLIC or await _is_staff(request)):
         raise Http404
     with measure("collect"):
-        # Several processes share files, which no event loop should wait for.
+        # Several processes share their figures in files. The event loop must not wait for those.
         text = await asyncio.to_thread(_collected)
     return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)
 

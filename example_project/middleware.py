@@ -1,4 +1,4 @@
-"""Middleware of Django's kind: what has to know the user."""
+"""Middleware for Django's MIDDLEWARE: code that needs the user belongs there."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,10 +14,10 @@ from asgi_middleware import current_timing
 def staff_see_timings(
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
-    """Mark the records of staff's requests, for TimingMiddleware to show.
+    """Mark the records of requests by staff, so that TimingMiddleware shows their timings.
 
-    Belongs after AuthenticationMiddleware. It is at home in sync and in async code, and so
-    costs no thread: only a visitor with a session costs a look into the database.
+    Belongs after AuthenticationMiddleware. It supports sync and async code, and so costs no
+    change of thread. Only a visitor with a session costs a database query.
     """
     if iscoroutinefunction(get_response):
 
@@ -29,7 +29,7 @@ def staff_see_timings(
         return marking_async
 
     def marking(request: HttpRequest) -> HttpResponseBase:
-        # Under WSGI there is no record.
+        # Under WSGI, there is no record.
         if (record := current_timing()) is not None:
             record.expose = request.user.is_staff
         return get_response(request)

@@ -1,12 +1,12 @@
-"""A clock for everybody."""
+"""A clock that all requests share."""
 
 import asyncio
 
 
 class Ticker:
-    """Counts seconds in one task, and wakes all that wait for the next.
+    """Ticks in one task, and wakes everybody who waits for the next tick.
 
-    ``count`` is what it has come to.
+    ``count`` is the number of ticks so far. *interval* is in seconds.
     """
 
     def __init__(self, interval: float = 1.0) -> None:
@@ -15,7 +15,7 @@ class Ticker:
         self._next = asyncio.Event()
 
     async def run(self) -> None:
-        """Tick without an end."""
+        """Tick forever."""
         while True:
             await asyncio.sleep(self._interval)
             self.count += 1
@@ -23,6 +23,6 @@ class Ticker:
             self._next = asyncio.Event()
 
     async def next(self) -> int:
-        """Return the next count, once it has come."""
+        """Wait for the next tick, and return its number."""
         await self._next.wait()
         return self.count

@@ -1,4 +1,4 @@
-"""The paths of the project; WebSockets have theirs in ``showcase/routing.py``."""
+"""The URLs of the project. WebSockets have theirs in ``showcase/routing.py``."""
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
@@ -12,6 +12,6 @@ urlpatterns = [
     path("scenarios/", include("example_project.scenarios.urls")),
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    # Without a slash at the end, as Prometheus asks for it.
+    # Without a trailing slash, as Prometheus requests it.
     path("metrics", metrics, name="metrics"),
 ]

@@ -1,7 +1,7 @@
-"""The live view: what passes through the stack, as it ends, on the page that watches.
+"""The live view: the page shows requests, WebSockets and log lines that pass through the stack.
 
-``SentHeadersMiddleware`` (``sent.py``) notes what a client got. ``Feed`` (``feed.py``) is an
-observer with a bounded queue; ``events.py`` says what leaves the process of a record, and
-``Publisher`` (``publisher.py``) sends that to everybody who watches, over a WebSocket
-(``consumers.py``) or, where there is none to be had, a stream (``views.py``).
+``SentHeadersMiddleware`` (``sent.py``) keeps the headers that a client got. ``Feed``
+(``feed.py``) is an observer with a bounded queue. ``events.py`` decides what leaves the process.
+``Publisher`` (``publisher.py``) sends it to everybody who watches: over a WebSocket
+(``consumers.py``) or, where WebSockets do not work, as a stream (``views.py``).
 """

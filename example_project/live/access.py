@@ -1,4 +1,4 @@
-"""Who may watch, and play: staff, and in development everybody."""
+"""Who may watch and play: staff and, in development, everybody."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -15,7 +15,7 @@ def may_watch(user: Any) -> bool:
 def for_watchers(
     view: Callable[[HttpRequest], Awaitable[HttpResponseBase]],
 ) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
-    """Show an async view to those who may watch. For others it does not exist."""
+    """Serve an async view to visitors who may watch. For others it does not exist."""
 
     @wraps(view)
     async def guarded(request: HttpRequest) -> HttpResponseBase:

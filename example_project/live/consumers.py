@@ -19,14 +19,14 @@ TRY_AGAIN_LATER = 1013
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
-    """Send on what the processes publish, to those who may watch."""
+    """Passes on what the processes publish, to visitors who may watch."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
-        except Exception as error:  # noqa: BLE001 -- the channel layer's, whichever it is
-            # The page says so, and comes back.
-            logger.warning("a live view ends: %r", error)
+        except Exception as error:  # noqa: BLE001 -- whatever the channel layer raises
+            # The page shows that it is not connected, and connects again.
+            logger.warning("a live view ends early: %r", error)
             with suppress(Exception):
                 await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
 

@@ -1,7 +1,7 @@
-"""What the live view shows of a request, a WebSocket, a line of the log.
+"""What the live view shows about a request, a WebSocket or a log line.
 
-Metadata only: no cookie, no body, and of a path the route. A line of the log is as it was written,
-with a path where the log has one, but without its query. Times are in milliseconds.
+It shows only metadata: no cookies, no bodies, and routes instead of paths. A log line appears as
+it was written, but without queries; it may contain a path. Times are in milliseconds.
 """
 
 import logging
@@ -13,7 +13,7 @@ from asgi_middleware.timing import RequestTiming, Timing, WebSocketTiming, repor
 
 Event = dict[str, Any]
 
-# Of what was sent; the page shows it under an ID.
+# Response headers that the page shows below an ID.
 SHOWN_HEADERS = (
     "x-request-id",
     "server-timing",
@@ -22,12 +22,12 @@ SHOWN_HEADERS = (
     "access-control-allow-credentials",
     "access-control-allow-methods",
 )
-# A query may hold secrets, and servers log it.
+# Servers log queries, which may hold secrets.
 _QUERY = re.compile(r"\?[^\s\"']*")
 
 
 def event_of(record: Timing) -> Event:
-    """Return the event of a record, once that has ended."""
+    """Return the event for a record that has ended."""
     if isinstance(record, WebSocketTiming):
         return _of_socket(record)
     return _of_request(record)
@@ -67,7 +67,7 @@ def _of_socket(record: WebSocketTiming) -> Event:
 
 
 def event_of_line(line: logging.LogRecord, request_id: str) -> Event:
-    """Return the event of a line of the log, without its traceback."""
+    """Return the event for a log line, without its traceback."""
     return {
         "kind": "log",
         "id": request_id,
@@ -79,7 +79,7 @@ def event_of_line(line: logging.LogRecord, request_id: str) -> Event:
 
 
 def cors_decision(record: RequestTiming, sent: dict[str, str]) -> str | None:
-    """Return what became of a request of another origin; None for one that names no origin."""
+    """Return the CORS decision about a request, or None if it has no Origin header."""
     asked = _headers(record.scope.get("headers", ()))
     if "origin" not in asked:
         return None
@@ -89,7 +89,7 @@ def cors_decision(record: RequestTiming, sent: dict[str, str]) -> str | None:
 
 
 def _common(record: Timing) -> Event:
-    # The record's clock is monotonic; how long ago it started is the same on both.
+    # The record's clock is monotonic. The age of the request is the same on both clocks.
     age = record.clock() - record.started
     return {
         "id": record.request_id,

@@ -1,4 +1,4 @@
-"""Where the live view's events begin: a queue that nobody ever waits for."""
+"""Where the live view's events begin: a queue that no request waits for."""
 
 import logging
 from collections import deque
@@ -10,24 +10,23 @@ from asgi_middleware.timing import Timing
 
 from .events import Event, event_of, event_of_line
 
-# The live view's own, in HTTP and as a WebSocket: it would show itself showing itself.
+# The live view's own stream and WebSocket, which it does not show.
 OWN_PATHS = frozenset({"/live/", "/ws/live/"})
 
 
 class Feed:
-    """Takes what is to be shown, and counts what it has no room for.
+    """Queues up to *limit* events to show, and counts those that it has no room for.
 
-    An observer of ``TimingMiddleware``; for lines of the log there is :class:`FeedHandler`. At
-    most *limit* events wait to be taken.
+    It is an observer of ``TimingMiddleware``. :class:`FeedHandler` adds log lines.
     """
 
     def __init__(self, limit: int = 1000) -> None:
         self.in_flight = 0
         self.dropped = 0
         self._limit = limit
-        # Made into events only when they are taken: a request does not wait for that.
+        # They become events only when they are taken, so that no request waits for that.
         self._waiting: deque[Callable[[], Event]] = deque()
-        # Lines are logged in threads too, and while others are.
+        # Threads log lines too, and one line may be logged in the middle of another.
         self._lock = RLock()
         self._own: set[str | None] = set()
 
@@ -57,14 +56,14 @@ class Feed:
                 self.dropped += 1
 
     def take(self, most: int) -> list[Event]:
-        """Return the events that have waited longest, and forget them."""
+        """Remove the events that have waited longest, at most *most*, and return them."""
         with self._lock:
             events = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         return [event() for event in events]
 
 
 class FeedHandler(logging.Handler):
-    """Hands a :class:`Feed` the lines of the log that belong to a request."""
+    """Passes log lines that belong to a request to a :class:`Feed`."""
 
     def __init__(self, feed: Feed) -> None:
         super().__init__(logging.INFO)

@@ -1,4 +1,4 @@
-"""From the feed of this process to everybody who watches, in whichever process."""
+"""The way from the feed of this process to everybody who watches, in any process."""
 
 import asyncio
 import json
@@ -18,23 +18,23 @@ from .feed import Feed, FeedHandler
 logger = logging.getLogger(__name__)
 
 GROUP = "live"
-# Seconds between two looks at the feed; events in one message at the most.
+# How many seconds pass between two looks at the feed, and how many events a message has at most.
 INTERVAL = 0.2
 BATCH = 100
-# Every so many looks the counters are told as well, which also shows that we are there.
+# How many looks it takes until the counters are sent again. They also show that we are alive.
 COUNTERS_EVERY = 5
 
 PROCESS = f"{socket.gethostname()}:{os.getpid()}"
 
 
-async def tell(message: dict[str, Any]) -> None:
-    """Send *message* to all who watch."""
+async def publish(message: dict[str, Any]) -> None:
+    """Send *message* to everybody who watches."""
     event = {"type": "live.message", "text": json.dumps(message)}
     await get_channel_layer().group_send(GROUP, event)
 
 
 class Publisher:
-    """A context of ``LifespanMiddleware`` that sends on what the feed takes, while it lives."""
+    """Publishes the events of the feed: a context of ``LifespanMiddleware``."""
 
     def __init__(self, feed: Feed, pool: ThreadPool, readiness: Readiness) -> None:
         self._feed = feed
@@ -52,7 +52,7 @@ class Publisher:
             logging.getLogger().removeHandler(handler)
 
     async def run(self) -> None:
-        """Publish without an end, also when nobody can be told for a while."""
+        """Publish forever, even if the channel layer fails for a while."""
         looks, interrupted = 0, False
         while True:
             messages = [self.counters()] if not looks else []
@@ -62,16 +62,16 @@ class Publisher:
                 messages.append({"type": "events", "events": named})
             try:
                 for message in messages:
-                    await tell(message)
+                    await publish(message)
                 interrupted = interrupted and not messages
-            except Exception as error:  # noqa: BLE001 -- the layer's, whichever it is
-                if not interrupted:  # once, not five times a second
+            except Exception as error:  # noqa: BLE001 -- whatever the layer raises
+                if not interrupted:  # warn once, not five times a second
                     logger.warning("the live view is interrupted: %r", error)
                 interrupted = True
             await asyncio.sleep(INTERVAL)
 
     def counters(self) -> dict[str, Any]:
-        """Return the message that tells what this process is at."""
+        """Return the message with the current figures of this process."""
         threads = self._pool.statistics()
         return {
             "type": "counters",

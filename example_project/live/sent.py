@@ -1,7 +1,7 @@
-"""A middleware of the project's own, in twenty lines: the one to copy.
+"""A middleware of the project's own, in about twenty lines: the one to copy.
 
-It is a class that takes the app. ``__call__`` lets pass what is none of its business, reads,
-decides, and delegates; a scope is somebody else's, so what it adds goes into a copy.
+It is a class that takes the app. ``__call__`` passes on what is not its business, reads, decides
+and delegates. A scope belongs to someone else, so additions go into a copy.
 """
 
 from collections.abc import Awaitable
@@ -10,10 +10,10 @@ from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class SentHeadersMiddleware:
-    """Note in ``state["sent"]`` which headers the client is sent, by all layers together.
+    """Keeps the headers that all layers together send to the client, in ``state["sent"]``.
 
-    The list is empty until then. Whoever reads ``request.scope["state"]["sent"]`` further in
-    holds the same list, and so knows in the end what was added outside of it.
+    The list is empty until the response starts. Views and layers further in have the same list
+    in ``request.scope["state"]["sent"]``, so afterwards they see what outer layers added.
     """
 
     def __init__(self, app: ASGIApp) -> None:

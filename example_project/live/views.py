@@ -1,4 +1,4 @@
-"""The live view as server-sent events, for where a WebSocket is not to be had."""
+"""The live view as server-sent events, for browsers that cannot open a WebSocket."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 @require_GET
 @for_watchers
 async def live(request: HttpRequest) -> StreamingHttpResponse:
-    """The messages that LiveConsumer sends."""
+    """Stream the messages that LiveConsumer sends."""
     hello = {"type": "hello", "process": PROCESS, "request_id": get_request_id()}
     counters = request.scope["state"]["live"].counters()  # type: ignore[attr-defined]
 
@@ -33,13 +33,13 @@ async def live(request: HttpRequest) -> StreamingHttpResponse:
             while True:
                 message = await layer.receive(channel)
                 yield f"data: {message['text']}\n\n"
-        except Exception as error:  # noqa: BLE001 -- the channel layer's, whichever it is
-            # The stream ends, and the page says so, and comes back.
-            logger.warning("a live view ends: %r", error)
+        except Exception as error:  # noqa: BLE001 -- whatever the channel layer raises
+            # The stream ends. The page shows that it is not connected, and connects again.
+            logger.warning("a live view ends early: %r", error)
         finally:
             with suppress(Exception):
                 await layer.group_discard(GROUP, channel)
 
-    # A proxy is to hand on each event as it comes; nginx reads the second header.
+    # Proxies should pass on each event at once. nginx reads the second header.
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingHttpResponse(events(), content_type="text/event-stream", headers=headers)

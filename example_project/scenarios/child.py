@@ -1,4 +1,4 @@
-"""A server of the example's own, in a process of its own, to be played with and ended."""
+"""A child server: the example once more, in a process of its own that a scenario may stop."""
 
 import asyncio
 import os
@@ -14,15 +14,15 @@ import httpx
 
 PROJECT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
-# Seconds for the child to start, and to end once it is told to.
+# How many seconds the child has to start, and to end after SIGTERM.
 PATIENCE = 30.0
 
 
 @asynccontextmanager
 async def child_server() -> AsyncGenerator[tuple[str, Process]]:
-    """Start uvicorn at a free port; yield its URL and the process, and see to its end."""
+    """Start uvicorn on a free port, yield its URL and its process, and end the process."""
     with socket.create_server((HOST, 0)) as listening:
-        # The socket is handed over, so that nobody can take the port meanwhile.
+        # The child inherits the socket, so that nobody else can take the port.
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "uvicorn", "example_project.asgi:application"),
             *("--fd", str(listening.fileno()), "--lifespan", "on"),
@@ -35,14 +35,14 @@ async def child_server() -> AsyncGenerator[tuple[str, Process]]:
         )
         url = f"http://{HOST}:{listening.getsockname()[1]}"
     try:
-        await _answers(url)
+        await _until_ready(url)
         yield url, process
     finally:
         await _end(process)
 
 
-async def _answers(url: str) -> None:
-    # The socket listens already: the question waits there until the child takes it.
+async def _until_ready(url: str) -> None:
+    # The socket already listens, so the request waits there until the child accepts it.
     async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
         (await client.get(f"{url}/readyz")).raise_for_status()
 

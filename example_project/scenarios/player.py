@@ -1,4 +1,4 @@
-"""Play the scenarios without a browser, and tell what was observed."""
+"""Play the scenarios without a browser, and report what was observed."""
 
 import asyncio
 import json
@@ -14,27 +14,27 @@ from websockets.exceptions import InvalidStatus
 
 from .table import SCENARIOS, Scenario
 
-# Seconds for anything that is waited for. A drain starts a server first.
+# How many seconds to wait for anything. The drain scenario starts a server first.
 PATIENCE = 60.0
-PLAIN_ID = 32
+LENGTH_OF_NEW_ID = 32
 
 
 @dataclass(frozen=True)
 class Observation:
-    """Whether it was as expected, and what was seen."""
+    """What was observed, and whether that was as expected."""
 
     ok: bool
     observed: str
 
 
 class Site:
-    """A running example, as a page of its sees it: its answers, and the live view."""
+    """A running example as its page sees it: responses, and the live view."""
 
     def __init__(self, url: httpx.URL, client: httpx.AsyncClient) -> None:
         self.client = client
         self.origin = f"{url.scheme}://{url.netloc.decode()}"
         self.socket_origin = f"ws{self.origin.removeprefix('http')}"
-        # The same server by another name: to a browser it is another origin.
+        # The same server by another name, which is another origin to a browser.
         other = "localhost" if url.host == "127.0.0.1" else "127.0.0.1"
         self.page_origin = f"{url.scheme}://{other}:{url.port}"
         self._messages: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ class Site:
         return await self.client.post(path, headers=headers, **options)
 
     async def watch(self) -> None:
-        """Take what the live view sends, until cancelled."""
+        """Collect what the live view sends, until cancelled."""
         cookies = "; ".join(f"{name}={value}" for name, value in self.client.cookies.items())
         async with connect(
             f"{self.socket_origin}/ws/live/",
@@ -64,7 +64,7 @@ class Site:
                     self._came.notify_all()
 
     async def shown(self, **wanted: Any) -> dict[str, Any]:
-        """Return the first event or message that has all of *wanted*, once it has come."""
+        """Wait for an event or message that has all of *wanted*, and return the first one."""
 
         def found() -> list[dict[str, Any]]:
             return [
@@ -82,25 +82,26 @@ Play = Callable[[Site], Awaitable[Observation]]
 
 
 async def _allowed_origin(site: Site) -> Observation:
-    answer = await site.get("/scenarios/allowed/", origin=site.page_origin)
-    allowed = answer.headers.get("access-control-allow-origin")
+    response = await site.get("/scenarios/allowed/", origin=site.page_origin)
+    allowed = response.headers.get("access-control-allow-origin")
     return Observation(
-        allowed == site.page_origin and "x-request-id" in _listed(answer, "expose-headers"),
+        allowed == site.page_origin and "x-request-id" in _listed(response, "expose-headers"),
         f"allowed: {allowed}",
     )
 
 
 async def _refused_origin(site: Site) -> Observation:
-    answer = await site.get("/scenarios/allowed/", origin="null")
-    allowed = answer.headers.get("access-control-allow-origin")
+    response = await site.get("/scenarios/allowed/", origin="null")
+    allowed = response.headers.get("access-control-allow-origin")
     return Observation(
-        answer.status_code == 200 and allowed is None, f"{answer.status_code}, allowed: {allowed}"
+        response.status_code == 200 and allowed is None,
+        f"{response.status_code}, allowed: {allowed}",
     )
 
 
 async def _preflight(site: Site) -> Observation:
     request_id = _id()
-    asked = await site.client.options(
+    response = await site.client.options(
         "/scenarios/allowed/",
         headers={
             "origin": site.page_origin,
@@ -110,18 +111,18 @@ async def _preflight(site: Site) -> Observation:
         },
     )
     event = await site.shown(kind="request", id=request_id)
-    seen = (asked.status_code, event["cors"], event["route"])
+    seen = (response.status_code, event["cors"], event["route"])
     return Observation(seen == (204, "preflight allowed", "unmatched"), _words(*seen))
 
 
 async def _credentials(site: Site) -> Observation:
     page = {"origin": site.page_origin}
     set_cookie = (await site.client.post("/scenarios/cookie/", headers=page)).headers["set-cookie"]
-    # As a browser would: httpx sends none that is Secure over plain HTTP.
+    # As a browser does. httpx sends no Secure cookies over plain HTTP.
     cookie = set_cookie.partition(";")[0]
-    answer = await site.get("/scenarios/allowed/", **page, cookie=cookie)
-    arrived = answer.json()["cookie"]
-    allowed = answer.headers.get("access-control-allow-credentials")
+    response = await site.get("/scenarios/allowed/", **page, cookie=cookie)
+    arrived = response.json()["cookie"]
+    allowed = response.headers.get("access-control-allow-credentials")
     return Observation(
         arrived and allowed == "true" and "samesite=none" in set_cookie.lower(),
         f"cookie arrived: {_yes(arrived)}, credentials allowed: {allowed}",
@@ -139,31 +140,31 @@ async def _slow(site: Site) -> Observation:
 
 async def _raises(site: Site) -> Observation:
     request_id = _id()
-    answer = await site.get("/fail/", **{"x-request-id": request_id})
+    response = await site.get("/fail/", **{"x-request-id": request_id})
     line = await site.shown(kind="log", id=request_id, logger="django.request")
     event = await site.shown(kind="request", id=request_id)
-    echoed = answer.headers.get("x-request-id") == request_id
-    seen = (answer.status_code, event["outcome"], line["level"])
+    echoed = response.headers.get("x-request-id") == request_id
+    seen = (response.status_code, event["outcome"], line["level"])
     return Observation(echoed and seen == (500, "ok", "ERROR"), _words(*seen))
 
 
 async def _stream(site: Site) -> Observation:
     request_id = _id()
-    answer = await site.get("/scenarios/stream/", **{"x-request-id": request_id})
+    response = await site.get("/scenarios/stream/", **{"x-request-id": request_id})
     event = await site.shown(kind="request", id=request_id)
-    lines = answer.text.splitlines()
+    lines = response.text.splitlines()
     streamed = event["duration"] - event["ttfb"]
     return Observation(
         len(lines) == 5 and streamed >= 900,
-        f"{len(lines)} lines, {streamed:.0f} ms after the first byte",
+        f"{len(lines)} lines, the last byte {streamed:.0f} ms after the first",
     )
 
 
 async def _client_leaves(site: Site) -> Observation:
     request_id = _id()
     path, headers = "/scenarios/stream/", {"x-request-id": request_id}
-    async with site.client.stream("GET", path, headers=headers) as answer:
-        await anext(answer.aiter_bytes())
+    async with site.client.stream("GET", path, headers=headers) as response:
+        await anext(response.aiter_bytes())
     event = await site.shown(kind="request", id=request_id)
     line = await site.shown(kind="log", id=request_id, logger="example_project.scenarios.views")
     return Observation(event["outcome"] == "disconnect", _words(event["outcome"], line["message"]))
@@ -178,11 +179,11 @@ async def _overlong_id(site: Site) -> Observation:
 
 
 async def _refused_id(site: Site, forged: str) -> Observation:
-    answer = await site.get("/scenarios/allowed/", **{"x-request-id": forged})
-    instead = answer.headers["x-request-id"]
-    is_new = instead != forged and len(instead) == PLAIN_ID
-    told = answer.json()["request_id"] == instead
-    return Observation(is_new and told, f"instead: {instead}")
+    response = await site.get("/scenarios/allowed/", **{"x-request-id": forged})
+    new = response.headers["x-request-id"]
+    is_new = new != forged and len(new) == LENGTH_OF_NEW_ID
+    is_seen = response.json()["request_id"] == new
+    return Observation(is_new and is_seen, f"new ID: {new}")
 
 
 async def _websocket_user(site: Site) -> Observation:
@@ -211,28 +212,29 @@ async def _websocket_origin(site: Site) -> Observation:
 
 
 async def _burst(site: Site) -> Observation:
-    told = (await site.post("/scenarios/burst/")).json()
+    counts = (await site.post("/scenarios/burst/")).json()
     return Observation(
-        told["answered"] == 40 and 0 < told["threads"] <= told["limit"],
-        f"{told['answered']} answers, {told['threads']} threads at the most",
+        counts["responses"] == 40 and 0 < counts["threads"] <= counts["limit"],
+        f"{counts['responses']} responses, at most {counts['threads']} threads",
     )
 
 
 async def _job(site: Site) -> Observation:
-    answer = await site.post("/scenarios/job/")
-    done = await site.shown(type="job", id=answer.json()["job"], done=10)
+    response = await site.post("/scenarios/job/")
+    done = await site.shown(type="job", id=response.json()["job"], done=10)
     return Observation(
-        (answer.status_code, done["total"]) == (202, 10),
-        f"{answer.status_code}, then {done['done']} of {done['total']} steps",
+        (response.status_code, done["total"]) == (202, 10),
+        f"{response.status_code}, then {done['done']} of {done['total']} steps",
     )
 
 
 async def _drain(site: Site) -> Observation:
-    answer = await site.post("/scenarios/drain/", timeout=PATIENCE)
-    told = answer.json()
-    whole, code = told.get("stream_ended_whole"), told.get("websocket_close")
+    response = await site.post("/scenarios/drain/", timeout=PATIENCE)
+    ending = response.json()
+    complete, code = ending.get("stream_complete"), ending.get("websocket_close")
     return Observation(
-        (whole, code) == (True, 1012), f"stream whole: {_yes(whole)}, WebSocket closed with {code}"
+        (complete, code) == (True, 1012),
+        f"stream complete: {_yes(complete)}, WebSocket closed with {code}",
     )
 
 
@@ -262,16 +264,16 @@ async def play(url: str, only: str = "") -> AsyncGenerator[tuple[Scenario, Obser
             if only in scenario.name:
                 try:
                     observation = await PLAYS[scenario.name](site)
-                except Exception as error:  # noqa: BLE001 -- that is what was observed
+                except Exception as error:  # noqa: BLE001 -- the error is what was observed
                     observation = Observation(False, f"{type(error).__name__}: {error}")
                 yield scenario, observation
 
 
 @asynccontextmanager
 async def watched(url: str) -> AsyncGenerator[Site]:
-    """Yield the site at *url*, once the live view tells of it."""
+    """Yield the site at *url*, once its live view is connected."""
     async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as client:
-        (await client.get("/")).raise_for_status()  # brings the token for what is posted
+        (await client.get("/")).raise_for_status()  # sets the CSRF cookie, which POSTs need
         site = Site(client.base_url, client)
         watching = asyncio.create_task(site.watch())
         try:
@@ -290,8 +292,8 @@ def _id() -> str:
     return f"scenario-{uuid4().hex}"
 
 
-def _listed(answer: httpx.Response, name: str) -> list[str]:
-    value: str = answer.headers.get(f"access-control-{name}", "")
+def _listed(response: httpx.Response, name: str) -> list[str]:
+    value: str = response.headers.get(f"access-control-{name}", "")
     return [each.strip().lower() for each in value.split(",")]
 
 

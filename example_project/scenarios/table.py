@@ -1,11 +1,11 @@
-"""What can be played, and what is expected of it."""
+"""The scenarios that can be played, and what is expected of each."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A row. *two_origins*: it needs a page of ``localhost`` and a server at ``127.0.0.1``."""
+    """A row. *two_origins*: the browser needs the server as ``localhost`` and as ``127.0.0.1``."""
 
     name: str
     title: str
@@ -17,63 +17,67 @@ SCENARIOS = (
     Scenario(
         "allowed-origin",
         "Allowed origin",
-        "A page of an origin on the list may read the answer, and the ID in it.",
+        "A page of an allowed origin may read the response, and the ID in it.",
         two_origins=True,
     ),
     Scenario(
         "refused-origin",
         "Refused origin",
-        "A stranger's page is answered, but its browser keeps the answer from it.",
+        "The browser does not let a stranger's page read the response.",
     ),
     Scenario(
         "preflight",
         "Preflight",
-        "The browser asks first; CORS answers, and Django never sees the question.",
+        "The browser asks first. CORS responds, and Django never sees the preflight.",
         two_origins=True,
     ),
     Scenario(
         "credentials",
         "Request with a cookie",
-        "A cookie crosses from one origin to the other, and the answer may be read.",
+        "A cookie goes from one origin to the other, and the page may read the response.",
         two_origins=True,
     ),
-    Scenario("slow", "Slow view", "An async view waits a second; its record has that as a phase."),
+    Scenario(
+        "slow", "Slow view", "An async view waits a second, and its record has a phase for that."
+    ),
     Scenario(
         "raises",
         "View that raises",
-        "Status 500, outcome ok, the ID on the answer, and on Django's line in the log.",
+        "Status 500, outcome ok, and the ID in the response and in Django's log line.",
     ),
-    Scenario("stream", "Stream", "Five lines; the first byte comes long before the last."),
+    Scenario("stream", "Stream", "Five lines: the first byte arrives long before the last."),
     Scenario(
         "client-leaves",
         "Client that leaves",
-        "The view is told, and the record says disconnect.",
+        "The view receives a disconnect, and the record says so.",
     ),
-    Scenario("forged-id", "Forged ID", "Markup for an ID is refused; a new one takes its place."),
-    Scenario("overlong-id", "Overlong ID", "200 characters are refused as well."),
+    Scenario(
+        "forged-id", "Forged ID", "An ID with markup is refused, and a new one takes its place."
+    ),
+    Scenario("overlong-id", "Overlong ID", "An ID of 200 characters is refused as well."),
     Scenario(
         "websocket-user",
         "WebSocket",
-        "A consumer greets its visitor, and its line in the log has the ID of the socket.",
+        "A consumer greets its visitor, and its log line has the WebSocket's ID.",
     ),
     Scenario(
         "websocket-origin",
-        "WebSocket of a stranger",
-        "The handshake of a page that is not ours is refused.",
+        "WebSocket from a stranger",
+        "A handshake from a page that is not ours is refused.",
     ),
     Scenario(
         "burst",
         "Burst of sync views",
-        "40 requests at once, served by 16 threads at the most.",
+        "40 requests at once, served by at most 16 threads.",
     ),
     Scenario(
         "job",
         "Background job",
-        "The view answers at once; the job goes on, and tells how far it is.",
+        "The view responds at once. The job goes on and reports its progress.",
     ),
     Scenario(
         "drain",
         "Restart",
-        "A child server ends at SIGTERM: its stream whole, its WebSocket with 1012.",
+        "A child server gets SIGTERM: its stream ends complete, its WebSocket with 1012.",
     ),
 )

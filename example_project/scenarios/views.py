@@ -1,4 +1,4 @@
-"""What the scenarios ask for. To visitors who may not watch, none of it exists."""
+"""The views that the scenarios request. For visitors who may not watch, they do not exist."""
 
 import asyncio
 import logging
@@ -38,30 +38,30 @@ logger = logging.getLogger(__name__)
 
 COOKIE = "demonstration"
 CALLS = 40
-# Of the pool in asgi.py: size and max_overflow.
+# The pool in asgi.py has this bound: size + max_overflow.
 MOST_THREADS = 16
 
 # One at a time: each starts a process.
 _draining = asyncio.Lock()
 
 
-# Exempt, as a page of another origin cannot know our token. It changes nothing.
+# Exempt because a page of another origin cannot know our token. The view changes nothing.
 @csrf_exempt
 @require_http_methods(["GET", "POST"])
 @for_watchers
 async def allowed(request: HttpRequest) -> JsonResponse:
-    """Tell whether the cookie came along. JSON sent here needs a preflight."""
+    """Return whether the cookie came along. A POST of JSON to this view needs a preflight."""
     return JsonResponse({"request_id": get_request_id(), "cookie": COOKIE in request.COOKIES})
 
 
 @csrf_exempt
 @require_POST
 @for_watchers
-async def cookie(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- what every view takes
-    """Set a cookie that may cross sites, for half a minute. It gives access to nothing."""
-    # Browsers take SameSite=None only with Secure, and that from localhost without TLS too.
-    # Partitioned, for which set_cookie() has no argument: kept for the site that the page is
-    # of, and so let through by browsers that block the cookies of other sites.
+async def cookie(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- every view takes it
+    """Set a cookie for half a minute that may cross sites. It gives access to nothing."""
+    # Browsers accept SameSite=None only with Secure, and from localhost they accept Secure
+    # without TLS. Partitioned keeps the cookie for the page's site, so browsers that block the
+    # cookies of other sites accept it too. set_cookie() has no argument for it.
     attributes = "Max-Age=30; Path=/; Secure; HttpOnly; SameSite=None; Partitioned"
     return HttpResponse(status=204, headers={"Set-Cookie": f"{COOKIE}=1; {attributes}"})
 
@@ -69,7 +69,7 @@ async def cookie(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- what 
 @require_GET
 @for_watchers
 async def slow(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
-    """Wait for something that is not a thread's business."""
+    """Wait for something that needs no thread."""
     with measure("wait"):
         await asyncio.sleep(1)
     return JsonResponse({"request_id": get_request_id()})
@@ -78,7 +78,7 @@ async def slow(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
 @require_GET
 @for_watchers
 async def stream(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
-    """Five lines, a quarter of a second apart."""
+    """Stream five lines, a quarter of a second apart."""
 
     async def lines() -> AsyncGenerator[str]:
         try:
@@ -94,7 +94,7 @@ async def stream(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
 
 @require_GET
 def blocking(request: HttpRequest) -> JsonResponse:
-    """Hold a thread for a fifth of a second, as sync code that waits does."""
+    """Hold a thread for a fifth of a second, as sync code does while it waits."""
     if not may_watch(request.user):
         raise Http404
     with measure("block"):
@@ -105,12 +105,12 @@ def blocking(request: HttpRequest) -> JsonResponse:
 @require_POST
 @for_watchers
 async def burst(request: HttpRequest) -> JsonResponse:
-    """Call the view above many times at once, and watch the threads."""
+    """Call the view above many times at once, and count the threads."""
     state = request.scope["state"]  # type: ignore[attr-defined]
     client: httpx.AsyncClient = state["client"]
     live: Publisher = state["live"]
     url = own_url(request, "/scenarios/blocking/")
-    # For Django the calls come from whoever has called this.
+    # To Django, the calls come from the visitor who called this view.
     headers = {"host": request.get_host(), "cookie": request.headers.get("cookie", "")}
 
     async def call() -> int:
@@ -121,14 +121,14 @@ async def burst(request: HttpRequest) -> JsonResponse:
     while not all(each.done() for each in calls):
         threads = max(threads, live.counters()["threads"]["leased"])
         await asyncio.sleep(0.005)
-    answered = sum(each.result() == 200 for each in calls)
-    return JsonResponse({"answered": answered, "threads": threads, "limit": MOST_THREADS})
+    responses = sum(each.result() == 200 for each in calls)
+    return JsonResponse({"responses": responses, "threads": threads, "limit": MOST_THREADS})
 
 
 @require_POST
 @for_watchers
 async def job(request: HttpRequest) -> JsonResponse:
-    """Leave a job to be done, and answer."""
+    """Start a job in the background, and respond at once."""
     name = uuid4().hex
     tasks = request.scope["state"]["tasks"]  # type: ignore[attr-defined]
     tasks.spawn(partial(count, name, get_request_id()), name=f"job {name}", restart="never")
@@ -138,9 +138,11 @@ async def job(request: HttpRequest) -> JsonResponse:
 @require_POST
 @for_watchers
 async def drain(request: HttpRequest) -> JsonResponse:
-    """End a child server while a stream and a WebSocket are open, and tell what became of them."""
+    """Stop a child server while a stream and a WebSocket are open, and return how they end."""
     if _draining.locked():
-        return JsonResponse({"detail": "One is being ended already."}, status=409)
+        return JsonResponse(
+            {"detail": "Another child server is being stopped. Try again later."}, status=409
+        )
     async with _draining, child_server() as (url, process):
         host = {"host": request.get_host()}
         async with (
@@ -152,25 +154,25 @@ async def drain(request: HttpRequest) -> JsonResponse:
             lines = ticks.aiter_lines()
             await anext(lines)
             process.send_signal(signal.SIGTERM)
-            seen = await asyncio.gather(_is_whole(lines), _close_code(socket), process.wait())
-    whole, close_code, exit_status = seen
+            seen = await asyncio.gather(_is_complete(lines), _close_code(socket), process.wait())
+    complete, close_code, exit_status = seen
     return JsonResponse(
         {
-            "stream_ended_whole": whole,
+            "stream_complete": complete,
             "websocket_close": close_code,
             "exit_status": exit_status,
         }
     )
 
 
-# Framed by the page, in a sandbox that takes its origin away: the page of a stranger.
+# The page shows it in a sandboxed frame, where it has no origin: it is a stranger's page.
 @xframe_options_sameorigin
 @require_GET
 def stranger(request: HttpRequest) -> HttpResponse:
     return render(request, "showcase/stranger.html")
 
 
-async def _is_whole(lines: Any) -> bool:
+async def _is_complete(lines: Any) -> bool:
     try:
         async for _ in lines:
             pass

@@ -1,1 +1,1 @@
-"""Settings: what is common in ``base``, and a module for each value of DJANGO_ENV."""
+"""Settings: one module for each value of DJANGO_ENV, and ``base`` with what they share."""

@@ -1,4 +1,4 @@
-"""What development and production have in common."""
+"""The settings that development and production share."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from ..environment import channel_layers, databases
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 INSTALLED_APPS = [
-    # Before staticfiles, whose runserver would speak WSGI.
+    # Before staticfiles, whose runserver speaks WSGI.
     "example_project.showcase",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -19,12 +19,12 @@ INSTALLED_APPS = [
     "servestatic",
 ]
 
-# For HTTP only; the layers around Django are in asgi.py. All of them know async code, so that
-# an async view runs in the event loop. Django's own still make a sync call before and after it.
+# Only for HTTP: asgi.py has the layers around Django. All of these support async code, so an
+# async view runs on the event loop. Django's own still make a sync call before and after it.
 MIDDLEWARE = [
     "asgi_middleware.django.route_middleware",
     "django.middleware.security.SecurityMiddleware",
-    # Under ASGI and WSGI alike; in development straight from where the files are.
+    # Serves static files under ASGI and WSGI. In development, they need not be collected.
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -35,7 +35,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-# Of runserver, which is Daphne's.
+# For runserver, which is Daphne's here.
 ASGI_APPLICATION = "example_project.asgi_daphne.application"
 WSGI_APPLICATION = "example_project.wsgi.application"
 ROOT_URLCONF = "example_project.urls"
@@ -48,14 +48,14 @@ TEMPLATES = [
     },
 ]
 
-# DATABASE_URL and REDIS_URL; without them a file, and the memory of this process.
+# From DATABASE_URL and REDIS_URL. Without them: a file, and the memory of this process.
 DATABASES = databases(os.environ, BASE_DIR)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CHANNEL_LAYERS = channel_layers(os.environ)
 
 STATIC_URL = "static/"
-# Who may read them from elsewhere is for CORSMiddleware to say.
+# CORSMiddleware decides which other origins may read them.
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 LOGIN_URL = "login"
@@ -65,15 +65,15 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# Origins whose pages may read our answers, an option of the layers in asgi.py.
+# Other origins whose pages may read responses. It is an option of the layers in asgi.py.
 CORS_ALLOWED_ORIGINS: list[str] = []
-# Whether they may do so with their visitors' cookies.
+# Whether the requests of these pages may carry cookies.
 CORS_ALLOW_CREDENTIALS = False
-# Whether everybody may see how long a request took, and read /metrics. Staff may.
+# Whether everybody may see how long a request took, and read /metrics. Staff always may.
 SERVER_TIMING = False
 METRICS_PUBLIC = False
 
-# Nothing but what is ours. https://www.w3.org/TR/CSP3/
+# Only what is ours. https://www.w3.org/TR/CSP3/
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
@@ -88,8 +88,8 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
     },
 }
 
-# Seconds that streams and WebSockets still have once the server is told to stop; and those
-# before, in which /readyz is 503 already and all is served as ever.
+# When the server is told to stop, it serves as usual for DRAIN_HOLD seconds, but /readyz is 503.
+# Then streams and WebSockets have DRAIN_GRACE seconds to end.
 DRAIN_GRACE = 10.0
 DRAIN_HOLD = 0.0
 
@@ -104,7 +104,7 @@ LOGGING = {
         },
     },
     "handlers": {
-        # The filter is here, not on a logger, whose filters its children's lines pass by.
+        # The handler has the filter because a logger's filter does not see its children's lines.
         "console": {
             "class": "logging.StreamHandler",
             "filters": ["request_id"],
@@ -112,13 +112,13 @@ LOGGING = {
         },
     },
     "root": {"handlers": ["console"], "level": "INFO"},
-    # Two lines tell of each request: uvicorn.access when the response starts, and
-    # asgi_middleware.access with times and outcome when it has ended.
+    # Each request has two lines: one from uvicorn.access when the response starts, and one from
+    # asgi_middleware.access, with times and outcome, when the response has ended.
     #
-    # Naming these takes from them the handlers that Django and uvicorn gave them, so that
-    # each line is printed once, and with the ID. It also undoes uvicorn's --no-access-log:
-    # give "uvicorn.access" a level here instead. And it undoes Django's mail to ADMINS: who
-    # has ADMINS defines the handler mail_admins above, and lists it here for "django".
+    # Listing these loggers removes the handlers that Django and uvicorn gave them, so each line
+    # is printed once, with the ID. This also undoes uvicorn's --no-access-log: give
+    # "uvicorn.access" a level here instead. And it undoes Django's mail to ADMINS: if you have
+    # ADMINS, define the handler mail_admins above, and list it here for "django".
     "loggers": {
         name: {"handlers": [], "propagate": True}
         for name in ("django", "django.server", "uvicorn", "uvicorn.access", "uvicorn.error")

@@ -1,21 +1,21 @@
-"""For work on this machine: nothing to set, and everything shown."""
+"""Settings for development: nothing to set, and everything is shown."""
 
 from .base import *  # noqa: F403
 from .base import CONTENT_SECURITY_POLICY
 
 DEBUG = True
-# Of use to nobody: production has its own, from the environment.
+# Not a secret: production reads its own from the environment.
 SECRET_KEY = "development-only"  # noqa: S105
 
-# Two origins of one process, whatever its port, for the scenarios; and your own pages.
+# On any port: for the scenarios, which need two origins of one process, and for your own pages.
 CORS_ALLOWED_ORIGINS = ["http://localhost:*", "http://127.0.0.1:*"]
 CORS_ALLOW_CREDENTIALS = True
 CONTENT_SECURITY_POLICY["DIRECTIVES"]["connect-src"] += CORS_ALLOWED_ORIGINS
 SERVER_TIMING = True
 METRICS_PUBLIC = True
 
-# Nobody at work wants to wait for it.
+# Short, so that a restart does not keep you waiting.
 DRAIN_GRACE = 1.0
 
-# Static files come straight from where they are; nothing is collected.
+# Static files are served from where they are, so nothing has to be collected.
 SERVESTATIC_USE_STATIC_ROOT = False

@@ -1,30 +1,37 @@
-"""For the public: DJANGO_ENV=production, and the variables below.
+"""Settings for production: DJANGO_ENV=production, and the variables below.
 
-``DJANGO_ALLOWED_HOSTS`` and ``DJANGO_CORS_ORIGINS`` are lists with commas; the latter may
-be empty, for a site whose answers only its own pages read. DJANGO_SECRET_KEY is 50 random
-characters or more. What follows may be left out.
+Three are required:
+
+``DJANGO_SECRET_KEY``
+    50 random characters or more.
+``DJANGO_ALLOWED_HOSTS``
+    A comma-separated list of hosts.
+``DJANGO_CORS_ORIGINS``
+    A comma-separated list of other origins whose pages may read responses. It may be empty.
+
+The others have defaults:
 
 ``DATABASE_URL``, ``REDIS_URL``
     PostgreSQL and Redis: see ``environment.py``. Several processes need both.
 ``STATIC_ROOT``
-    Where ``manage.py collectstatic`` puts the static files: ``staticfiles``.
+    Where ``manage.py collectstatic`` puts the static files. By default ``staticfiles``.
 ``HTTPS``
-    0 for a site without TLS: no redirect, no HSTS, cookies over plain HTTP.
+    0 for a site without TLS: no redirect, no HSTS, cookies over plain HTTP. By default 1.
 ``HSTS_SECONDS``
-    For how long browsers are not to try plain HTTP any more: 3600. Raise it when all works.
+    How long browsers avoid plain HTTP after a visit. By default 3600. Raise it once the site
+    works.
 ``TRUST_X_FORWARDED_PROTO``
-    1 where only a proxy can reach the server, sets that header, and the server does not heed
-    it by itself: hypercorn, granian, Daphne. uvicorn has --proxy-headers.
-
+    1 if only a proxy can reach the server, the proxy sets that header, and the server itself
+    ignores it, as hypercorn, granian and Daphne do. uvicorn has --proxy-headers instead.
 ``METRICS_PUBLIC``
     1 shows /metrics to everybody.
 ``DRAIN_GRACE``
-    Seconds that streams and WebSockets still have when the process is told to end: 10.
-    Whatever started the process has to give it more than ``DRAIN_HOLD``, twice this, and 10:
-    what start-up opened has that long to close.
+    How many seconds streams and WebSockets have left when the process is told to end. By
+    default 10. A supervisor has to allow more than ``DRAIN_HOLD`` + 2 * ``DRAIN_GRACE`` + 10
+    seconds, because what startup opened needs time to close.
 ``DRAIN_HOLD``
-    Seconds before that in which only /readyz says that the end is near: 0. With a load
-    balancer that asks, write a little more than it takes to look elsewhere.
+    How many seconds the process first serves as usual, while /readyz is already 503. By
+    default 0. If a load balancer asks /readyz, use a little more than it needs to notice.
 """
 
 import logging
@@ -54,11 +61,11 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = int(seconds(os.environ, "HSTS_SECONDS", 3600)) if HTTPS else 0
 if switched_on(os.environ, "TRUST_X_FORWARDED_PROTO"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-# HSTS for all subdomains, and in the lists of browsers: not for one site among them to say.
+# HSTS for all subdomains and preload lists: a single site cannot decide that for the others.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
-# Names with a hash, which browsers may keep for ever, and compressed beforehand.
-# `manage.py collectstatic` puts them there.
+# `manage.py collectstatic` compresses the files, and gives them names with a hash, so browsers
+# may keep them forever.
 STATIC_ROOT = os.environ.get("STATIC_ROOT") or BASE_DIR / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -70,12 +77,12 @@ LOGGING = {
     "formatters": {"console": {"()": "example_project.logs.JSONFormatter"}},
     "loggers": {
         **LOGGING["loggers"],
-        # asgi_middleware.access says the same, and more.
+        # asgi_middleware.access has the same, and more.
         "uvicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
-        # Writes the addresses that it calls in full, with queries that may hold secrets.
+        # It logs the URLs that it requests in full, with queries that may hold secrets.
         "httpx": {"level": "WARNING"},
     },
 }
 
-# Warnings, as of options of the layers that have no effect, are lines of the log like others.
+# Warnings, such as those about options without effect, become log lines like any other.
 logging.captureWarnings(True)

@@ -1,1 +1,1 @@
-"""The one app of the example: a page, notes, and a WebSocket."""
+"""The example's only app: a page, notes, and a WebSocket."""

@@ -1,4 +1,4 @@
-"""What is said over a WebSocket."""
+"""The WebSocket of the example, for everybody."""
 
 import json
 import logging
@@ -11,25 +11,25 @@ from asgi_middleware.types import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
-# "Data of a type that I cannot accept": https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+# The close code for data that an endpoint cannot accept: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 UNSUPPORTED = 1003
 
 
 class EchoConsumer(AsyncWebsocketConsumer):
-    """Tell visitors who they are, then send back the JSON that they send."""
+    """Tells visitors who they are, then sends back the JSON that they send."""
 
-    # None has that name. Who talks to one visitor only needs no layer, and does not end where a
-    # Redis does.
+    # No layer has this name. A consumer that talks to one visitor needs none, and so it survives
+    # the end of a Redis.
     channel_layer_alias = "none"
 
     async def connect(self) -> None:
-        # Channels keeps no pattern, as Django does of a request; the metrics want one.
+        # The metrics need a pattern. Django keeps the one that matched, Channels does not.
         self.scope["state"]["timing"].route = "ws/echo/"
         await self.accept()
-        # AuthMiddlewareStack knows the user by the session's cookie in the handshake.
+        # AuthMiddlewareStack finds the user by the session cookie of the handshake.
         user = self.scope["user"].get_username() or "anonymous"
         await self.send_json({"type": "welcome", "user": user, "request_id": get_request_id()})
-        logger.info("said welcome to %s", user)
+        logger.info("welcomed %s", user)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         try:
@@ -44,6 +44,6 @@ class EchoConsumer(AsyncWebsocketConsumer):
 
 
 async def no_such_path(_scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse the handshake. Servers make a 403 of a close that comes before the accept."""
+    """Refuse the handshake. Servers turn a close before the accept into a 403."""
     await receive()  # websocket.connect
     await send({"type": "websocket.close"})

@@ -1,4 +1,4 @@
-"""What a view leaves to be done in the background, by ``state["tasks"].spawn(...)``."""
+"""Work that views leave to the background, with ``state["tasks"].spawn(...)``."""
 
 import logging
 
@@ -13,7 +13,7 @@ KEPT = 100
 
 @database_sync_to_async
 def forget_old_notes() -> None:
-    """Keep the latest notes. Whoever saved one does not wait for that."""
+    """Keep only the latest notes. The visitor who saves one does not wait for this."""
     old = Note.objects.values("pk")[KEPT:]
     _, deleted = Note.objects.filter(pk__in=old).delete()
     logger.info("forgot %d old notes", deleted.get("showcase.Note", 0))

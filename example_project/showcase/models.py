@@ -1,4 +1,4 @@
-"""What the example keeps."""
+"""What the example stores."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""The paths of WebSockets, as ``urls.py`` has those of pages."""
+"""The URLs of WebSockets, as ``urls.py`` has those of pages."""
 
 from django.urls import path, re_path
 
@@ -8,6 +8,6 @@ from .consumers import EchoConsumer, no_such_path
 websocket_urlpatterns = [
     path("ws/echo/", EchoConsumer.as_asgi()),
     path("ws/live/", LiveConsumer.as_asgi()),
-    # Last, for all the others: URLRouter raises where nothing matches, which is a 500.
+    # Last, for all other paths: where nothing matches, URLRouter raises, and the client gets a 500.
     re_path("", no_such_path),
 ]

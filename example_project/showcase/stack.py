@@ -1,4 +1,4 @@
-"""The stack of ``asgi.py`` in words, for the page. A test holds the two together."""
+"""The stack of ``asgi.py`` in words, for the page. A test keeps both in step."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from django.conf import settings
 
 @dataclass(frozen=True)
 class Layer:
-    """A middleware, what it does for a request, and its options."""
+    """A layer, what it does for a request, and its options."""
 
     name: str
     does: str
@@ -17,21 +17,21 @@ class Layer:
 LAYERS = (
     Layer(
         "HealthMiddleware",
-        "Answers /livez and /readyz, and nothing else.",
-        ("asks the database", "not ready while it starts or ends"),
+        "Responds to /livez and /readyz, and passes on everything else.",
+        ("checks the database", "not ready during startup and shutdown"),
     ),
     Layer(
         "SentHeadersMiddleware",
-        "Notes what the client is sent, for this page. The project's own, in twenty lines.",
+        "Keeps the headers that the client gets, for this page. It is the project's own.",
     ),
     Layer(
         "RequestIDMiddleware",
-        "Gives each request an ID, or keeps a valid one that came with it.",
-        ("X-Request-ID", "128 visible characters at the most"),
+        "Gives each request an ID, or keeps the valid one that it came with.",
+        ("X-Request-ID", "at most 128 visible characters"),
     ),
     Layer(
         "TimingMiddleware",
-        "Keeps one record of each request, for the log, the metrics, and this page.",
+        "Keeps one record of each request, for the log, the metrics and this page.",
         (
             "access log",
             "Prometheus",
@@ -40,7 +40,7 @@ LAYERS = (
     ),
     Layer(
         "CORSMiddleware",
-        "Tells browsers which origins may read an answer, and answers preflights.",
+        "Tells browsers which origins may read a response, and responds to preflights.",
         (
             ", ".join(settings.CORS_ALLOWED_ORIGINS) or "no other origin",
             "with cookies" if settings.CORS_ALLOW_CREDENTIALS else "without cookies",
@@ -49,7 +49,7 @@ LAYERS = (
     ),
     Layer(
         "LifespanMiddleware",
-        "Opens what the process holds, and closes it once nobody uses it any more.",
+        "Opens what the process needs, and closes it when no request uses it any more.",
         (
             "opened in order, closed in reverse",
             "supervised tasks",
@@ -58,7 +58,7 @@ LAYERS = (
     ),
     Layer(
         "ThreadPoolMiddleware",
-        "Lends Django's sync code warm threads, where it would start new ones.",
+        "Lends Django's sync code threads that are already running.",
         ("8 threads", "8 more under load"),
     ),
 )

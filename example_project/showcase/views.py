@@ -1,4 +1,4 @@
-"""Views of both colours: sync ones with the ORM, async ones with what start-up opened."""
+"""Sync views that use the ORM, and async views that use what startup opened."""
 
 import hashlib
 import logging
@@ -38,7 +38,7 @@ NoteForm = modelform_factory(Note, fields=["text"])
 
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
-    """The page."""
+    """Show the page."""
     with measure("notes", "the latest ones"):
         latest = list(Note.objects.all()[:LATEST])
     context = {
@@ -46,7 +46,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "form": NoteForm(),
         "request_id": get_request_id(),
         "layers": LAYERS,
-        # To strangers neither exists, and without the layers there is nothing to watch.
+        # Only for visitors who may watch, and only behind the layers.
         "live": "live" in _state(request) and may_watch(request.user),
         "scenarios": SCENARIOS,
     }
@@ -56,7 +56,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def notes(request: HttpRequest) -> HttpResponse:
-    """The latest notes as JSON; or one more, from the form on the page."""
+    """Return the latest notes as JSON, or save one from the form on the page."""
     if request.method == "POST":
         form = NoteForm(request.POST)
         with measure("validate"):
@@ -74,10 +74,10 @@ def notes(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def uploads(request: HttpRequest) -> JsonResponse:
-    """How large a file is that is sent here, and its checksum. It is not kept."""
+    """Return the size and the checksum of an uploaded file. The file is not kept."""
     file = request.FILES.get("file")
     if file is None:
-        return JsonResponse({"detail": "Send a file, in the field file."}, status=400)
+        return JsonResponse({"detail": "Send a file in the field 'file'."}, status=400)
     checksum = hashlib.sha256()
     with measure("read"):
         for chunk in file.chunks():
@@ -87,7 +87,7 @@ def uploads(request: HttpRequest) -> JsonResponse:
 
 @require_GET
 async def status(request: HttpRequest) -> JsonResponse:
-    """Since when this process serves, as a context of lifespan.py noted it, and its ticks."""
+    """Return since when this process serves, and its ticks. lifespan.py yields both."""
     state = _state(request)
     started_at, ticker = state.get("started_at"), state.get("ticker")
     return JsonResponse(
@@ -103,9 +103,9 @@ async def status(request: HttpRequest) -> JsonResponse:
 
 @require_GET
 async def ticks(request: HttpRequest) -> StreamingHttpResponse:
-    """A stream without an end: server-sent events, one a second.
+    """Stream one server-sent event a second, without end.
 
-    When the process is to end, Drain tells this view that its client has gone.
+    When the process has to end, Drain gives this view a disconnect, as if the client had left.
     """
     ticker = _opened(request, "ticker")
 
@@ -118,16 +118,16 @@ async def ticks(request: HttpRequest) -> StreamingHttpResponse:
         finally:
             logger.info("closed: the stream of ticks")
 
-    # A proxy is to hand on each event as it comes; nginx reads the second header.
+    # Proxies should pass on each event at once. nginx reads the second header.
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingHttpResponse(events(), content_type="text/event-stream", headers=headers)
 
 
 @require_GET
 async def outgoing(request: HttpRequest) -> JsonResponse:
-    """What another service sees of a call from here.
+    """Return what another service sees of a call from here.
 
-    That service is /echo/ of this very server, so that it works offline.
+    The other service is /echo/ on this same server, so that the example works offline.
     """
     client = _opened(request, "client")
     url = own_url(request, "/echo/")
@@ -136,19 +136,19 @@ async def outgoing(request: HttpRequest) -> JsonResponse:
             response = await client.get(url, headers=outgoing_headers())
         response.raise_for_status()
     except httpx.HTTPError as error:
-        logger.warning("no answer from %s: %r", url, error)
-        return JsonResponse({"detail": "The other service did not answer."}, status=502)
-    return JsonResponse({"request_id": get_request_id(), "answer": response.json()})
+        logger.warning("the call to %s failed: %r", url, error)
+        return JsonResponse({"detail": "The other service did not respond."}, status=502)
+    return JsonResponse({"request_id": get_request_id(), "response": response.json()})
 
 
 @require_GET
-def fail(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- what every view takes
-    """Raise, so that one can see what becomes of it."""
+def fail(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- every view takes it
+    """Raise an exception, so that you can see what becomes of it."""
     raise RuntimeError("raised on purpose, by the view /fail/")
 
 
 def _state(request: HttpRequest) -> dict[str, Any]:
-    """Return what start-up left. Under WSGI there was none, and so there is nothing."""
+    """Return what startup opened. Under WSGI there is no startup, so it is empty."""
     state: dict[str, Any] = getattr(request, "scope", {}).get("state", {})
     return state
 
@@ -157,4 +157,4 @@ def _opened(request: HttpRequest, name: str) -> Any:
     try:
         return _state(request)[name]
     except KeyError:
-        raise Http404(f"Only where start-up has opened the {name}.") from None
+        raise Http404(f"Startup has not opened the {name}.") from None

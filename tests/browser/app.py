@@ -1,7 +1,7 @@
 """A Django project behind the layers, for pages of two origins: a fixture, not an example.
 
 It listens on one port, which PAGES_PORT names. Pages of ``http://localhost`` may read its
-answers, those of ``http://127.0.0.1`` may not, unless they come from there themselves.
+responses from both hosts. Pages of ``http://127.0.0.1`` may read only those of their own origin.
 """
 
 import os
@@ -33,7 +33,7 @@ settings.configure(
     ALLOWED_HOSTS=["localhost", "127.0.0.1"],
     MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
     ROOT_URLCONF=__name__,
-    SECRET_KEY="of use to nobody",
+    SECRET_KEY="for tests",
 )
 
 
@@ -42,7 +42,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def show(request: HttpRequest) -> JsonResponse:
-    """Tell what arrived."""
+    """Return what arrived."""
     return JsonResponse(
         {
             "method": request.method,
@@ -56,7 +56,7 @@ def show(request: HttpRequest) -> JsonResponse:
 
 
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Set a cookie; how, the query says."""
+    """Set a cookie with the attributes that the query has."""
     return HttpResponse(headers={"Set-Cookie": f"session=me; Path=/; {request.GET['attributes']}"})
 
 
@@ -76,7 +76,7 @@ django_application: ASGIApp = get_asgi_application()
 
 
 async def failing_layer(scope: Scope, receive: Receive, send: Send) -> None:
-    """A layer around Django, which fails before Django can answer."""
+    """A layer around Django that can fail before Django responds."""
     if scope["path"].endswith("/layer-fails/"):
         raise RuntimeError("this layer fails")
     await django_application(scope, receive, send)
@@ -95,7 +95,7 @@ timing = partial(TimingMiddleware, server_timing=True)
 pages = compose(RequestIDMiddleware, partial(timing, timing_allow_origin=[ALLOWED]), cors)(
     failing_layer
 )
-# To show what the two options are for.
+# Without timing_allow_origin and error_responses, to show what they are for.
 bare_pages = compose(timing, partial(cors, error_responses=False))(failing_layer)
 other_sites = sites.application(ALLOWED)
 

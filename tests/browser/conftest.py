@@ -1,4 +1,4 @@
-"""A browser, and the site that its pages are from."""
+"""A browser, and the site that its pages come from."""
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -18,9 +18,9 @@ UVICORN = (
     *("env", "PAGES_PORT={port}"),
     *(sys.executable, "-m", "uvicorn", "tests.browser.app:application"),
     *("--host", "127.0.0.1", "--port", "{port}"),
-    # httptools knows a list of methods; pages may send any token.
+    # httptools accepts only the methods that it knows, but pages may send any token.
     *("--http", "h11"),
-    # What scripts may read is then the app's.
+    # Then all headers that scripts may read are the app's.
     *("--no-server-header", "--no-date-header"),
 )
 CHROMIUM_FLAGS = (
@@ -37,11 +37,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-# Playwright's sync API leaves a running loop in the thread, which no other async test
-# could then have. Its async API needs the loop that it began with: that of the session.
+# Playwright's sync API leaves a running loop in the thread, so other async tests could not start
+# theirs. Its async API needs the loop that it started with, which is the session's.
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator["Browser"]:
-    """Chromium with a profile of its own, for all tests; each page has a context of its own."""
+    """Chromium with a profile of its own, for all tests. Each page has a context of its own."""
     try:
         from playwright.async_api import async_playwright
     except ImportError:
@@ -58,7 +58,7 @@ async def browser() -> AsyncIterator["Browser"]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(browser: "Browser", site: Server) -> AsyncIterator[OpenPage]:
-    """A function that opens a page of the site, under the name of the host that it is given."""
+    """A function that opens a page of the site on the host that it is given."""
     async with AsyncExitStack() as contexts:
 
         async def open_page(host: str) -> "Page":

@@ -1,7 +1,7 @@
-"""Sites for a browser to ask, each with the requests that a page can make there.
+"""Sites for a browser, each with the requests whose response a page may read.
 
-Half of them are policies of ours. The others answer by hand, mostly wrong: what a
-browser does not let through tells more than what it does.
+Half of them are policies of ours. The others are written by hand, and most of those are wrong:
+what a browser blocks shows more than what it allows.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Any
 from asgi_middleware import CORSMiddleware, CORSPolicy
 from asgi_middleware.types import ASGIApp, Header, Receive, Scope, Send
 
-# What a page fetches: name, then what `Page` of tests/cors/browser.py takes.
+# What a page fetches: a name, and the arguments of `Page` in tests/cors/browser.py.
 REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "get": {},
     "get-credentials": {"credentials": True},
@@ -36,16 +36,16 @@ _ORIGIN = "{origin}"
 class Site:
     """``allowed`` names the requests whose response a page of ``{origin}`` may read.
 
-    ``chromium_allows`` names those that Chromium allows and the standard does not.
+    ``chromium_allows`` names requests that Chromium allows although the standard does not.
     """
 
     allowed: set[str]
-    # Of a CORSPolicy; None where the site answers by hand, with the two below.
+    # Of a CORSPolicy. None if the site is written by hand, with the three fields below.
     options: Mapping[str, Any] | None = None
     preflight: tuple[tuple[str, str], ...] = ()
     preflight_status: int = 204
     actual: tuple[tuple[str, str], ...] = (("access-control-allow-origin", _ORIGIN),)
-    # The response headers that scripts see, wherever they see any.
+    # The response headers that scripts see, if they may read the response.
     readable: set[str] = field(default_factory=lambda: {"content-type", "content-length"})
     chromium_allows: set[str] = field(default_factory=set[str])
 
@@ -111,7 +111,7 @@ BY_HAND = {
     "no-preflight": Site(SIMPLE),
     "preflight-403": Site(SIMPLE, preflight=(_ALLOW, *_ANYTHING), preflight_status=403),
     # https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name says that `*` does
-    # not cover it; to Chromium it does.
+    # not cover Authorization. In Chromium it does.
     "wildcards": Site(
         EVERY - CREDENTIALED - {"authorization"},
         preflight=(_ALLOW, *_ANYTHING),
@@ -126,7 +126,7 @@ BY_HAND = {
         SIMPLE, preflight=(_ALLOW, *_ANYTHING, ("location", "/")), preflight_status=301
     ),
     "origin-in-preflight-only": Site(set(), preflight=(_ALLOW, *_ANYTHING), actual=()),
-    # With credentials, `*` is a method and a header of that name.
+    # With credentials, `*` is not a wildcard, but the name of a method or a header.
     "wildcards-with-credentials": Site(
         EVERY - {"put-credentials", "x-a-credentials", "authorization"},
         preflight=(_ALLOW, _CREDENTIALS, *_ANYTHING),
@@ -162,7 +162,7 @@ SITES = {**POLICIES, **BY_HAND}
 
 
 def application(origin: str) -> ASGIApp:
-    """Return an app that has each site below ``/sites/<its name>/``, for pages of *origin*."""
+    """Return an app with each site below ``/sites/<its name>/``, for pages of *origin*."""
     policies = {
         f"/sites/{name}": None
         if site.options is None
@@ -184,7 +184,7 @@ def application(origin: str) -> ASGIApp:
 
 
 def _for(origin: str, value: Any) -> Any:
-    """Return an option with the page's origin in its place."""
+    """Return an option with *origin* filled in."""
     return [each.format(origin=origin) for each in value] if isinstance(value, list) else value
 
 

@@ -1,4 +1,4 @@
-"""What Chromium lets through, and what tests/cors/browser.py thinks that it would."""
+"""What Chromium allows, and what tests/cors/browser.py says that a browser allows."""
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 every_site = pytest.mark.parametrize("name", SITES)
 
-# Answers a promise of {request: names of the headers that its script may read}, without
-# the requests that end in a network error.
+# Returns a promise of {request: names of the headers that a script may read}, without the
+# requests that end in a network error.
 FETCH_ALL = """
     async ([url, requests]) => {
         const readable = {};
@@ -40,7 +40,7 @@ FETCH_ALL = """
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def page(browser: "Browser", site: Server) -> AsyncIterator["ChromiumPage"]:
-    """One page for all sites: no two requests have the same URL."""
+    """One page for all sites, because no two requests have the same URL."""
     async with await browser.new_page() as page:
         await page.goto(f"http://localhost:{site.port}/")
         yield page
@@ -49,7 +49,9 @@ async def page(browser: "Browser", site: Server) -> AsyncIterator["ChromiumPage"
 @pytest.mark.process
 @pytest.mark.asyncio(loop_scope="session")
 @every_site
-async def test_chromium_lets_through(name: str, page: "ChromiumPage", site: Server) -> None:
+async def test_chromium_allows_only_these_requests(
+    name: str, page: "ChromiumPage", site: Server
+) -> None:
     readable = await page.evaluate(
         FETCH_ALL, [f"http://127.0.0.1:{site.port}/sites/{name}/", dict(REQUESTS)]
     )
@@ -61,7 +63,7 @@ async def test_chromium_lets_through(name: str, page: "ChromiumPage", site: Serv
 
 
 @every_site
-async def test_the_oracle_lets_through(name: str) -> None:
+async def test_the_oracle_allows_only_these_requests(name: str) -> None:
     app = application("http://localhost:8000")
 
     readable = {

@@ -1,7 +1,7 @@
-"""What scripts of a real browser see of a Django project behind the layers.
+"""What scripts in a real browser see of a Django project behind the layers.
 
-Pages of ``http://localhost`` and ``http://127.0.0.1``, on the same port: two origins, and
-two sites, which is what cookies go by.
+The pages are on ``http://localhost`` and ``http://127.0.0.1``, with the same port. For CORS, these
+are two origins. For cookies, they are two sites.
 """
 
 import re
@@ -53,17 +53,17 @@ SOCKET = """
 """
 
 
-async def test_a_simple_request_is_answered(open_page: OpenPage, site: Server) -> None:
-    page = await open_page(ALLOWED)
-
-    answer = await page.evaluate(FETCH_JSON, [_url(OTHER, site, "/show/"), {}])
-
-    assert answer["method"] == "GET"
-
-
-async def test_a_script_reads_the_headers_that_are_exposed(
+async def test_a_script_reads_the_response_to_a_simple_request(
     open_page: OpenPage, site: Server
 ) -> None:
+    page = await open_page(ALLOWED)
+
+    seen = await page.evaluate(FETCH_JSON, [_url(OTHER, site, "/show/"), {}])
+
+    assert seen["method"] == "GET"
+
+
+async def test_a_script_reads_the_exposed_headers(open_page: OpenPage, site: Server) -> None:
     page = await open_page(ALLOWED)
 
     response = await page.evaluate(FETCH, [_url(OTHER, site, "/show/"), {}])
@@ -90,7 +90,7 @@ async def test_a_script_reads_the_headers_that_are_exposed(
         pytest.param({"method": "PUT", "body": "b"}, {"method": "PUT", "body": "b"}, id="PUT"),
     ],
 )
-async def test_a_request_goes_out_after_its_preflight(
+async def test_a_request_follows_its_preflight(
     options: dict[str, Any],
     arrived: dict[str, str],
     open_page: OpenPage,
@@ -100,9 +100,9 @@ async def test_a_request_goes_out_after_its_preflight(
     page = await open_page(ALLOWED)
     target = f"/show/?{request.node.callspec.id}"
 
-    answer = await page.evaluate(FETCH_JSON, [_url(OTHER, site, target), options])
+    seen = await page.evaluate(FETCH_JSON, [_url(OTHER, site, target), options])
 
-    assert {name: answer[name] for name in arrived} == arrived
+    assert {name: seen[name] for name in arrived} == arrived
     assert _methods(site, target) == ["OPTIONS", arrived["method"]]
 
 
@@ -119,15 +119,15 @@ async def test_one_preflight_is_enough_for_all_methods(open_page: OpenPage, site
 @pytest.mark.parametrize(
     ("host", "options", "methods"),
     [
-        # It was no secret to the server, and the app has acted: CORS keeps answers from
-        # scripts, not requests from the app.
+        # The app still gets the request: CORS keeps responses from scripts, not requests from
+        # the app.
         pytest.param(OTHER, {}, ["GET"], id="origin"),
         pytest.param(OTHER, {"method": "PUT"}, ["OPTIONS"], id="origin of a preflight"),
         pytest.param(ALLOWED, {"method": "PATCH"}, ["OPTIONS"], id="method"),
         pytest.param(ALLOWED, {"headers": {"X-Other": "1"}}, ["OPTIONS"], id="header"),
     ],
 )
-async def test_what_is_refused_is_a_network_error_to_the_script(
+async def test_a_refused_request_is_a_network_error_to_the_script(
     host: str,
     options: dict[str, Any],
     methods: list[str],
@@ -145,32 +145,32 @@ async def test_what_is_refused_is_a_network_error_to_the_script(
     assert _methods(site, target) == methods
 
 
-async def test_a_page_reads_the_answers_of_its_own_origin(
+async def test_a_page_reads_the_responses_of_its_own_origin(
     open_page: OpenPage, site: Server
 ) -> None:
     page = await open_page(OTHER)
 
-    # A browser sends `Origin` with it, and it is not listed.
-    answer = await page.evaluate(FETCH_JSON, [_url(OTHER, site, "/show/"), {"method": "POST"}])
+    # The browser sends `Origin` with a POST, and the policy does not list this origin.
+    seen = await page.evaluate(FETCH_JSON, [_url(OTHER, site, "/show/"), {"method": "POST"}])
 
-    assert answer["method"] == "POST"
+    assert seen["method"] == "POST"
 
 
 @pytest.mark.parametrize(
     ("attributes", "credentials", "cookies"),
     [
-        # `Secure` is no obstacle on http://localhost and http://127.0.0.1, Chromium trusts
-        # both. `Partitioned` is needed where third-party cookies are blocked, as here.
+        # Chromium accepts `Secure` from http://localhost and http://127.0.0.1. It blocks
+        # third-party cookies here, unless they are `Partitioned`.
         pytest.param(
             "SameSite=None; Secure; Partitioned", "include", {"session": "me"}, id="credentialed"
         ),
         pytest.param("SameSite=None; Secure; Partitioned", "omit", {}, id="not credentialed"),
         pytest.param("SameSite=None; Secure; Partitioned", "same-origin", {}, id="by default"),
         pytest.param("SameSite=None", "include", {}, id="not Secure"),
-        pytest.param("SameSite=Lax", "include", {}, id="of the same site only"),
+        pytest.param("SameSite=Lax", "include", {}, id="same site only"),
     ],
 )
-async def test_a_cookie_goes_with_a_credentialed_request(
+async def test_a_browser_sends_cookies_only_as_their_attributes_allow(
     attributes: str,
     credentials: str,
     cookies: dict[str, str],
@@ -182,9 +182,9 @@ async def test_a_cookie_goes_with_a_credentialed_request(
     await page.evaluate(FETCH, [sign_in, {"credentials": "include"}])
 
     options = {"method": "PUT", "credentials": credentials}
-    answer = await page.evaluate(FETCH_JSON, [_url(OTHER, site, "/show/"), options])
+    seen = await page.evaluate(FETCH_JSON, [_url(OTHER, site, "/show/"), options])
 
-    assert answer["cookies"] == cookies
+    assert seen["cookies"] == cookies
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ async def test_a_cookie_goes_with_a_credentialed_request(
         pytest.param("/bare/layer-fails/", NETWORK_ERROR, id="the same, without error_responses"),
     ],
 )
-async def test_a_script_tells_an_error_from_a_refusal(
+async def test_a_script_can_tell_an_error_from_a_refusal(
     path: str, observed: int | str, open_page: OpenPage, site: Server
 ) -> None:
     page = await open_page(ALLOWED)
@@ -237,7 +237,7 @@ async def test_performance_entries_have_the_timings(
         pytest.param(ALLOWED, "/own/", ["error", 1006], id="another origin"),
     ],
 )
-async def test_a_websocket_opens_from_the_right_origin_only(
+async def test_a_websocket_opens_only_from_an_allowed_origin(
     host: str, path: str, observed: list[str | int], open_page: OpenPage, site: Server
 ) -> None:
     page = await open_page(host)
@@ -245,11 +245,11 @@ async def test_a_websocket_opens_from_the_right_origin_only(
     assert await page.evaluate(SOCKET, f"ws://{OTHER}:{site.port}{path}") == observed
 
 
-async def test_a_websocket_that_is_refused_is_a_403_in_the_console(
+async def test_a_refused_websocket_is_a_403_in_the_console(
     open_page: OpenPage, site: Server
 ) -> None:
     page = await open_page(ALLOWED)
-    # Not the one about the page's icon, which there is none of.
+    # Not the message about the page's icon, which does not exist.
     async with page.expect_console_message(lambda each: "WebSocket" in each.text) as message:
         await page.evaluate(SOCKET, f"ws://{OTHER}:{site.port}/own/")
 

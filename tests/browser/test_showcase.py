@@ -1,4 +1,4 @@
-"""The example's page in a real browser: what it shows, and that everybody can use it."""
+"""The example's page in a real browser: what it shows, and whether everybody can use it."""
 
 import re
 import sys
@@ -26,7 +26,7 @@ UVICORN = (
 )
 MILLISECONDS = PATIENCE * 1000
 
-# What a browser itself writes of answers that a scenario is about.
+# What the browser itself logs about responses that scenarios provoke.
 PROVOKED = re.compile(
     r"blocked by CORS policy|net::ERR_FAILED|status of 500|Unexpected response code: 403"
 )
@@ -50,7 +50,7 @@ def example(
 
 
 class Visit:
-    """A page, and what its console said."""
+    """A page, and the errors in its console."""
 
     def __init__(self, page: "Page") -> None:
         self.page = page
@@ -68,7 +68,7 @@ class Visit:
         return self.page
 
     async def says(self, state: str) -> str:
-        """Wait until the page says that it is connected, or is not; return its words."""
+        """Wait until the page shows this state of its connection, and return its words."""
         place = self.page.locator(f"#connection[data-state={state}]")
         await place.wait_for(timeout=MILLISECONDS)
         return await place.inner_text()
@@ -76,7 +76,7 @@ class Visit:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(browser: "Browser") -> AsyncIterator[Any]:
-    """A function that makes a visit, with options of a browser's context."""
+    """A function that makes a visit. Its options are those of a browser context."""
     async with AsyncExitStack() as contexts:
 
         async def visit(**options: Any) -> Visit:
@@ -88,12 +88,12 @@ async def visit(browser: "Browser") -> AsyncIterator[Any]:
 
 
 async def ask(server: Server, path: str, request_id: str) -> None:
-    """Ask as somebody else does, not as the page."""
+    """Send a request as another visitor does, not as the page."""
     async with httpx.AsyncClient(timeout=PATIENCE) as client:
         await client.get(server.url + path, headers={"x-request-id": request_id})
 
 
-async def test_a_request_shows_up(visit: Any, example: Server) -> None:
+async def test_a_request_appears_on_the_page(visit: Any, example: Server) -> None:
     page = await (await visit()).opened(example.url)
 
     await ask(example, "/status/", request_id="seen-in-a-browser")
@@ -105,7 +105,7 @@ async def test_a_request_shows_up(visit: Any, example: Server) -> None:
     assert not await page.locator("#empty").is_visible()
 
 
-async def test_a_click_on_an_id_shows_every_place_it_went(visit: Any, example: Server) -> None:
+async def test_a_click_on_an_id_shows_where_it_went(visit: Any, example: Server) -> None:
     page = await (await visit()).opened(example.url)
     await ask(example, "/fail/", request_id="followed")
 
@@ -121,14 +121,14 @@ async def test_a_click_on_an_id_shows_every_place_it_went(visit: Any, example: S
     assert places["Log of django.request"] == "ERROR Internal Server Error: /fail/"
 
 
-async def test_a_consumers_line_is_among_the_places(visit: Any, example: Server) -> None:
+async def test_a_consumers_log_line_is_among_the_places(visit: Any, example: Server) -> None:
     page = await (await visit()).opened(example.url)
     await page.get_by_role("button", name="Play: WebSocket", exact=True).click()
 
     row = page.locator("#rows li", has_text="ws/echo/")
     await row.locator(".id").click()
     await row.locator("dt", has_text="Log of the consumer").wait_for()
-    assert "said welcome to anonymous" in await row.inner_text()
+    assert "welcomed anonymous" in await row.inner_text()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -148,10 +148,12 @@ async def test_every_scenario_turns_green(host: str, visit: Any, example: Server
     assert visiting.errors == []
 
 
-async def test_what_is_not_as_expected_is_said(visit: Any, example: Server) -> None:
+async def test_the_page_says_that_a_scenario_is_not_as_expected(
+    visit: Any, example: Server
+) -> None:
     visiting = await visit()
     await visiting.page.route(
-        "**/scenarios/burst/", lambda route: route.fulfill(json={"answered": 39, "threads": 41})
+        "**/scenarios/burst/", lambda route: route.fulfill(json={"responses": 39, "threads": 41})
     )
     page = await visiting.opened(example.url)
 
@@ -160,11 +162,11 @@ async def test_what_is_not_as_expected_is_said(visit: Any, example: Server) -> N
     card = page.locator("[data-scenario=burst][data-result=bad]")
     await card.wait_for()
     assert await card.locator("output").inner_text() == (
-        "✗ Observed: 39 answers, 41 threads at the most"
+        "✗ Observed: 39 responses, at most 41 threads"
     )
 
 
-async def test_it_says_when_it_is_not_connected_and_comes_back(
+async def test_the_page_says_that_it_is_not_connected_and_reconnects(
     visit: Any, environment: dict[str, str], tmp_path: Path
 ) -> None:
     visiting = await visit()
@@ -182,7 +184,7 @@ async def test_it_says_when_it_is_not_connected_and_comes_back(
             second.process.terminate()
 
 
-async def test_it_says_when_redis_is_gone_and_comes_back(
+async def test_the_page_says_that_redis_is_gone_and_reconnects(
     visit: Any, environment: dict[str, str], tmp_path: Path
 ) -> None:
     visiting = await visit()
@@ -201,7 +203,9 @@ async def test_it_says_when_redis_is_gone_and_comes_back(
             await page.locator("#rows li", has_text="scenarios/allowed/").first.wait_for()
 
 
-async def test_without_websockets_there_are_server_sent_events(visit: Any, example: Server) -> None:
+async def test_without_websockets_the_page_uses_server_sent_events(
+    visit: Any, example: Server
+) -> None:
     visiting = await visit()
     await visiting.page.add_init_script(
         "window.WebSocket = class { constructor() { throw new Error('none here'); } };"
@@ -219,13 +223,13 @@ async def test_the_waterfall_can_be_paused(visit: Any, example: Server) -> None:
     pause = page.get_by_role("button", name="Pause")
     await pause.click()
     assert await pause.get_attribute("aria-pressed") == "true"
-    # What has come of the page itself by then.
+    # Remove the rows of the page's own requests.
     await page.get_by_role("button", name="Clear").click()
     assert await page.locator("#empty").is_visible()
 
     played = page.locator("[data-scenario=forged-id]")
     await played.get_by_role("button").click()
-    # Its event comes before that of the slow one, which the page waits for.
+    # Its event comes before that of the slow scenario, for which the page waits.
     await page.locator("[data-scenario=slow]").get_by_role("button").click()
     await page.locator("[data-scenario=slow][data-result=ok]").wait_for()
     assert await page.locator("#rows li").count() == 0
@@ -234,14 +238,14 @@ async def test_the_waterfall_can_be_paused(visit: Any, example: Server) -> None:
     await page.locator("#rows li", has_text="scenarios/allowed/").wait_for()
 
 
-async def test_the_keyboard_is_enough(visit: Any, example: Server) -> None:
+async def test_the_page_can_be_used_by_keyboard_alone(visit: Any, example: Server) -> None:
     page = await (await visit()).opened(example.url)
     await ask(example, "/status/", request_id="by-keyboard")
     row = page.locator("#rows li", has_text="by-keyboard")
     await row.wait_for()
 
     await page.get_by_role("button", name="Clear").focus()
-    await page.keyboard.press("Tab")  # the list, as it can scroll
+    await page.keyboard.press("Tab")  # the list, because it can scroll
     while not await row.locator("summary").evaluate("each => each === document.activeElement"):
         await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
@@ -257,7 +261,7 @@ async def test_the_keyboard_is_enough(visit: Any, example: Server) -> None:
         pytest.param({"viewport": {"width": 360, "height": 740}}, id="phone"),
     ],
 )
-async def test_it_is_accessible(options: dict[str, Any], visit: Any, example: Server) -> None:
+async def test_the_page_is_accessible(options: dict[str, Any], visit: Any, example: Server) -> None:
     from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 
     page = await (await visit(**options)).opened(example.url)
@@ -266,7 +270,7 @@ async def test_it_is_accessible(options: dict[str, Any], visit: Any, example: Se
     await page.locator("#rows summary").first.click()
     await page.locator("[data-scenario=raises][data-result=ok]").wait_for()
 
-    # The page's policy lets in no script but its own; axe's comes past it, by the debugger.
+    # The page's policy allows only its own scripts. The debugger bypasses it to run axe.
     results = await Axe().run(page)
 
     assert [violation["id"] for violation in results.response["violations"]] == []

@@ -1,4 +1,4 @@
-"""The example in this process: its settings, and a database that is thrown away."""
+"""The example in this process: its settings, and a temporary database."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -20,8 +20,8 @@ from django.utils.module_loading import import_string
 from asgi_middleware.testing import lifespan
 from asgi_middleware.types import ASGIApp
 
-# At collection, so that test modules may import what needs the settings. Development's
-# are fit for tests: they need nothing from the environment.
+# During collection, so that test modules can import what needs the settings. Those of development
+# suit tests, because they need nothing from the environment.
 os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings.development"
 django.setup()
 
@@ -33,14 +33,14 @@ def application() -> ASGIApp:
 
 @pytest.fixture
 async def running(application: ASGIApp) -> AsyncIterator[ASGIApp]:
-    """The whole application, started, without a server."""
+    """The whole application after its startup, without a server."""
     async with lifespan(application) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    # A file, not memory: threads share it by connections that can be closed.
+    # A file, not memory: each thread has a connection to it that can be closed.
     path = tmp_path_factory.mktemp("database") / "db.sqlite3"
     connections["default"].settings_dict["TEST"]["NAME"] = str(path)
     setup_test_environment()
@@ -52,9 +52,9 @@ def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def database(_database: None) -> Iterator[None]:
-    """Django's test clients work, and the database is empty; what a test leaves is removed."""
+    """An empty database, and working test clients. What a test writes is removed."""
     yield
     call_command("flush", verbosity=0, interactive=False)
     connections.close_all()
-    # Where sync_to_async ran views, in tests that did not go through a whole handler.
+    # In this thread sync_to_async runs views, if a test does not go through a whole handler.
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()

@@ -1,4 +1,4 @@
-"""/readyz, and the checks that it waits for."""
+"""/readyz, and its check of the database."""
 
 from pathlib import Path
 
@@ -13,23 +13,23 @@ from example_project.checks import database
 
 @pytest.fixture
 def no_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """New connections fail: a folder is no database."""
+    """New connections fail: a folder is not a database."""
     monkeypatch.setitem(connections.settings["default"], "NAME", str(tmp_path))
 
 
 def check_and_look() -> object:
-    """Run the check in a thread, whose connections are its own, and return what it left open."""
+    """Run the check, and return the connection that it leaves open in this thread."""
     database()
     return connection.connection
 
 
 @pytest.mark.usefixtures("database")
-async def test_the_check_of_the_database_leaves_no_connection() -> None:
+async def test_the_database_check_leaves_no_connection_open() -> None:
     assert await sync_to_async(check_and_look, thread_sensitive=False)() is None
 
 
 @pytest.mark.usefixtures("database", "no_database")
-async def test_the_check_of_the_database_raises_where_there_is_none() -> None:
+async def test_the_database_check_raises_without_a_database() -> None:
     with pytest.raises(OperationalError):
         await sync_to_async(check_and_look, thread_sensitive=False)()
 

@@ -7,7 +7,7 @@ from django.utils.module_loading import import_string
 from asgi_middleware.types import ASGIApp
 
 
-def test_asgi_has_the_layers_in_their_order(application: ASGIApp) -> None:
+def test_asgi_py_has_the_layers_in_order(application: ASGIApp) -> None:
     layers: list[str] = []
     layer: object = application
     while layer is not None:
@@ -26,7 +26,7 @@ def test_asgi_has_the_layers_in_their_order(application: ASGIApp) -> None:
     ]
 
 
-def test_wsgi_is_django_alone() -> None:
+def test_wsgi_py_is_django_alone() -> None:
     assert isinstance(import_string("example_project.wsgi.application"), WSGIHandler)
 
 

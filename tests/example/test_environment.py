@@ -1,4 +1,4 @@
-"""Which settings are chosen, and what they want from the environment."""
+"""Which settings are chosen, and what they read from the environment."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ PRODUCTION = {
 
 @pytest.fixture(autouse=True)
 def _warnings() -> Iterator[None]:
-    """Production writes warnings to its log, which is a matter of the whole process."""
+    """Undo what production's settings do to the warnings of the whole process."""
     yield
     logging.captureWarnings(False)
 
@@ -49,17 +49,17 @@ def _warnings() -> Iterator[None]:
         pytest.param(
             {"DJANGO_ENV": "production", "DJANGO_SETTINGS_MODULE": "mine"},
             "mine",
-            id="a module named outright",
+            id="a settings module",
         ),
         pytest.param(
             {"DJANGO_ENV": "staging", "DJANGO_SETTINGS_MODULE": "mine"},
             "mine",
-            id="a module named beside an unknown environment",
+            id="a settings module and an unknown environment",
         ),
         pytest.param(
             {"DJANGO_ENV": "production", "DJANGO_SETTINGS_MODULE": ""},
             "example_project.settings.production",
-            id="an empty module name, which Django takes for none",
+            id="an empty settings module",
         ),
     ],
 )
@@ -72,26 +72,28 @@ def test_the_environment_chooses_the_settings(environment: dict[str, str], chose
     [
         pytest.param(
             "staging",
-            "DJANGO_ENV is 'staging', which is none of: development, production",
+            "DJANGO_ENV: 'staging' is not known; use development or production",
             id="unknown",
         ),
         pytest.param(
             "Production",
-            "DJANGO_ENV is 'Production', which is none of: development, production",
+            "DJANGO_ENV: 'Production' is not known; use development or production",
             id="another case",
         ),
-        pytest.param("", "DJANGO_ENV is '', which is none of: development, production", id="empty"),
+        pytest.param("", "DJANGO_ENV: '' is not known; use development or production", id="empty"),
     ],
 )
-def test_an_unknown_environment_is_refused_with_the_known_ones(name: str, sentence: str) -> None:
+def test_an_unknown_environment_is_refused_and_the_known_ones_are_named(
+    name: str, sentence: str
+) -> None:
     with pytest.raises(ImproperlyConfigured) as refusal:
         settings_module({"DJANGO_ENV": name})
 
     assert str(refusal.value) == sentence
 
 
-def test_the_choice_is_left_where_django_looks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Set first, so that it is restored whatever was there.
+def test_the_chosen_settings_are_named_where_django_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Set it first, so that monkeypatch restores what was there.
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "")
     monkeypatch.setenv("DJANGO_ENV", "production")
 
@@ -100,7 +102,7 @@ def test_the_choice_is_left_where_django_looks_for_it(monkeypatch: pytest.Monkey
     assert os.environ["DJANGO_SETTINGS_MODULE"] == "example_project.settings.production"
 
 
-def test_the_command_line_ends_with_the_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_manage_py_exits_with_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "")
     monkeypatch.setenv("DJANGO_ENV", "staging")
 
@@ -108,7 +110,7 @@ def test_the_command_line_ends_with_the_sentence(monkeypatch: pytest.MonkeyPatch
         manage.main()
 
     assert end.value.code == (
-        "manage.py: DJANGO_ENV is 'staging', which is none of: development, production"
+        "manage.py: DJANGO_ENV: 'staging' is not known; use development or production"
     )
 
 
@@ -120,11 +122,11 @@ def test_the_command_line_ends_with_the_sentence(monkeypatch: pytest.MonkeyPatch
         pytest.param({"SECRET": " ", "HOSTS": "x", "ORIGINS": ""}, "SECRET", id="blank"),
     ],
 )
-def test_all_that_is_missing_is_named_at_once(environment: dict[str, str], missing: str) -> None:
+def test_one_error_names_all_missing_variables(environment: dict[str, str], missing: str) -> None:
     with pytest.raises(ImproperlyConfigured) as refusal:
         required(environment, "SECRET", "HOSTS", "ORIGINS", may_be_empty=["ORIGINS"])
 
-    assert str(refusal.value) == f"set in the environment: {missing}"
+    assert str(refusal.value) == f"missing from the environment: {missing}"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_all_that_is_missing_is_named_at_once(environment: dict[str, str], missi
         pytest.param("", [], id="none"),
     ],
 )
-def test_lists_are_written_with_commas(value: str, parts: list[str]) -> None:
+def test_lists_are_comma_separated(value: str, parts: list[str]) -> None:
     assert listed(value) == parts
 
 
@@ -153,11 +155,11 @@ def test_a_switch_is_off_unless_it_is_1(environment: dict[str, str], on: bool) -
 
 
 @pytest.mark.parametrize("value", ["false", "no", " 1", "2"])
-def test_what_is_neither_on_nor_off_is_refused(value: str) -> None:
+def test_a_switch_with_another_value_is_refused(value: str) -> None:
     with pytest.raises(ImproperlyConfigured) as refusal:
         switched_on({"SWITCH": value}, "SWITCH")
 
-    assert str(refusal.value) == f"SWITCH is {value!r}: write 1 or 0"
+    assert str(refusal.value) == f"SWITCH: {value!r} is not known; use 1 or 0"
 
 
 @pytest.mark.parametrize(
@@ -169,16 +171,18 @@ def test_what_is_neither_on_nor_off_is_refused(value: str) -> None:
         pytest.param({"SECONDS": "2.5"}, 2.5, id="a fraction"),
     ],
 )
-def test_seconds_are_a_number(environment: dict[str, str], number: float) -> None:
+def test_seconds_are_read_from_the_environment(environment: dict[str, str], number: float) -> None:
     assert seconds(environment, "SECONDS", 10.0) == number
 
 
 @pytest.mark.parametrize("value", ["-1", "inf", "nan", "10s"])
-def test_what_is_no_number_of_seconds_is_refused(value: str) -> None:
+def test_invalid_seconds_are_refused(value: str) -> None:
     with pytest.raises(ImproperlyConfigured) as refusal:
         seconds({"SECONDS": value}, "SECONDS", 10.0)
 
-    assert str(refusal.value) == f"SECONDS is {value!r}: write a number of seconds, 0 or more"
+    assert str(refusal.value) == (
+        f"SECONDS: {value!r} is not a number of seconds 0 or more; use 10"
+    )
 
 
 @pytest.mark.parametrize(
@@ -189,38 +193,40 @@ def test_what_is_no_number_of_seconds_is_refused(value: str) -> None:
         pytest.param("ALLOWED_HOSTS", ["example.org", "www.example.org"], id="the hosts"),
         pytest.param("CORS_ALLOWED_ORIGINS", ["https://app.example"], id="the origins"),
         pytest.param("SERVER_TIMING", False, id="timings are not for everybody"),
-        pytest.param("METRICS_PUBLIC", False, id="nor are metrics"),
+        pytest.param("METRICS_PUBLIC", False, id="metrics are not for everybody"),
         pytest.param("DRAIN_GRACE", 10.0, id="streams have ten seconds to end"),
-        pytest.param("DRAIN_HOLD", 0.0, id="no load balancer is waited for"),
+        pytest.param("DRAIN_HOLD", 0.0, id="there is no hold"),
     ],
 )
-def test_production_is_set_by_the_environment(
+def test_production_settings_come_from_the_environment(
     setting: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _production(monkeypatch, PRODUCTION)[setting] == value
 
 
-def test_production_shows_metrics_to_everybody_if_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_production_shows_metrics_to_everybody_with_metrics_public(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     settings = _production(monkeypatch, {**PRODUCTION, "METRICS_PUBLIC": "1"})
 
     assert settings["METRICS_PUBLIC"] is True
 
 
 @pytest.mark.parametrize("name", ["DRAIN_GRACE", "DRAIN_HOLD"])
-def test_production_takes_the_seconds_of_the_drain(
+def test_production_reads_the_seconds_of_the_drain(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _production(monkeypatch, {**PRODUCTION, name: "7"})[name] == 7.0
 
 
 @pytest.mark.parametrize("name", PRODUCTION)
-def test_production_names_what_it_misses(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_production_names_a_missing_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {key: value for key, value in PRODUCTION.items() if key != name}
 
     with pytest.raises(ImproperlyConfigured) as refusal:
         _production(monkeypatch, environment)
 
-    assert str(refusal.value) == f"set in the environment: {name}"
+    assert str(refusal.value) == f"missing from the environment: {name}"
 
 
 def _production(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> dict[str, Any]:
@@ -232,7 +238,7 @@ def _production(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) ->
     return runpy.run_module("example_project.settings.production")
 
 
-def test_a_database_url_is_postgresql_with_connections_that_last(tmp_path: Path) -> None:
+def test_a_database_url_means_postgresql_with_persistent_connections(tmp_path: Path) -> None:
     url = "postgresql://ada:se%40cret@db.example:5433/notes"
 
     database = databases({"DATABASE_URL": url}, tmp_path)["default"]
@@ -252,12 +258,12 @@ def test_a_database_url_is_postgresql_with_connections_that_last(tmp_path: Path)
     assert database["CONN_HEALTH_CHECKS"] is True
 
 
-def test_without_one_it_is_a_file(tmp_path: Path) -> None:
+def test_without_a_database_url_the_database_is_a_file(tmp_path: Path) -> None:
     assert databases({}, tmp_path)["default"]["NAME"] == tmp_path / "db.sqlite3"
 
 
-def test_a_database_url_that_is_none_is_refused_without_its_password(tmp_path: Path) -> None:
-    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL: write it as in") as raised:
+def test_an_invalid_database_url_is_refused_without_showing_its_password(tmp_path: Path) -> None:
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL is not a valid URL") as raised:
         databases({"DATABASE_URL": "nonsense://ada:secret@db"}, tmp_path)
 
     assert "secret" not in str(raised.value)
@@ -271,7 +277,7 @@ def test_a_database_url_that_is_none_is_refused_without_its_password(tmp_path: P
         ({"REDIS_URL": "redis://cache"}, "channels_redis.core.RedisChannelLayer"),
     ],
 )
-def test_redis_is_the_channel_layer_where_there_is_one(
+def test_redis_is_the_channel_layer_if_redis_url_is_set(
     environment: dict[str, str], backend: str
 ) -> None:
     assert channel_layers(environment)["default"]["BACKEND"] == backend

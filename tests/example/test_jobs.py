@@ -1,4 +1,4 @@
-"""What views leave to be done in the background."""
+"""The work that views leave to the background."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def saved(count: int) -> None:
 
 async def until(condition: Callable[[list[str]], bool]) -> list[str]:
     async with asyncio.timeout(30):
-        while not condition(found := await texts()):  # noqa: ASYNC110 -- a database tells nobody
+        while not condition(found := await texts()):  # noqa: ASYNC110 -- a database announces nothing
             await asyncio.sleep(0.01)
     return found
 
@@ -44,7 +44,7 @@ async def test_the_latest_hundred_notes_are_kept() -> None:
     assert await texts() == [f"{number}" for number in range(101, 1, -1)]
 
 
-async def test_a_note_that_is_saved_makes_old_ones_go_in_the_background(running: ASGIApp) -> None:
+async def test_saving_a_note_deletes_old_ones_in_the_background(running: ASGIApp) -> None:
     await saved(101)
     transport = httpx.ASGITransport(running)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
@@ -57,7 +57,7 @@ async def test_a_note_that_is_saved_makes_old_ones_go_in_the_background(running:
     assert (kept[0], kept[-1], len(kept)) == ("new", "2", 100)
 
 
-def test_without_the_layers_notes_are_saved_and_none_goes() -> None:
+def test_without_the_layers_a_note_is_saved_and_none_is_deleted() -> None:
     Note.objects.bulk_create(Note(text=f"{number}") for number in range(100))
 
     response = Client().post("/notes/", {"text": "new"})

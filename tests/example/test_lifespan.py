@@ -10,14 +10,16 @@ from asgi_middleware.types import ASGIApp
 from example_project.lifespan import client, uptime
 
 
-async def test_the_state_tells_since_when_the_process_serves() -> None:
+async def test_the_state_has_the_time_of_the_startup() -> None:
     before = datetime.now(UTC)
 
     async with uptime({}) as yielded:
         assert before <= yielded["started_at"] <= datetime.now(UTC)
 
 
-async def test_opening_and_closing_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_opening_and_closing_of_a_context_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level("INFO", logger="example_project.lifespan")
 
     async with uptime({}):
@@ -26,7 +28,7 @@ async def test_opening_and_closing_are_logged(caplog: pytest.LogCaptureFixture) 
     assert [message.partition(":")[0] for message in caplog.messages] == ["open", "closed"]
 
 
-async def test_the_client_is_open_for_as_long_as_the_process_serves() -> None:
+async def test_the_client_is_open_while_the_process_serves() -> None:
     async with client({}) as yielded:
         assert not yielded["client"].is_closed
 

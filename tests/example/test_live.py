@@ -1,4 +1,4 @@
-"""The live view: what it shows, what it leaves out, who may watch, and that nobody waits for it."""
+"""The live view: what it shows and leaves out, who may watch, and that no request waits for it."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ PATIENCE = 30.0
 
 
 async def events_of(app: ASGIApp, **options: Any) -> list[dict[str, Any]]:
-    """Return what the feed takes of one request."""
+    """Return the events that one request puts into the feed."""
     feed = Feed()
     stack = SentHeadersMiddleware(TimingMiddleware(app, observers=[feed]))
     await request(stack, **options)
@@ -45,7 +45,7 @@ async def events_of(app: ASGIApp, **options: Any) -> list[dict[str, Any]]:
 # --- what is shown ---
 
 
-async def test_a_request_shows_its_metadata() -> None:
+async def test_the_event_for_a_request_has_its_metadata() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["timing"].route = "notes/<int:pk>/"
         with measure("render"):
@@ -67,7 +67,7 @@ async def test_a_request_shows_its_metadata() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "asked", "answered", "decision"),
+    ("method", "request_headers", "response_headers", "decision"),
     [
         pytest.param("GET", {}, {}, None, id="no origin"),
         pytest.param(
@@ -95,20 +95,23 @@ async def test_a_request_shows_its_metadata() -> None:
         pytest.param("OPTIONS", {"origin": "https://a.example"}, {}, "refused", id="only OPTIONS"),
     ],
 )
-async def test_the_cors_decision_is_told(
-    method: str, asked: dict[str, str], answered: dict[str, str], decision: str | None
+async def test_the_event_for_a_request_has_the_cors_decision(
+    method: str,
+    request_headers: dict[str, str],
+    response_headers: dict[str, str],
+    decision: str | None,
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(name.encode(), value.encode()) for name, value in answered.items()]
+        headers = [(name.encode(), value.encode()) for name, value in response_headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body"})
 
-    [event] = await events_of(app, method=method, headers=asked)
+    [event] = await events_of(app, method=method, headers=request_headers)
 
     assert event["cors"] == decision
 
 
-async def test_what_outer_layers_send_is_seen_too() -> None:
+async def test_the_event_for_a_request_has_the_headers_of_outer_layers() -> None:
     feed = Feed()
     app = SentHeadersMiddleware(
         TimingMiddleware(TimingMiddleware(hello, observers=[feed]), server_timing=True)
@@ -120,7 +123,7 @@ async def test_what_outer_layers_send_is_seen_too() -> None:
     assert event["sent"]["server-timing"].startswith("app;dur=")
 
 
-def test_a_line_goes_without_queries() -> None:
+def test_the_event_for_a_log_line_has_no_queries() -> None:
     line = logging.LogRecord(
         "uvicorn.access", logging.INFO, "", 1, 'GET "/reset/?token=secret HTTP/1.1"', (), None
     )
@@ -131,10 +134,10 @@ def test_a_line_goes_without_queries() -> None:
     assert (event["id"], event["level"], event["logger"]) == ("the-id", "INFO", "uvicorn.access")
 
 
-# --- nobody waits ---
+# --- no request waits ---
 
 
-def test_a_full_feed_drops_and_counts() -> None:
+def test_a_full_feed_drops_events_and_counts_them() -> None:
     feed = Feed(limit=2)
 
     for number in range(5):
@@ -145,7 +148,7 @@ def test_a_full_feed_drops_and_counts() -> None:
     assert feed.take(10) == []
 
 
-def test_a_batch_has_a_limit() -> None:
+def test_a_batch_of_events_has_a_limit() -> None:
     feed = Feed()
     for number in range(5):
         feed.put(partial(dict, number=number))
@@ -154,7 +157,7 @@ def test_a_batch_has_a_limit() -> None:
     assert len(feed.take(3)) == 2
 
 
-async def test_it_counts_what_is_in_flight() -> None:
+async def test_the_feed_counts_requests_in_flight() -> None:
     feed = Feed()
     seen: list[int] = []
 
@@ -167,7 +170,7 @@ async def test_it_counts_what_is_in_flight() -> None:
     assert (seen, feed.in_flight) == ([1], 0)
 
 
-async def test_its_own_traffic_is_left_out() -> None:
+async def test_the_feed_leaves_out_the_live_views_own_requests() -> None:
     feed = Feed()
 
     await request(TimingMiddleware(hello, observers=[feed]), target="/live/")
@@ -175,7 +178,7 @@ async def test_its_own_traffic_is_left_out() -> None:
     assert feed.take(10) == []
 
 
-def test_lines_without_an_id_are_left_out() -> None:
+def test_the_feed_leaves_out_log_lines_without_an_id() -> None:
     feed = Feed()
     handler = FeedHandler(feed)
 
@@ -187,22 +190,22 @@ def test_lines_without_an_id_are_left_out() -> None:
     assert [event["message"] for event in feed.take(10)] == ["of one"]
 
 
-async def test_a_layer_that_fails_is_told_of_once_and_tried_again(
+async def test_a_failing_channel_layer_is_logged_once_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[dict[str, Any]] = []
+    published: list[dict[str, Any]] = []
     tried = 0
     recovered = asyncio.Event()
 
-    async def tell(message: dict[str, Any]) -> None:
+    async def publish(message: dict[str, Any]) -> None:
         nonlocal tried
         tried += 1
         if tried <= 5:
             raise ConnectionError("no layer")
-        told.append(message)
+        published.append(message)
         recovered.set()
 
-    monkeypatch.setattr(publisher, "tell", tell)
+    monkeypatch.setattr(publisher, "publish", publish)
     monkeypatch.setattr(publisher, "INTERVAL", 0)
     monkeypatch.setattr(publisher, "COUNTERS_EVERY", 1)
     publishing = publisher.Publisher(Feed(), ThreadPool(), Readiness())
@@ -211,7 +214,7 @@ async def test_a_layer_that_fails_is_told_of_once_and_tried_again(
         await recovered.wait()
     running.cancel()
 
-    assert told[0]["type"] == "counters"
+    assert published[0]["type"] == "counters"
     assert [each.message for each in caplog.records if each.name == publisher.__name__] == [
         "the live view is interrupted: ConnectionError('no layer')"
     ]
@@ -260,9 +263,9 @@ async def test_in_production_a_stranger_starts_nothing(
     await client.get("/")
     token = client.cookies["csrftoken"]
 
-    answer = await client.post(f"/scenarios/{name}/", headers={"x-csrftoken": token})
+    response = await client.post(f"/scenarios/{name}/", headers={"x-csrftoken": token})
 
-    assert answer.status_code == 404
+    assert response.status_code == 404
 
 
 @pytest.mark.usefixtures("database", "in_production")
@@ -282,7 +285,7 @@ async def test_in_production_a_strangers_socket_is_refused(running: ASGIApp) -> 
 
 
 @pytest.mark.usefixtures("database", "in_production")
-async def test_in_production_staff_watch(running: ASGIApp) -> None:
+async def test_in_production_staff_may_watch(running: ASGIApp) -> None:
     user = await sync_to_async(User.objects.create_user)("ada", is_staff=True)
     headers = {
         "host": "testserver",
@@ -325,14 +328,14 @@ async def test_no_secret_leaves_the_process(running: ASGIApp) -> None:
             },
             body=b"text=secret-body",
         )
-        # Its record comes last of all.
+        # The event for its record comes last.
         while not any('"kind": "request"' in text and "of-secrets" in text for text in texts):
             texts.append(str(await socket.receive()))
 
     assert "secret-" not in "".join(texts)
 
 
-def test_the_stack_in_words_is_the_stack(application: ASGIApp) -> None:
+def test_the_page_lists_the_layers_of_the_stack(application: ASGIApp) -> None:
     layers: list[str] = []
     layer: Any = application
     while hasattr(layer, "app"):

@@ -1,4 +1,4 @@
-"""Who may read /metrics, and what stands there."""
+"""Who may read /metrics, and in which format."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -21,8 +21,8 @@ def client_of(visitor: str) -> Client:
         pytest.param("anonymous", False, 404, id="anonymous"),
         pytest.param("user", False, 404, id="user"),
         pytest.param("staff", False, 200, id="staff"),
-        pytest.param("anonymous", True, 200, id="anonymous, where it is public"),
-        pytest.param("user", True, 200, id="user, where it is public"),
+        pytest.param("anonymous", True, 200, id="anonymous, public"),
+        pytest.param("user", True, 200, id="user, public"),
     ],
 )
 def test_metrics_are_for_staff_unless_they_are_public(
@@ -34,14 +34,14 @@ def test_metrics_are_for_staff_unless_they_are_public(
     assert response.status_code == status
 
 
-def test_who_may_not_read_them_sees_the_page_of_an_unknown_path() -> None:
+def test_hidden_metrics_look_like_an_unknown_path() -> None:
     with override_settings(METRICS_PUBLIC=False, DEBUG=False):
         hidden, unknown = Client().get("/metrics"), Client().get("/unknown")
 
     assert hidden.content == unknown.content
 
 
-def test_a_user_who_was_staff_sees_them_no_more() -> None:
+def test_metrics_are_hidden_from_a_deactivated_user() -> None:
     client = client_of("staff")
     User.objects.update(is_active=False)
 
@@ -50,7 +50,7 @@ def test_a_user_who_was_staff_sees_them_no_more() -> None:
 
 
 @pytest.mark.usefixtures("application")
-def test_they_are_in_the_format_of_prometheus() -> None:
+def test_metrics_have_the_format_of_prometheus() -> None:
     with override_settings(METRICS_PUBLIC=True):
         response = Client().get("/metrics")
 

@@ -1,4 +1,4 @@
-"""Who sees Server-Timing where not everybody may."""
+"""Who sees Server-Timing if it is not for everybody."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -21,12 +21,14 @@ OURS = "example_project.middleware.staff_see_timings"
 
 
 def sync_only(get_response: Callable[[HttpRequest], HttpResponse]) -> Any:
-    """Middleware that Django runs in a thread, as it does not say that it can do without."""
+    """Middleware that Django runs in a thread, because it does not claim to support async code."""
     return get_response
 
 
-async def answered(target: str, headers: dict[str, str], *, inner: str | None = None) -> Response:
-    """Return the answer of Django as in production; *inner* is one more middleware."""
+async def response_to(
+    target: str, headers: dict[str, str], *, inner: str | None = None
+) -> Response:
+    """Return Django's response, as in production. *inner* is one more middleware."""
     more = [] if inner is None else [inner]
     with override_settings(MIDDLEWARE=[*settings.MIDDLEWARE, *more], ALLOWED_HOSTS=["*"]):
         app = TimingMiddleware(recording(ASGIHandler()), server_timing=attrgetter("expose"))
@@ -54,17 +56,17 @@ def headers_of(visitor: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     "inner", [None, f"{__name__}.sync_only"], ids=["as async code", "as sync code"]
 )
-async def test_timings_are_shown_to_staff(
+async def test_only_staff_see_timings(
     inner: str | None, target: str, visitor: str, shown: bool
 ) -> None:
     headers = await sync_to_async(headers_of)(visitor)
 
-    response = await answered(target, headers, inner=inner)
+    response = await response_to(target, headers, inner=inner)
 
     assert (response.get(b"server-timing") is not None) == shown
 
 
-async def test_a_visitor_without_a_session_costs_no_change_between_threads(
+async def test_a_visitor_without_a_session_costs_no_change_of_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hops: list[object] = []
@@ -83,9 +85,9 @@ async def test_a_visitor_without_a_session_costs_no_change_between_threads(
     for middleware in (without, [*without, OURS]):
         hops.clear()
         with override_settings(MIDDLEWARE=middleware):
-            await answered("/status/", {})
+            await response_to("/status/", {})
         counts.append(len(hops))
 
-    # Those of Django's signals at the start and the end.
+    # Django's own signals change threads, at the start and at the end.
     assert counts[0] > 0
     assert counts == [counts[0]] * 2

@@ -1,4 +1,4 @@
-"""The scenarios as one list, for whoever plays them."""
+"""The list of scenarios, and those who play them."""
 
 import re
 from pathlib import Path
@@ -11,23 +11,23 @@ SHOWCASE = Path(__file__).resolve().parents[2] / "example_project/showcase"
 NAMES = [scenario.name for scenario in SCENARIOS]
 
 
-def test_all_can_be_played_without_a_browser() -> None:
+def test_every_scenario_can_be_played_without_a_browser() -> None:
     assert list(PLAYS) == NAMES
 
 
-def test_all_can_be_played_by_the_page() -> None:
+def test_every_scenario_can_be_played_by_the_page() -> None:
     script = (SHOWCASE / "static/showcase/scenarios.js").read_text(encoding="utf-8")
     plays = script[script.index("export const PLAYS") : script.index("\n};\n")]
 
     assert re.findall(r'^  async "?([a-z-]+)"?\(', plays, re.MULTILINE) == NAMES
 
 
-def test_what_is_expected_of_a_burst_are_the_numbers_of_the_pool() -> None:
+def test_the_burst_scenario_expects_the_numbers_of_the_pool() -> None:
     from example_project.asgi import pool
 
     [burst] = [scenario for scenario in SCENARIOS if scenario.name == "burst"]
 
     assert pool._limit == MOST_THREADS
     assert burst.expected == (
-        f"{CALLS} requests at once, served by {MOST_THREADS} threads at the most."
+        f"{CALLS} requests at once, served by at most {MOST_THREADS} threads."
     )

@@ -1,4 +1,4 @@
-"""The whole of asgi.py in this process: layers, Django, Channels; no server."""
+"""All of asgi.py in this process: layers, Django and Channels, without a server."""
 
 import json
 import re
@@ -32,7 +32,7 @@ async def test_the_page_shows_the_id_of_its_own_request(client: httpx.AsyncClien
     assert "<code>shown-on-the-page</code>" in response.text
 
 
-async def test_an_async_view_reads_what_start_up_left(client: httpx.AsyncClient) -> None:
+async def test_an_async_view_reads_what_startup_opened(client: httpx.AsyncClient) -> None:
     response = await client.get("/status/")
 
     assert response.json()["seconds"] >= 0
@@ -44,7 +44,7 @@ async def test_starlette_has_the_state_of_its_own_lifespan(client: httpx.AsyncCl
     assert (first.json()["number"], second.json()["number"]) == (1, 2)
 
 
-async def test_starlette_and_django_share_what_start_up_left(client: httpx.AsyncClient) -> None:
+async def test_starlette_and_django_share_what_startup_opened(client: httpx.AsyncClient) -> None:
     of_starlette, of_django = await client.get("/echo/"), await client.get("/status/")
 
     written = datetime.fromisoformat(of_starlette.json()["started_at"])
@@ -54,7 +54,7 @@ async def test_starlette_and_django_share_what_start_up_left(client: httpx.Async
     )
 
 
-async def test_starlette_has_the_layers_too(client: httpx.AsyncClient) -> None:
+async def test_starlette_is_behind_the_layers_too(client: httpx.AsyncClient) -> None:
     response = await client.get("/echo/", headers={"x-request-id": "of-both"})
 
     assert (response.json()["request_id"], response.headers["x-request-id"]) == (
@@ -63,13 +63,13 @@ async def test_starlette_has_the_layers_too(client: httpx.AsyncClient) -> None:
     )
 
 
-async def test_an_echo_keeps_cookies_to_itself(client: httpx.AsyncClient) -> None:
+async def test_an_echo_does_not_show_cookies(client: httpx.AsyncClient) -> None:
     response = await client.get("/echo/", headers={"cookie": "sessionid=secret"})
 
     assert "secret" not in response.text
 
 
-async def test_ticks_are_sent_as_they_come(running: ASGIApp) -> None:
+async def test_ticks_are_streamed_one_by_one(running: ASGIApp) -> None:
     async with stream(recording(running), target="/ticks/") as exchange:
         exchange.send_body(b"", more_body=False)
         start, *ticks = [await exchange.message() for _ in range(3)]
@@ -93,13 +93,13 @@ async def test_the_stream_of_ticks_is_closed_when_its_client_leaves(
     assert caplog.messages.count("closed: the stream of ticks") == 1
 
 
-async def test_the_page_tells_its_phases(client: httpx.AsyncClient) -> None:
+async def test_the_page_reports_its_phases(client: httpx.AsyncClient) -> None:
     response = await client.get("/")
 
     assert _phases(response) == ["app", "db", "notes", "render"]
 
 
-async def test_a_form_tells_its_phases(client: httpx.AsyncClient) -> None:
+async def test_a_form_reports_its_phases(client: httpx.AsyncClient) -> None:
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', (await client.get("/")).text)
     assert token
 
@@ -124,7 +124,7 @@ async def test_a_consumer_knows_the_user_of_the_session(running: ASGIApp) -> Non
         assert json.loads(await socket.receive())["user"] == "ada"
 
 
-async def test_a_consumer_sends_back_what_it_is_sent(running: ASGIApp) -> None:
+async def test_a_consumer_sends_back_the_json_that_it_receives(running: ASGIApp) -> None:
     async with websocket(running, "/ws/echo/") as socket:
         await socket.receive()  # the welcome
         await socket.send(json.dumps({"any": ["value"]}))
@@ -138,12 +138,12 @@ async def test_a_consumer_sends_back_what_it_is_sent(running: ASGIApp) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        pytest.param("no JSON", id="text"),
+        pytest.param("not JSON", id="text"),
         pytest.param("", id="nothing"),
         pytest.param(b"\xff\xfe\xfd", id="bytes"),
     ],
 )
-async def test_what_is_no_json_closes_the_socket(sent: str | bytes, running: ASGIApp) -> None:
+async def test_invalid_json_closes_the_websocket(sent: str | bytes, running: ASGIApp) -> None:
     async with websocket(running, "/ws/echo/") as socket:
         await socket.receive()  # the welcome
         await socket.send(sent)

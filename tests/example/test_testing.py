@@ -1,4 +1,4 @@
-"""The examples in the docstring of ``asgi_middleware/testing/lifespan.py``, as they stand there."""
+"""The examples in the docstring of ``asgi_middleware/testing/lifespan.py``, as written there."""
 
 import inspect
 import re
@@ -13,7 +13,7 @@ from django.test import AsyncClient
 from asgi_middleware.testing import lifespan
 from asgi_middleware.types import ASGIApp
 
-# The module: the package has a function of that name.
+# The module, because the package has a function of the same name.
 DOCSTRING = inspect.getdoc(import_module("asgi_middleware.testing.lifespan"))
 assert DOCSTRING
 EXAMPLES = re.findall(r"(?:^    .*\n|^\n(?=    ))+", DOCSTRING, re.MULTILINE)
@@ -34,7 +34,7 @@ async def response_of(example: str, application: ASGIApp) -> Any:
 
 @pytest.mark.usefixtures("database")
 @pytest.mark.parametrize("example", EXAMPLES, ids=["httpx", "AsyncClient of Django"])
-async def test_a_view_has_what_start_up_left(example: str, application: ASGIApp) -> None:
+async def test_a_view_has_what_startup_opened(example: str, application: ASGIApp) -> None:
     response = await response_of(example, application)
 
     assert response.json()["seconds"] >= 0
@@ -48,7 +48,7 @@ async def test_a_view_has_what_start_up_left(example: str, application: ASGIApp)
         pytest.param(EXAMPLES[1], False, id="AsyncClient of Django"),
     ],
 )
-async def test_httpx_alone_goes_through_the_layers(
+async def test_only_httpx_goes_through_the_layers(
     example: str, passed: bool, application: ASGIApp
 ) -> None:
     response = await response_of(example, application)
@@ -57,7 +57,7 @@ async def test_httpx_alone_goes_through_the_layers(
 
 
 @pytest.mark.usefixtures("database")
-async def test_djangos_own_client_alone_has_no_state() -> None:
+async def test_djangos_client_by_itself_has_no_state() -> None:
     response = await AsyncClient().get("/status/")
 
     assert response.json()["seconds"] is None

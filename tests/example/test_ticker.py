@@ -21,7 +21,7 @@ async def test_ticks_are_counted(ticker: Ticker) -> None:
     assert ticker.count == 3
 
 
-async def test_one_tick_is_for_all_that_wait(ticker: Ticker) -> None:
+async def test_one_tick_wakes_everybody_who_waits(ticker: Ticker) -> None:
     first, second = await asyncio.gather(ticker.next(), ticker.next())
 
     assert (first, second) == (1, 1)

@@ -1,4 +1,4 @@
-"""The pages, by Django's own test clients: no server, and none of the layers."""
+"""The views, called by Django's test clients without a server and without the layers."""
 
 import json
 import socket
@@ -19,8 +19,8 @@ def test_the_page_says_that_there_are_no_notes_yet() -> None:
     assert "<li>None yet.</li>" in Client().get("/").text
 
 
-def test_the_page_does_without_the_layers() -> None:
-    assert "none: the layers are not in use" in Client().get("/").text
+def test_the_page_works_without_the_layers() -> None:
+    assert "none, because the layers are not in use" in Client().get("/").text
 
 
 def test_a_note_appears_on_the_page() -> None:
@@ -42,22 +42,22 @@ def test_the_latest_note_comes_first() -> None:
 @pytest.mark.parametrize(
     "text", [pytest.param("", id="empty"), pytest.param("x" * 201, id="too long")]
 )
-def test_a_note_that_is_no_line_is_refused(text: str) -> None:
+def test_an_invalid_note_is_refused(text: str) -> None:
     assert Client().post("/notes/", {"text": text}).status_code == 400
 
 
-def test_a_form_of_another_site_is_refused() -> None:
+def test_a_form_from_another_site_is_refused() -> None:
     client = Client(enforce_csrf_checks=True)
 
     assert client.post("/notes/", {"text": "forged"}).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/", "/status/", "/ticks/", "/outgoing/", "/fail/"])
-def test_what_is_only_read_takes_no_post(path: str) -> None:
+def test_a_view_that_only_reads_refuses_post(path: str) -> None:
     assert Client().post(path).status_code == 405
 
 
-async def test_the_status_is_read_from_the_state() -> None:
+async def test_the_status_comes_from_the_state() -> None:
     request = AsyncRequestFactory().get("/status/")
     state = {"started_at": datetime(2026, 1, 2, tzinfo=UTC)}
     request.scope = {**request.scope, "state": state}
@@ -67,19 +67,19 @@ async def test_the_status_is_read_from_the_state() -> None:
     assert json.loads(response.content)["started_at"] == "2026-01-02T00:00:00Z"
 
 
-async def test_the_status_does_without_a_state() -> None:
+async def test_the_status_works_without_a_state() -> None:
     response = await AsyncClient().get("/status/")
 
     assert response.json()["started_at"] is None
 
 
 @pytest.mark.parametrize("path", ["/ticks/", "/outgoing/"])
-def test_what_start_up_has_to_open_is_not_there_without(path: str) -> None:
+def test_a_view_that_needs_startup_is_a_404_without_it(path: str) -> None:
     assert Client().get(path).status_code == 404
 
 
 async def outgoing(address: tuple[str, int | str | None]) -> HttpResponse:
-    """Return the answer of a server that listens at *address*, or so its scope says."""
+    """Return the response of /outgoing/ on a server that listens on *address*."""
     request = AsyncRequestFactory().get("/outgoing/")
     async with httpx.AsyncClient(trust_env=False) as client:
         request.scope = {**request.scope, "server": address, "state": {"client": client}}
@@ -87,8 +87,8 @@ async def outgoing(address: tuple[str, int | str | None]) -> HttpResponse:
         return response
 
 
-@pytest.mark.parametrize("spelled", [int, str], ids=["as in ASGI", "as granian has it"])
-async def test_a_service_that_does_not_answer_is_a_bad_gateway(
+@pytest.mark.parametrize("spelled", [int, str], ids=["port as in ASGI", "port as in granian"])
+async def test_a_service_that_does_not_respond_is_a_bad_gateway(
     spelled: Callable[[int], int | str],
 ) -> None:
     with socket.socket() as nobody_listens:
@@ -100,12 +100,12 @@ async def test_a_service_that_does_not_answer_is_a_bad_gateway(
     assert response.status_code == 502
 
 
-async def test_a_server_at_a_unix_socket_cannot_call_itself() -> None:
+async def test_a_server_on_a_unix_socket_cannot_call_itself() -> None:
     with pytest.raises(Http404):
         await outgoing(("/run/example.sock", None))
 
 
-def test_one_view_raises() -> None:
+def test_the_fail_view_raises() -> None:
     with pytest.raises(RuntimeError, match="raised on purpose"):
         Client().get("/fail/")
 
@@ -119,11 +119,11 @@ def test_a_user_logs_in_and_out() -> None:
     client.post("/logout/")
 
     assert logged_in.headers["location"] == "/"
-    assert "You are ada." in shown
+    assert "You are logged in as ada." in shown
     assert "You are" not in client.get("/login/").text
 
 
-def test_a_wrong_password_is_not_let_in() -> None:
+def test_a_wrong_password_logs_nobody_in() -> None:
     User.objects.create_user("ada", password="a password")
     client = Client()
 

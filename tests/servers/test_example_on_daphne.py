@@ -23,7 +23,7 @@ def test_the_example_starts_serves_and_ends_in_order_on_daphne(
         server.log_lines("open: the counter of echoes")
         with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
             page, live, ready = (client.get(path) for path in ("/", "/livez", "/readyz"))
-            echo = client.get("/outgoing/").json()["answer"]["number"]
+            echo = client.get("/outgoing/").json()["response"]["number"]
             with client.stream("GET", "/ticks/") as response:
                 events = response.iter_text()
                 assert next(events).startswith("data: ")

@@ -234,7 +234,7 @@ def test_starlette_has_what_its_own_lifespan_left_in_the_state(client: httpx.Cli
 def test_a_call_to_another_service_carries_the_request_id(client: httpx.Client) -> None:
 
     outer = client.get("/outgoing/", headers={"x-request-id": "through-both"}).json()
-    inner = outer["answer"]
+    inner = outer["response"]
 
     assert (outer["request_id"], inner["request_id"]) == ("through-both",) * 2
     # This is the client that startup opened, not the test's own.

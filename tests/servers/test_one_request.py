@@ -188,7 +188,7 @@ def test_the_consumer_sees_the_request_id_and_the_user(found: Found) -> None:
             "uvicorn.error", "INFO", r'.* - "WebSocket /ws/echo/" \[accepted\]', id="uvicorn.error"
         ),
         pytest.param(
-            "example_project.showcase.consumers", "INFO", "said welcome to ada", id="consumer"
+            "example_project.showcase.consumers", "INFO", "welcomed ada", id="consumer"
         ),
     ],
 )

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF012 -- as Django writes it
+# ruff: noqa: RUF012 -- as Django generates it
 
 from django.db import migrations, models
 

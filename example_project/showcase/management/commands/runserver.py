@@ -1,4 +1,4 @@
-"""``manage.py runserver``, but with ASGI: Django's own would pass by all that is in asgi.py."""
+"""``manage.py runserver``, but with ASGI: Django's own would bypass ``asgi.py``."""
 
 from daphne.management.commands.runserver import Command
 

@@ -15,16 +15,18 @@ from example_project.scenarios.table import SCENARIOS
 
 
 class Command(BaseCommand):
-    """Print what is expected beside what was observed; fail where they differ."""
+    """Print what is expected and what was observed. Fail if anything is not as expected."""
 
-    help = "Play the scenarios of the page, on a server of their own or on the one at --url."
+    help = "Play the scenarios of the page on a child server, or on the server at --url."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--url", help="of a running example, such as http://127.0.0.1:8000")
-        parser.add_argument("--only", default="", metavar="TEXT", help="those with it in the name")
+        parser.add_argument("--url", help="a running example, such as http://127.0.0.1:8000")
+        parser.add_argument(
+            "--only", default="", metavar="TEXT", help="only scenarios with TEXT in their name"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        # A line for each call of the client would bury the table.
+        # A log line for each request would bury the table.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         failed = asyncio.run(self._played(options["url"], options["only"]))
         if failed:

@@ -1,4 +1,4 @@
-// What the processes are at, added up. One that is silent for a while is gone.
+// The figures of all processes, added up. A process that is silent for a while is left out.
 
 const SILENT = 5000;
 

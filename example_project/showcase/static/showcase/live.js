@@ -1,9 +1,9 @@
-// The connection: a WebSocket, or server-sent events where there is none to be had. It comes
-// back by itself, and says in words how it is.
+// The connection: a WebSocket or, where that fails, server-sent events. It reconnects by itself,
+// and reports its state in words.
 
 const SHORTEST = 500;
 const LONGEST = 8000;
-// What came lately is kept for those who ask after it has come.
+// Recent messages are kept for callers that ask after a message has arrived.
 const KEPT = 500;
 
 export function socketAddress(path) {
@@ -36,22 +36,22 @@ export class Live extends EventTarget {
     socket.addEventListener("close", () => (opened ? this.#again() : this.#stream()));
   }
 
-  /** Resolve to the first event or message that `wanted` accepts, of the past or to come. */
+  /** Resolve to the first event or message that `wanted` accepts, past or future. */
   async shown(wanted, seconds = 20) {
     const found = this.#kept.find(wanted);
     if (found) return found;
     return new Promise((resolve, reject) => {
       const late = setTimeout(() => {
-        this.removeEventListener("came", look);
+        this.removeEventListener("arrived", look);
         reject(new Error("the live view did not show it"));
       }, seconds * 1000);
       const look = ({ detail }) => {
         if (!wanted(detail)) return;
         clearTimeout(late);
-        this.removeEventListener("came", look);
+        this.removeEventListener("arrived", look);
         resolve(detail);
       };
-      this.addEventListener("came", look);
+      this.addEventListener("arrived", look);
     });
   }
 
@@ -61,7 +61,7 @@ export class Live extends EventTarget {
       this.#take(data, "Connected over server-sent events.");
     });
     source.addEventListener("error", () => {
-      // It would try again by itself, but a WebSocket may be to be had by then.
+      // It would reconnect by itself, but by then a WebSocket may work.
       source.close();
       this.#again();
     });
@@ -71,7 +71,7 @@ export class Live extends EventTarget {
     const delay = Math.min(LONGEST, SHORTEST * 2 ** this.#attempts);
     this.#attempts += 1;
     this.#say("closed", "Not connected. Trying again …");
-    // Not all pages at the same moment, when a server comes back.
+    // At random, so that not all pages reconnect at once when a server comes back.
     setTimeout(() => this.connect(), delay * (0.5 + Math.random() / 2));
   }
 
@@ -81,19 +81,19 @@ export class Live extends EventTarget {
       this.#attempts = 0;
       this.#say("open", words);
     }
-    this.#tell(message.type, message);
+    this.#emit(message.type, message);
     for (const one of message.events ?? [message]) {
       this.#kept.push(one);
-      this.#tell("came", one);
+      this.#emit("arrived", one);
     }
     this.#kept.splice(0, this.#kept.length - KEPT);
   }
 
   #say(state, words) {
-    this.#tell("state", { state, words });
+    this.#emit("state", { state, words });
   }
 
-  #tell(type, detail) {
+  #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }

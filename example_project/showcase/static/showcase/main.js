@@ -1,4 +1,4 @@
-// The page's parts, put together. What passes through the stack comes in by `live`.
+// Puts the parts of the page together. `live` delivers what passes through the stack.
 
 import { Live } from "./live.js";
 import { showCounters } from "./counters.js";

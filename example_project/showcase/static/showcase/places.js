@@ -1,4 +1,4 @@
-// Every place that an ID went: what the client was sent, and lines of the log.
+// Every place where an ID went: response headers and log lines.
 
 const HEADERS = {
   "x-request-id": "Response header X-Request-ID",
@@ -41,7 +41,7 @@ function ofRequest(event) {
     ["Outcome", event.outcome],
     ["First byte, last byte", `${event.ttfb ?? "–"} ms, ${event.duration} ms; ${event.bytes} bytes`],
     ...(phases.length ? [["Phases", phases.join("; ")]] : []),
-    ...(event.queries ? [["Database", `${event.database} ms in ${event.queries} queries`]] : []),
+    ...(event.queries ? [["Database", `${event.database} ms, queries: ${event.queries}`]] : []),
     ...Object.entries(HEADERS)
       .filter(([name]) => name in event.sent)
       .map(([name, term]) => [term, event.sent[name]]),

@@ -1,5 +1,5 @@
-// The scenarios, played by this browser. The list, and what is expected, come with the page;
-// example_project/scenarios/player.py plays the same without a browser.
+// The scenarios, played by this browser. The page brings the list and what is expected.
+// example_project/scenarios/player.py plays the same scenarios without a browser.
 
 import { socketAddress } from "./live.js";
 
@@ -16,7 +16,7 @@ export function showScenarios(list, playAll, live) {
     } else {
       button.disabled = true;
       card.querySelector("output").textContent =
-        "Needs the page at localhost or 127.0.0.1: two origins, one server.";
+        "Open this page on localhost or 127.0.0.1: the scenario needs two origins of one server.";
     }
   }
   playAll.addEventListener("click", async () => {
@@ -41,7 +41,7 @@ async function play(card, live) {
     observed = error.message;
   }
   card.dataset.result = ok ? "ok" : "bad";
-  // Not by colour alone.
+  // Not by color alone.
   output.textContent = `${ok ? "✓" : "✗ Observed:"} ${observed}`;
   button.disabled = false;
 }
@@ -49,21 +49,21 @@ async function play(card, live) {
 // Each returns whether it was as expected, and what was observed.
 export const PLAYS = {
   async "allowed-origin"() {
-    const answer = await fetch(`${ELSEWHERE}/scenarios/allowed/`);
-    const { request_id: inBody } = await answer.json();
-    const inHeader = answer.headers.get("x-request-id");
-    return [inBody === inHeader, `read the answer of ${OTHER}, and its ID ${shortened(inHeader)}`];
+    const response = await fetch(`${ELSEWHERE}/scenarios/allowed/`);
+    const { request_id: inBody } = await response.json();
+    const inHeader = response.headers.get("x-request-id");
+    return [inBody === inHeader, `read the response of ${OTHER}, and its ID ${shortened(inHeader)}`];
   },
 
   async "refused-origin"() {
     const { fetched } = await stranger();
-    return [fetched === "kept away", `the stranger's fetch: ${fetched}`];
+    return [fetched === "blocked", `the stranger's fetch: ${fetched}`];
   },
 
   async preflight({ live }) {
     const since = Date.now();
-    // Browsers remember what a preflight said, for each URL.
-    const answer = await fetch(`${ELSEWHERE}/scenarios/allowed/?${crypto.randomUUID()}`, {
+    // A new URL each time, because browsers cache the result of a preflight by URL.
+    const response = await fetch(`${ELSEWHERE}/scenarios/allowed/?${crypto.randomUUID()}`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: "{}",
@@ -72,19 +72,19 @@ export const PLAYS = {
       ({ kind, method, at }) => kind === "request" && method === "OPTIONS" && at >= since - 50,
     );
     return [
-      answer.ok && event.cors === "preflight allowed" && event.status === 204,
-      `${event.status}, ${event.cors}, ${event.route}; then ${answer.status}`,
+      response.ok && event.cors === "preflight allowed" && event.status === 204,
+      `${event.status}, ${event.cors}, ${event.route}; then ${response.status}`,
     ];
   },
 
   async credentials() {
     const options = { credentials: "include" };
     await fetch(`${ELSEWHERE}/scenarios/cookie/`, { method: "POST", ...options });
-    const answer = await fetch(`${ELSEWHERE}/scenarios/allowed/`, options);
-    const { cookie } = await answer.json();
+    const response = await fetch(`${ELSEWHERE}/scenarios/allowed/`, options);
+    const { cookie } = await response.json();
     return [
       cookie,
-      cookie ? "the cookie arrived, and the answer may be read" : "this browser keeps such cookies",
+      cookie ? "the cookie arrived, and the page read the response" : "this browser blocks such cookies",
     ];
   },
 
@@ -99,31 +99,31 @@ export const PLAYS = {
   },
 
   async raises({ live }) {
-    const { answer, id, event } = await sent("/fail/", live);
+    const { response, id, event } = await sent("/fail/", live);
     const line = await live.shown(
       (each) => each.kind === "log" && each.id === id && each.logger === "django.request",
     );
     return [
-      answer.status === 500 && event.outcome === "ok" && answer.headers.get("x-request-id") === id,
-      `${answer.status}, ${event.outcome}, ${line.level} of ${line.logger}`,
+      response.status === 500 && event.outcome === "ok" && response.headers.get("x-request-id") === id,
+      `${response.status}, ${event.outcome}, ${line.level} of ${line.logger}`,
     ];
   },
 
   async stream({ live }) {
-    const { answer, event } = await sent("/scenarios/stream/", live);
-    const lines = (answer.text.match(/\n/g) ?? []).length;
+    const { response, event } = await sent("/scenarios/stream/", live);
+    const lines = (response.text.match(/\n/g) ?? []).length;
     const after = Math.round(event.duration - event.ttfb);
-    return [lines === 5 && after >= 900, `${lines} lines, ${after} ms after the first byte`];
+    return [lines === 5 && after >= 900, `${lines} lines, the last byte ${after} ms after the first`];
   },
 
   async "client-leaves"({ live }) {
     const id = crypto.randomUUID();
     const leaving = new AbortController();
-    const answer = await fetch("/scenarios/stream/", {
+    const response = await fetch("/scenarios/stream/", {
       headers: { "x-request-id": id },
       signal: leaving.signal,
     });
-    await answer.body.getReader().read();
+    await response.body.getReader().read();
     leaving.abort();
     const event = await live.shown((each) => each.kind === "request" && each.id === id);
     return [event.outcome === "disconnect", `the record says ${event.outcome}`];
@@ -151,18 +151,18 @@ export const PLAYS = {
   },
 
   async burst() {
-    const told = await (await post("/scenarios/burst/")).json();
+    const counts = await (await post("/scenarios/burst/")).json();
     return [
-      told.answered === 40 && told.threads > 0 && told.threads <= told.limit,
-      `${told.answered} answers, ${told.threads} threads at the most`,
+      counts.responses === 40 && counts.threads > 0 && counts.threads <= counts.limit,
+      `${counts.responses} responses, at most ${counts.threads} threads`,
     ];
   },
 
   async job({ live, card }) {
     const progress = card.querySelector("progress");
     progress.value = 0;
-    const answer = await post("/scenarios/job/");
-    const { job } = await answer.json();
+    const response = await post("/scenarios/job/");
+    const { job } = await response.json();
     const isOurs = ({ type, id }) => type === "job" && id === job;
     const show = ({ detail }) => {
       if (isOurs(detail)) progress.value = detail.done;
@@ -171,26 +171,26 @@ export const PLAYS = {
     const last = await live.shown((each) => isOurs(each) && each.done === each.total);
     live.removeEventListener("job", show);
     progress.value = last.done;
-    return [answer.status === 202, `${answer.status}, then ${last.done} of ${last.total} steps`];
+    return [response.status === 202, `${response.status}, then ${last.done} of ${last.total} steps`];
   },
 
   async drain() {
-    const told = await (await post("/scenarios/drain/")).json();
+    const ending = await (await post("/scenarios/drain/")).json();
     return [
-      told.stream_ended_whole === true && told.websocket_close === 1012,
-      told.detail ??
-        `stream ${told.stream_ended_whole ? "whole" : "cut"}, WebSocket closed with ${told.websocket_close}`,
+      ending.stream_complete === true && ending.websocket_close === 1012,
+      ending.detail ??
+        `stream ${ending.stream_complete ? "complete" : "cut"}, WebSocket closed with ${ending.websocket_close}`,
     ];
   },
 };
 
-/** Ask with an ID of ours, read the whole answer, and wait until the live view shows it. */
+/** Send a request with an ID of ours, read the whole response, and wait until the live view shows it. */
 async function sent(path, live) {
   const id = crypto.randomUUID();
-  const answer = await fetch(path, { headers: { "x-request-id": id } });
-  answer.text = await answer.text();
+  const response = await fetch(path, { headers: { "x-request-id": id } });
+  response.text = await response.text();
   const event = await live.shown((each) => each.kind === "request" && each.id === id);
-  return { answer, id, event };
+  return { response, id, event };
 }
 
 function post(path) {
@@ -199,9 +199,9 @@ function post(path) {
 }
 
 async function refusedID(forged) {
-  const answer = await fetch("/scenarios/allowed/", { headers: { "x-request-id": forged } });
-  const instead = answer.headers.get("x-request-id");
-  return [/^[0-9a-f]{32}$/.test(instead), `instead: ${shortened(instead)}`];
+  const response = await fetch("/scenarios/allowed/", { headers: { "x-request-id": forged } });
+  const id = response.headers.get("x-request-id");
+  return [/^[0-9a-f]{32}$/.test(id), `new ID: ${shortened(id)}`];
 }
 
 function greeting() {
@@ -215,7 +215,7 @@ function greeting() {
   });
 }
 
-/** What a page without an origin of its own gets: it is in a sandbox, and tells this one. */
+/** What a page without an origin of its own gets. It is in a sandboxed frame, and reports to this page. */
 function stranger() {
   return new Promise((resolve, reject) => {
     const frame = document.createElement("iframe");

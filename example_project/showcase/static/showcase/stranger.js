@@ -1,4 +1,4 @@
-// A page that is none of ours: what it asks for it may not have. It tells the page around it.
+// A stranger's page: it requests what it may not read, and reports to the page around it.
 
 (async () => {
   const [fetched, socket] = await Promise.all([fetchFrom(), connectTo()]);
@@ -9,7 +9,7 @@ async function fetchFrom() {
   try {
     return `read, with ${(await fetch("/scenarios/allowed/")).status}`;
   } catch {
-    return "kept away";
+    return "blocked";
   }
 }
 

@@ -1,16 +1,16 @@
-// A row for each request and WebSocket, the latest first. A row opens to every place its ID went.
+// A row for each request and WebSocket, latest first. An open row shows where its ID went.
 
 import { places } from "./places.js";
 
 const ROWS = 200;
-// Milliseconds: what the time axis may end at.
+// Where the time axis may end, in milliseconds.
 const SCALES = [10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000];
 
 export function showWaterfall(section, live) {
   const list = section.querySelector("#rows");
   const pause = section.querySelector("#pause");
-  const rows = []; // {event, item, update}, the latest first
-  const lines = new Map(); // ID: lines of the log
+  const rows = []; // {event, item, update}, latest first
+  const lines = new Map(); // ID: its log lines
   let waiting = [];
   let scheduled = false;
   let paused = false;
@@ -34,7 +34,7 @@ export function showWaterfall(section, live) {
   function schedule() {
     if (scheduled || paused) return;
     scheduled = true;
-    // Not requestAnimationFrame: a page in the background is to be up to date as well.
+    // Not requestAnimationFrame: a page in the background should stay up to date, too.
     setTimeout(() => {
       scheduled = false;
       if (!paused) take();
@@ -61,7 +61,7 @@ export function showWaterfall(section, live) {
   }
 
   function forget() {
-    // Lines of what has no row (any more): a few, as a row may come after them.
+    // Lines without a row. Keep the latest, because their row may come after them.
     const shown = new Set(rows.map(({ event }) => event.id));
     const others = [...lines.keys()].filter((id) => !shown.has(id));
     for (const id of others.slice(0, Math.max(0, others.length - ROWS))) lines.delete(id);
@@ -137,7 +137,7 @@ function time(event) {
   return cell;
 }
 
-// Milliseconds on the row's scale; the style sheet's policy forbids attributes, not this.
+// In milliseconds, on the row's scale. The content security policy forbids style attributes, not this.
 function bar(kind, start, duration) {
   const part = element("span", { className: kind });
   part.style.setProperty("--from", `calc(${start} / var(--scale) * 100%)`);
