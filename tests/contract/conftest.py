@@ -1,4 +1,4 @@
-"""Apps under test, started as a server starts them."""
+"""A fixture that starts apps as a server does."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -15,9 +15,9 @@ Serve = Callable[[Row, ASGIApp], Awaitable[ASGIApp]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """A function that puts a row's middleware around an app and starts the two.
+    """A function that wraps an app in a row's middleware and starts both.
 
-    They are stopped at the end of the test.
+    Both are stopped at the end of the test.
     """
     async with AsyncExitStack() as stack:
 

@@ -1,4 +1,4 @@
-"""Exchanges written down as data, an app that acts them out, and two ways to drive it."""
+"""Exchanges as data, an app that acts them out, and two ways to drive that app."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from tests.apps import lives
 from .middleware import ORIGIN
 
 RECEIVE: Final = "receive"
-# What an app does: it receives a message, sends this one, or raises this.
+# What an app does: receive a message, send this message, or raise this exception.
 Step = Literal["receive"] | dict[str, Any] | BaseException
 
 HTTP_SCOPE: dict[str, Any] = {
@@ -50,10 +50,10 @@ GONE: Mapping[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Exchange:
-    """What a client sends, what the app does, and whether somebody breaks in.
+    """What a client sends, what the app does, and what interrupts them.
 
-    ``disconnect_at`` and ``cancel_at`` number the app's calls of receive and send, from 1.
-    An app that is told of a disconnect ends, as Django does, unless it ``ignores`` that.
+    ``disconnect_at`` and ``cancel_at`` are numbers of the app's calls of receive and send, from 1.
+    An app that receives a disconnect ends, as Django does, unless it ``ignores_disconnect``.
     """
 
     scope: dict[str, Any]
@@ -74,13 +74,13 @@ class Exchange:
 
 
 def members(lines: Iterable[bytes]) -> list[bytes]:
-    """Return the members of a header that is a list, on however many lines."""
+    """Return the members of a header whose value is a list, from all its lines."""
     return [part.strip() for line in lines for part in line.split(b",") if part.strip()]
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """What passed at both sides of a middleware."""
+    """What passed through a middleware, seen from both sides."""
 
     scope: Scope
     received: tuple[Message, ...]
@@ -92,7 +92,7 @@ class Traffic:
 
 
 def acting(exchange: Exchange) -> ASGIApp:
-    """Return the app that does the steps of *exchange*."""
+    """Return an app that does the steps of *exchange*."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         for step in exchange.steps:
@@ -110,7 +110,7 @@ def acting(exchange: Exchange) -> ASGIApp:
 
 @asynccontextmanager
 async def serving(middleware: Middleware, app: ASGIApp) -> AsyncGenerator[ASGIApp]:
-    """Put *middleware* around *app*, and start and stop them as a server does."""
+    """Wrap *app* in *middleware*, and start and stop both as a server does."""
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         await (lives if scope["type"] == "lifespan" else app)(scope, receive, send)
@@ -138,7 +138,7 @@ async def traffic(middleware: Middleware, exchange: Exchange) -> Traffic:
 
 
 async def _driven(app: ASGIApp, exchange: Exchange) -> AppCall:
-    """Play the server's part in *exchange*."""
+    """Play the part of the server in *exchange*."""
     call = AppCall(app, exchange.scope, timeout=10.0)
     lint = (HTTPLint if exchange.kind == "http" else WebSocketLint)(
         exchange.scope, call.inner_messages.header_names
@@ -170,9 +170,10 @@ async def _driven(app: ASGIApp, exchange: Exchange) -> AppCall:
 async def call(
     app: ASGIApp, exchange: Exchange, *, raises: Mapping[int, BaseException] | None = None
 ) -> None:
-    """Call *app* in this task, with no client between.
+    """Call *app* in this task, without a client.
 
-    ``raises`` holds what the server raises at a call of receive or send, numbered from 1.
+    ``raises`` has the exceptions that the server raises, by the number of the call of receive or
+    send, from 1.
     """
     incoming = iter(exchange.incoming)
     count = 0
@@ -204,7 +205,7 @@ _START: dict[str, Any] = {
 }
 _PART: dict[str, Any] = {"type": "http.response.body", "body": b"a", "more_body": True}
 
-# One of each kind: every call of receive and send that there is.
+# One exchange of each kind, with every kind of call of receive and send.
 HTTP = Exchange(
     HTTP_SCOPE,
     (_body(b"a", more=True), _body(b"b", more=False)),

@@ -1,6 +1,6 @@
-"""Every middleware of this package, and what it is documented to change.
+"""Every middleware of this package, and the changes that its documentation promises.
 
-The tests in this folder run over each row. A new middleware joins by one line in ``EACH``.
+The tests in this folder run for each row. For a new middleware, add one line to ``EACH``.
 """
 # ruff: noqa: E501 -- a table: one line for each row
 
@@ -35,17 +35,17 @@ class Row:
     """A middleware with typical options, and its documented changes.
 
     * ``scopes``: the types of scope that it handles, each with the keys that it adds
-      to ``scope["state"]``. Every other type passes through it untouched.
-    * ``asks``: request headers that it sets.
-    * ``answers``: response headers that it sets; there is never more than one of each.
-    * ``extends``: response headers to whose list it adds, and leaves what the app sent.
+      to ``scope["state"]``. Other types pass through unchanged.
+    * ``sets_in_request``: the request headers that it sets.
+    * ``sets_in_response``: the response headers that it sets, each at most once.
+    * ``extends``: the response headers to whose lists it adds members after those of the app.
     """
 
     name: str
     make: Middleware
     scopes: Mapping[str, AbstractSet[str]]
-    asks: AbstractSet[bytes] = frozenset()
-    answers: AbstractSet[bytes] = frozenset()
+    sets_in_request: AbstractSet[bytes] = frozenset()
+    sets_in_response: AbstractSet[bytes] = frozenset()
     extends: AbstractSet[bytes] = frozenset()
 
 
@@ -58,25 +58,25 @@ REQUEST_ID = b"x-request-id"
 GRANTS = {b"access-control-allow-origin", b"access-control-allow-credentials"}
 EXPOSED = b"access-control-expose-headers"
 
-# What it answers in the place of an app that raises is in tests/cors/.
+# error_responses has its own tests in tests/cors/.
 cors = partial(CORSMiddleware, expose_headers=["x-total"], error_responses=False)
 one_origin = partial(cors, allow_origins=[ORIGIN], allow_credentials=True)
 any_origin = partial(cors, allow_origins=["*"])
 
-# Lets in every origin of the exchanges: the contract is about what gets through.
+# Allows every origin in the exchanges, because the contract is about what passes through.
 guard = partial(
     WebSocketOriginMiddleware, allow_origins=[ORIGIN, "https://evil.example"], allow_missing=True
 )
 
-# In the order of a stack.
+# In the order of a stack, outermost first.
 # fmt: off
 EACH = [
     Row("health", HealthMiddleware, {"http": set()}),
-    Row("request-id", RequestIDMiddleware, {"http": {"request_id"}, "websocket": {"request_id"}}, asks={REQUEST_ID}, answers={REQUEST_ID}),
-    Row("trace-context", TraceContextMiddleware, {"http": set(), "websocket": set()}, asks={b"traceparent", b"tracestate"}),
+    Row("request-id", RequestIDMiddleware, {"http": {"request_id"}, "websocket": {"request_id"}}, sets_in_request={REQUEST_ID}, sets_in_response={REQUEST_ID}),
+    Row("trace-context", TraceContextMiddleware, {"http": set(), "websocket": set()}, sets_in_request={b"traceparent", b"tracestate"}),
     Row("timing", partial(TimingMiddleware, server_timing=True), {"http": {"timing"}, "websocket": {"timing"}}, extends={b"server-timing"}),
-    Row("cors", one_origin, {"http": set()}, answers=GRANTS, extends={b"vary", EXPOSED}),
-    Row("cors-any-origin", any_origin, {"http": set()}, answers=GRANTS, extends={EXPOSED}),
+    Row("cors", one_origin, {"http": set()}, sets_in_response=GRANTS, extends={b"vary", EXPOSED}),
+    Row("cors-any-origin", any_origin, {"http": set()}, sets_in_response=GRANTS, extends={EXPOSED}),
     Row("websocket-origin", guard, {"websocket": set()}),
     Row("drain", partial(LifespanMiddleware, when_missing="warn", drain=Drain()), {"http": set(), "websocket": set(), "lifespan": {"tasks"}}),
     Row("lifespan", partial(LifespanMiddleware, lifespan=[opened], when_missing="warn"), {"http": set(), "websocket": set(), "lifespan": {"opened", "tasks"}}),
@@ -86,19 +86,19 @@ EACH = [
 
 
 def stacked(rows: list[Row]) -> Row:
-    """Return the row of them all, the first outermost: it changes what they change."""
+    """Return the row of a stack of all *rows*, the first outermost, with all their changes."""
     kinds = {kind for row in rows for kind in row.scopes}
     return Row(
         "stack",
         compose(*(row.make for row in rows)),
         {kind: {key for row in rows for key in row.scopes.get(kind, ())} for kind in kinds},
-        asks={name for row in rows for name in row.asks},
-        answers={name for row in rows for name in row.answers},
+        sets_in_request={name for row in rows for name in row.sets_in_request},
+        sets_in_response={name for row in rows for name in row.sets_in_response},
         extends={name for row in rows for name in row.extends},
     )
 
 
-# An app has one policy for all origins and one lifespan, so a stack has one of each two.
+# A stack has one CORS policy and one lifespan, so it leaves out the second row of each.
 ROWS = [*EACH, stacked([row for row in EACH if row.name not in ("cors-any-origin", "drain")])]
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])

@@ -1,4 +1,4 @@
-"""What every middleware leaves alone, and how it makes the changes that it is there for."""
+"""What no middleware changes, and how every middleware makes its changes."""
 
 import asyncio
 import inspect
@@ -44,7 +44,7 @@ def without_headers(messages: Iterable[Message]) -> list[dict[str, Any]]:
 
 
 @every_row
-async def test_adds_the_keys_of_state_that_it_documents_and_no_other(
+async def test_a_middleware_adds_only_the_keys_that_it_documents_to_the_state(
     serve: Serve, row: Row
 ) -> None:
     async with lifespan(row.make(lives)) as running:
@@ -59,15 +59,15 @@ async def test_adds_the_keys_of_state_that_it_documents_and_no_other(
 
 
 @pytest.mark.parametrize("row", EACH, ids=lambda row: row.name)
-def test_shows_the_app_that_it_wraps(row: Row) -> None:
+def test_a_middleware_has_the_app_that_it_wraps_as_an_attribute(row: Row) -> None:
     middleware: Any = row.make(hello)
 
     assert middleware.app is hello
 
 
 @every_row
-async def test_a_sockets_send_is_seen_as_async(serve: Serve, row: Row) -> None:
-    # A sync consumer of Channels gives it to async_to_sync, which warns of what looks sync.
+async def test_the_send_of_a_socket_counts_as_async(serve: Serve, row: Row) -> None:
+    # A sync consumer of Channels passes it to async_to_sync, which warns if it looks sync.
     app = recording(acting(REFERENCES["websocket"]))
 
     await call(await serve(row, app), REFERENCES["websocket"])
@@ -75,12 +75,12 @@ async def test_a_sockets_send_is_seen_as_async(serve: Serve, row: Row) -> None:
     assert iscoroutinefunction(app.calls[0].send)  # pyright: ignore[reportDeprecated]
 
 
-# --- what the caller owns ---
+# --- the scope ---
 
 
 @every_row
 @every_protocol
-async def test_leaves_the_callers_scope_and_its_state_alone(
+async def test_the_callers_scope_and_its_state_do_not_change(
     serve: Serve, row: Row, kind: str
 ) -> None:
     scope = {**deepcopy(SCOPES[kind]), "state": {"client": ["shared"]}}
@@ -94,7 +94,9 @@ async def test_leaves_the_callers_scope_and_its_state_alone(
 
 @every_row
 @every_protocol
-async def test_hands_down_what_it_does_not_change(serve: Serve, row: Row, kind: str) -> None:
+async def test_the_app_gets_everything_in_the_scope_that_is_not_documented_to_change(
+    serve: Serve, row: Row, kind: str
+) -> None:
     client = object()
     scope: dict[str, Any] = {**SCOPES[kind], "state": {"client": client}, "x-unknown": client}
     exchange = replace(REFERENCES[kind], scope=scope)
@@ -107,7 +109,9 @@ async def test_hands_down_what_it_does_not_change(serve: Serve, row: Row, kind: 
     assert {k: v for k, v in seen.items() if k not in ("state", "headers")} == {
         k: v for k, v in scope.items() if k not in ("state", "headers")
     }
-    assert _others(seen["headers"], row.asks) == _others(scope["headers"], row.asks)
+    assert _others(seen["headers"], row.sets_in_request) == _others(
+        scope["headers"], row.sets_in_request
+    )
 
 
 def _others(headers: Iterable[Header], names: Iterable[bytes]) -> list[Header]:
@@ -123,7 +127,7 @@ def _others(headers: Iterable[Header], names: Iterable[bytes]) -> list[Header]:
         if kind not in row.scopes
     ],
 )
-async def test_passes_on_the_same_three_objects_for_a_type_that_it_does_not_handle(
+async def test_a_call_with_another_type_of_scope_is_passed_on_with_the_same_three_objects(
     row: Row, kind: str
 ) -> None:
     given = ({"type": kind}, _receive, _send)
@@ -138,11 +142,11 @@ async def test_passes_on_the_same_three_objects_for_a_type_that_it_does_not_hand
 
 
 async def _receive() -> Message:
-    raise AssertionError("nobody asked for a message")
+    raise AssertionError("receive was called")
 
 
 async def _send(message: Message) -> None:
-    raise AssertionError("nobody had anything to send")
+    raise AssertionError("send was called")
 
 
 # --- what the app sends ---
@@ -171,7 +175,7 @@ everything_sent = pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
 
 
 async def converse(app: ASGIApp, sent: list[dict[str, Any]]) -> list[Message]:
-    """Make *app* send its messages; return them as they come out."""
+    """Make *app* send its messages, and return them as they come out of it."""
     outer = recording(app)
     if sent[0]["type"].startswith("http."):
         await request(outer, headers=HEADERS, scope={"extensions": HTTP_SCOPE["extensions"]})
@@ -186,7 +190,7 @@ async def converse(app: ASGIApp, sent: list[dict[str, Any]]) -> list[Message]:
 
 @every_row
 @everything_sent
-async def test_leaves_the_apps_messages_alone(
+async def test_the_apps_messages_do_not_change(
     serve: Serve, row: Row, sent: list[dict[str, Any]]
 ) -> None:
     before = deepcopy(sent)
@@ -200,7 +204,7 @@ async def test_leaves_the_apps_messages_alone(
 
 @every_row
 @everything_sent
-async def test_keeps_the_fields_of_a_message(
+async def test_a_message_keeps_its_fields(
     serve: Serve, row: Row, sent: list[dict[str, Any]]
 ) -> None:
     received = await converse(await serve(row, sending(*sent)), sent)
@@ -210,7 +214,7 @@ async def test_keeps_the_fields_of_a_message(
 
 @every_row
 @everything_sent
-async def test_passes_on_what_carries_no_headers_of_a_response_as_it_is(
+async def test_every_message_but_the_first_is_passed_on_as_the_same_object(
     serve: Serve, row: Row, sent: list[dict[str, Any]]
 ) -> None:
     received = await converse(await serve(row, sending(*sent)), sent)
@@ -220,7 +224,7 @@ async def test_passes_on_what_carries_no_headers_of_a_response_as_it_is(
 
 @every_row
 @everything_sent
-async def test_its_own_headers_are_bytes_in_lower_case(
+async def test_the_names_of_added_headers_are_bytes_in_lower_case(
     serve: Serve, row: Row, sent: list[dict[str, Any]]
 ) -> None:
     [first, *_] = await converse(await serve(row, sending(*sent)), sent)
@@ -230,7 +234,7 @@ async def test_its_own_headers_are_bytes_in_lower_case(
         assert name == name.lower()
 
 
-# --- headers that the app has sent as well ---
+# --- headers that the app sends as well ---
 
 
 @every_row
@@ -245,7 +249,9 @@ async def test_its_own_headers_are_bytes_in_lower_case(
         pytest.param([(b"Vary", b"Cookie"), (b"vary", b"Accept")], id="two lines"),
     ],
 )
-async def test_folds_into_the_apps_vary(serve: Serve, row: Row, lines: list[Header]) -> None:
+async def test_additions_to_vary_are_merged_into_the_apps_vary(
+    serve: Serve, row: Row, lines: list[Header]
+) -> None:
     app = recording(answering(*lines))
 
     response = await request(await serve(row, app), headers=HEADERS)
@@ -273,19 +279,23 @@ SINGLE = [
 
 
 @every_row
-async def test_never_doubles_what_may_be_there_once(serve: Serve, row: Row) -> None:
+async def test_a_response_header_that_may_appear_once_is_never_doubled(
+    serve: Serve, row: Row
+) -> None:
     app = recording(answering(*((name, b"0") for name in SINGLE)))
 
     response = await request(await serve(row, app), headers=HEADERS)
 
     count = {name: len(response.getall(name)) for name in SINGLE}
     assert max(count.values()) == 1
-    # One of its own it may also take away: credentials, where every origin is allowed.
-    assert {name.lower() for name in SINGLE if not count[name]} <= row.answers
+    # A middleware may also remove a header that it sets: CORS does so if every origin is allowed.
+    assert {name.lower() for name in SINGLE if not count[name]} <= row.sets_in_response
 
 
 @every_row
-async def test_never_doubles_what_may_be_in_a_handshake_once(serve: Serve, row: Row) -> None:
+async def test_a_handshake_header_that_may_appear_once_is_never_doubled(
+    serve: Serve, row: Row
+) -> None:
     accept = {"type": "websocket.accept", "headers": [(name, b"0") for name in SINGLE]}
     app = recording(sending(accept))
 
@@ -293,7 +303,7 @@ async def test_never_doubles_what_may_be_in_a_handshake_once(serve: Serve, row: 
         count = {name: len(values(socket.headers, name.lower())) for name in SINGLE}
 
     assert max(count.values()) == 1
-    assert {name.lower() for name in SINGLE if not count[name]} <= row.answers
+    assert {name.lower() for name in SINGLE if not count[name]} <= row.sets_in_response
 
 
 # --- headers in any shape ---
@@ -310,7 +320,7 @@ every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @every_row
 @every_protocol
 @every_shape
-async def test_the_apps_headers_come_in_any_shape(
+async def test_the_apps_headers_may_have_any_shape(
     serve: Serve, row: Row, kind: str, shape: Callable[[list[Header]], Iterable[Header]]
 ) -> None:
     app_headers = shape([(b"x-app", b"1"), (b"x-app", b"2")])
@@ -327,18 +337,18 @@ async def test_the_apps_headers_come_in_any_shape(
 
 
 @every_row
-async def test_the_app_may_send_no_headers(serve: Serve, row: Row) -> None:
+async def test_the_app_may_leave_out_the_headers(serve: Serve, row: Row) -> None:
     start = {"type": "http.response.start", "status": 204}
 
     response = await request(await serve(row, sending(start, BODY)), headers=HEADERS)
 
-    assert {name for name, _ in response.headers} <= {*row.answers, *row.extends}
+    assert {name for name, _ in response.headers} <= {*row.sets_in_response, *row.extends}
 
 
 @every_row
 @every_protocol
 @every_shape
-async def test_the_requests_headers_come_in_any_shape(
+async def test_the_requests_headers_may_have_any_shape(
     serve: Serve, row: Row, kind: str, shape: Callable[[list[Header]], Iterable[Header]]
 ) -> None:
     scope = {**SCOPES[kind], "headers": shape([(b"x-a", b"1"), (b"x-a", b"2")])}
@@ -352,21 +362,21 @@ async def test_the_requests_headers_come_in_any_shape(
 
 @every_row
 @every_protocol
-async def test_the_scope_may_have_no_headers(serve: Serve, row: Row, kind: str) -> None:
+async def test_the_scope_may_leave_out_the_headers(serve: Serve, row: Row, kind: str) -> None:
     scope = {key: value for key, value in SCOPES[kind].items() if key != "headers"}
     exchange = replace(REFERENCES[kind], scope=scope)
     app = recording(acting(exchange))
 
     await call(await serve(row, app), exchange)
 
-    assert {name for name, _ in app.calls[0].scope.get("headers", ())} <= row.asks
+    assert {name for name, _ in app.calls[0].scope.get("headers", ())} <= row.sets_in_request
 
 
 # --- streaming ---
 
 
 @every_row
-async def test_each_part_of_a_response_leaves_before_the_next_is_made(
+async def test_each_part_of_a_response_is_sent_before_the_app_makes_the_next(
     serve: Serve, row: Row
 ) -> None:
     wanted: asyncio.Queue[bytes] = asyncio.Queue()
@@ -408,7 +418,9 @@ async def test_each_part_of_a_body_arrives_before_the_next_is_sent(serve: Serve,
 
 
 @every_row
-async def test_each_message_of_a_socket_passes_before_the_next(serve: Serve, row: Row) -> None:
+async def test_each_message_of_a_socket_passes_through_before_the_next(
+    serve: Serve, row: Row
+) -> None:
     async with websocket(await serve(row, echo), headers=HEADERS) as socket:
         for text in ("1", "2", "3"):
             await socket.send(text)
@@ -425,7 +437,7 @@ async def _within_reason(what: Awaitable[Message]) -> Message:
 
 @every_row
 @pytest.mark.parametrize("kind", REFERENCES)
-async def test_receives_when_the_app_does_and_at_no_other_time(row: Row, kind: str) -> None:
+async def test_a_middleware_receives_only_when_the_app_does(row: Row, kind: str) -> None:
     exchange = REFERENCES[kind]
 
     passed = await traffic(row.make, exchange)
@@ -436,7 +448,9 @@ async def test_receives_when_the_app_does_and_at_no_other_time(row: Row, kind: s
 
 @every_row
 @every_protocol
-async def test_receives_nothing_after_a_disconnect(serve: Serve, row: Row, kind: str) -> None:
+async def test_a_middleware_receives_nothing_after_a_disconnect(
+    serve: Serve, row: Row, kind: str
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         while not (await receive())["type"].endswith(".disconnect"):
             pass
@@ -455,8 +469,10 @@ async def test_receives_nothing_after_a_disconnect(serve: Serve, row: Row, kind:
 
 
 @every_row
-async def test_the_app_may_listen_for_a_disconnect_while_it_answers(serve: Serve, row: Row) -> None:
-    # As Django does, which takes anything else that comes for an error.
+async def test_the_app_may_listen_for_a_disconnect_while_it_responds(
+    serve: Serve, row: Row
+) -> None:
+    # Django does this, and takes any other message for an error.
     heard: list[Message] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -478,7 +494,7 @@ async def test_the_app_may_listen_for_a_disconnect_while_it_answers(serve: Serve
 
 
 @every_row
-async def test_the_app_may_stop_listening(serve: Serve, row: Row) -> None:
+async def test_the_app_may_stop_listening_for_a_disconnect(serve: Serve, row: Row) -> None:
     cancelled: list[bool] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -496,11 +512,11 @@ async def test_the_app_may_stop_listening(serve: Serve, row: Row) -> None:
     assert response.complete
 
 
-# --- how servers see it ---
+# --- servers ---
 
 
 @every_row
-def test_servers_take_it_for_what_it_is(row: Row) -> None:
+def test_servers_take_a_middleware_for_an_asgi_3_app(row: Row) -> None:
     app: Any = row.make(hello)
     config = uvicorn.Config(app, log_config=None)
     config.load()

@@ -1,4 +1,4 @@
-"""What an app, a server or a cancellation raises passes through every middleware as it is."""
+"""Exceptions of the app and the server, and cancellations, pass through every middleware."""
 
 import asyncio
 from dataclasses import replace
@@ -25,11 +25,11 @@ every_kind = pytest.mark.parametrize("kind", REFERENCES)
 
 
 class Fatal(BaseException):
-    """Neither an Exception nor one of those that asyncio knows."""
+    """Neither an Exception nor an exception that asyncio knows."""
 
 
 def noting(app: ASGIApp, log: list[BaseException]) -> ASGIApp:
-    """Return *app*, whose exceptions are kept in *log*."""
+    """Return *app* wrapped so that its exceptions are added to *log*."""
 
     async def noted(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -48,7 +48,7 @@ def noting(app: ASGIApp, log: list[BaseException]) -> ASGIApp:
     [ValueError, Fatal, KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError],
     ids=lambda kind: kind.__name__,
 )
-async def test_what_the_app_raises(
+async def test_an_exception_of_the_app_passes_through(
     serve: Serve, row: Row, kind: str, number: int, kind_of_error: type[BaseException]
 ) -> None:
     error = kind_of_error("mine")
@@ -64,7 +64,9 @@ async def test_what_the_app_raises(
 
 @every_row
 @every_kind
-async def test_what_the_app_raises_when_it_has_answered(serve: Serve, row: Row, kind: str) -> None:
+async def test_an_exception_of_the_app_after_its_response_passes_through(
+    serve: Serve, row: Row, kind: str
+) -> None:
     error = ValueError("mine")
     reference = REFERENCES[kind]
     failing = replace(reference, steps=(*reference.steps, error), ignores_disconnect=True)
@@ -77,7 +79,7 @@ async def test_what_the_app_raises_when_it_has_answered(serve: Serve, row: Row, 
 
 @every_row
 @every_await
-async def test_what_the_server_raises_reaches_the_app_and_comes_back(
+async def test_an_exception_of_the_server_reaches_the_app_and_comes_back(
     serve: Serve, row: Row, kind: str, number: int
 ) -> None:
     error = OSError("connection lost")
@@ -93,7 +95,7 @@ async def test_what_the_server_raises_reaches_the_app_and_comes_back(
 
 @every_row
 @every_await
-async def test_an_app_may_handle_what_the_server_raises(
+async def test_the_app_may_handle_an_exception_of_the_server(
     serve: Serve, row: Row, kind: str, number: int
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +113,7 @@ async def test_an_app_may_handle_what_the_server_raises(
 
 @every_row
 @every_await
-async def test_cancellation(row: Row, kind: str, number: int) -> None:
+async def test_a_cancellation_passes_through(row: Row, kind: str, number: int) -> None:
     inside: list[BaseException] = []
     outside: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""Whatever the exchange, around an app it is the bare app's, but for the documented headers."""
+"""Around an app, every exchange is the same as the app's own, except for documented headers."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -22,9 +22,9 @@ from .exchanges import (
 )
 from .middleware import ORIGIN, ROWS, Row, every_row
 
-# Those that one of the middleware sets, and those whose spelling and number matter.
+# The headers that a middleware sets, and those whose spelling and number matter.
 NAMES = sorted(
-    {name for row in ROWS for name in (*row.asks, *row.answers, *row.extends)}
+    {name for row in ROWS for name in (*row.sets_in_request, *row.sets_in_response, *row.extends)}
     | {b"content-length", b"content-type", b"set-cookie", b"x-app", b"cookie", b"accept"}
 )
 SPELLINGS = (bytes.lower, bytes.upper, bytes.title)
@@ -45,7 +45,7 @@ def unchanged(app: ASGIApp) -> ASGIApp:
 
 
 def message(kind: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Return a message with some or all of *fields*, and perhaps one that nobody knows."""
+    """Return a message with some or all of *fields*, and perhaps an unknown field."""
     known = st.fixed_dictionaries({"type": st.just(kind)}, optional=fields)
     return st.builds(lambda a, b: {**a, **b}, known, unknown_fields)
 
@@ -92,7 +92,7 @@ def responses(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 @st.composite
 def interleaved(draw: st.DrawFn, sent: list[dict[str, Any]], receives: int) -> tuple[Step, ...]:
-    """Return *sent* in order, with so many calls of receive at places in between."""
+    """Return *sent* in order, with up to *receives* calls of receive in between."""
     steps: list[Step] = list(sent)
     for _ in range(draw(st.integers(0, receives))):
         steps.insert(draw(st.integers(0, len(steps))), RECEIVE)
@@ -101,7 +101,7 @@ def interleaved(draw: st.DrawFn, sent: list[dict[str, Any]], receives: int) -> t
 
 @st.composite
 def perhaps_cut_short(draw: st.DrawFn, exchange: Exchange) -> Exchange:
-    """Return *exchange*, in which the app may raise, or somebody may break in."""
+    """Return *exchange*; the app may raise, the client may leave, or the server may cancel."""
     number = draw(st.integers(1, exchange.awaits))
     ignores = replace(exchange, ignores_disconnect=draw(booleans))
     match draw(st.sampled_from(["no", "raises", "disconnect", "cancel"])):
@@ -110,7 +110,7 @@ def perhaps_cut_short(draw: st.DrawFn, exchange: Exchange) -> Exchange:
         case "disconnect":
             return replace(ignores, disconnect_at=number)
         case "cancel":
-            # Heeding the disconnect, after which the counts need not be the same.
+            # This app heeds a disconnect. The counts could differ if it went on after one.
             return replace(exchange, cancel_at=number)
         case _:
             return ignores
@@ -123,11 +123,12 @@ def http_exchanges(draw: st.DrawFn) -> Exchange:
         {"type": "http.request", "body": part, "more_body": number < len(body)}
         for number, part in enumerate(body, start=1)
     )
-    # No more calls of receive than there are parts, or the app would wait for ever; but any
-    # number once it has answered. OPTIONS here is no preflight: that is not the app's to see.
-    answering = draw(interleaved(draw(responses()), len(body)))
+    # During the response, the app calls receive at most once for each part, or it would wait
+    # forever. After the response it may call it any number of times. OPTIONS is never a preflight
+    # here, because an app does not see preflights.
+    during = draw(interleaved(draw(responses()), len(body)))
     afterwards: list[Step] = [RECEIVE] * draw(st.integers(0, 2))
-    steps = (*answering, *afterwards)
+    steps = (*during, *afterwards)
     scope = draw(scopes(HTTP_SCOPE, ["GET", "HEAD", "OPTIONS", "POST", "PURGE"]))
     return draw(perhaps_cut_short(Exchange(scope, incoming, steps)))
 
@@ -170,25 +171,29 @@ def accepted(draw: st.DrawFn) -> list[dict[str, Any]]:
 def websocket_exchanges(draw: st.DrawFn) -> Exchange:
     incoming = (CONNECT, *draw(st.lists(received, max_size=3)))
     sent = draw(accepted() | denials() | st.tuples(closes).map(list))
-    # After its messages the client leaves: there is always something to receive.
+    # The client leaves after its messages, so there is always something to receive.
     steps = (RECEIVE, *draw(interleaved(sent, len(incoming) + 1)))
-    # Some servers name the handshake's method.
+    # Some servers put the method of the handshake into the scope.
     scope = draw(scopes(WEBSOCKET_SCOPE, ["GET"]))
     return draw(perhaps_cut_short(Exchange(scope, incoming, steps)))
 
 
-# --- what has to be true ---
+# --- the tests ---
 
 
 @every_row
 @given(exchange=http_exchanges())
-async def test_http(row: Row, exchange: Exchange) -> None:
+async def test_an_http_exchange_is_the_same_with_and_without_the_middleware(
+    row: Row, exchange: Exchange
+) -> None:
     await check(row, exchange)
 
 
 @every_row
 @given(exchange=websocket_exchanges())
-async def test_websocket(row: Row, exchange: Exchange) -> None:
+async def test_a_websocket_exchange_is_the_same_with_and_without_the_middleware(
+    row: Row, exchange: Exchange
+) -> None:
     await check(row, exchange)
 
 
@@ -206,7 +211,7 @@ async def check(row: Row, exchange: Exchange) -> None:
             assert ours is theirs
     assert _until_gone(wrapped.received) == _until_gone(bare.received)
     assert repr(wrapped.exception) == repr(bare.exception)
-    # Once the client has gone a middleware may answer in the server's place.
+    # After a disconnect, a middleware may answer calls of receive itself.
     again, bare_again = wrapped.receives_after_disconnect, bare.receives_after_disconnect
     assert again <= bare_again
     assert wrapped.awaits - again == bare.awaits - bare_again
@@ -223,9 +228,9 @@ def _until_gone(received: tuple[Message, ...]) -> list[Message]:
 
 
 def check_headers(row: Row, ours: list[Header], theirs: list[Header]) -> None:
-    documented = {*row.answers, *row.extends}
+    documented = {*row.sets_in_response, *row.extends}
     assert _others(ours, documented) == _others(theirs, documented)
-    for name in row.answers:
+    for name in row.sets_in_response:
         assert len(values(ours, name)) <= max(1, len(values(theirs, name)))
     for name in row.extends:
         listed = members(values(theirs, name))

@@ -1,4 +1,4 @@
-"""One instance serves a process for as long as it lives, on whatever loops there are."""
+"""One instance serves a process for as long as it runs, on any number of event loops."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ PATIENCE = 30.0
 
 
 async def serve(app: ASGIApp, requests: int) -> list[int | None]:
-    """Start *app*, send it requests all at once, and shut it down."""
+    """Start *app*, send it *requests* requests at once, and shut it down."""
     async with lifespan(app) as running, websocket(running, headers=HEADERS) as socket:
         responses = await asyncio.gather(
             *(request(running, headers=HEADERS, timeout=PATIENCE) for _ in range(requests))
@@ -31,7 +31,7 @@ async def serve(app: ASGIApp, requests: int) -> list[int | None]:
 
 
 @every_row
-def test_outlives_its_event_loop(row: Row) -> None:
+def test_an_instance_outlives_its_event_loop(row: Row) -> None:
     app = row.make(hello)
 
     assert asyncio.run(serve(app, 3)) == [200, 200, 200]
@@ -39,7 +39,7 @@ def test_outlives_its_event_loop(row: Row) -> None:
 
 
 @every_row
-def test_serves_two_event_loops_at_once(row: Row) -> None:
+def test_an_instance_serves_two_event_loops_at_once(row: Row) -> None:
     # A request on each loop waits in the app for one on the other.
     both = threading.Barrier(2, timeout=PATIENCE)
 
@@ -60,19 +60,19 @@ FAILING = replace(HTTP, steps=(*HTTP.steps[:3], ValueError("mine")))
 
 
 @every_row
-async def test_keeps_nothing_of_ten_thousand_requests(row: Row) -> None:
+async def test_an_instance_keeps_nothing_of_ten_thousand_requests(row: Row) -> None:
     async def actor(scope: Scope, receive: Receive, send: Send) -> None:
         await acting(scope["x-exchange"])(scope, receive, send)
 
     app = row.make(actor)
 
     async def serve(requests: int) -> int:
-        """Serve, and return how many blocks of memory are in use then."""
+        """Serve *requests* requests, and return how many blocks of memory are in use then."""
         for template in islice(cycle((HTTP, WEBSOCKET, DENIAL, FAILING)), requests):
             try:
                 await call(app, _fresh(template))
             except ValueError as error:
-                error.__traceback__ = None  # it is one object, raised again and again
+                error.__traceback__ = None  # the same object is raised again and again
         gc.collect()
         return sys.getallocatedblocks()
 
@@ -81,12 +81,12 @@ async def test_keeps_nothing_of_ten_thousand_requests(row: Row) -> None:
 
     after = await serve(REQUESTS)
 
-    # Whatever is kept of each request is a block at least; other threads have some too.
+    # Anything kept of a request is at least one block. Other threads allocate some blocks too.
     assert after - before < REQUESTS / 10
 
 
 def _fresh(exchange: Exchange) -> Exchange:
-    """Return *exchange* with a scope and messages of its own, as each request has them."""
+    """Return a copy of *exchange* with new messages and a new scope, as each request has."""
     fresh = replace(
         exchange,
         incoming=tuple({**message} for message in exchange.incoming),
