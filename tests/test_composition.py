@@ -149,7 +149,7 @@ def added_to_starlette() -> ASGIApp:
     "make", [nested, reassigned, in_starlette, added_to_starlette], ids=lambda make: make.__name__
 )
 async def test_layers_work_without_compose(make: "partial[ASGIApp]") -> None:
-    # Starlette writes into the scope; as a recorded app it may.
+    # Starlette writes into the scope, which a recorded app may do.
     response = await request(recording(make()), headers={"x-request-id": "abc"})
 
     assert response.getall(b"x-request-id") == [b"abc"]

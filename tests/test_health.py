@@ -391,7 +391,7 @@ async def test_the_first_probe_may_leave() -> None:
     go_on.set()
 
     assert (await second)[0] == 200
-    # Nor is it run for the one that came first.
+    # The check does not run in the context of the first probe either.
     assert seen == [None]
 
 
@@ -452,7 +452,7 @@ def test_each_event_loop_has_its_own_run() -> None:
 
 
 def test_django_connections_that_a_sync_check_opens_are_closed_after(tmp_path: Path) -> None:
-    # In a process of its own, as Django can be configured only once.
+    # In a process of its own, because Django can be configured only once.
     code = """
 import asyncio, sys
 from asgi_middleware import HealthMiddleware

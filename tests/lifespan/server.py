@@ -25,7 +25,7 @@ def stop_failed(message: str) -> dict[str, str]:
 
 
 class Handler:
-    """A server's handler of signals, which notes what it hears of."""
+    """A server's handler of signals, which notes the signals that it gets."""
 
     def __init__(self) -> None:
         self.heard: list[int] = []
@@ -57,7 +57,7 @@ class Server:
         if state is not None:
             scope["state"] = state
         self.task = asyncio.ensure_future(app(scope, self._messages.get, self._send))
-        # Looked at, or asyncio complains of what nobody asked for.
+        # Retrieved, or asyncio logs that nobody has retrieved it.
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def start(self) -> Message | None:
@@ -129,12 +129,12 @@ def context(
 
 
 async def forever(*_: object) -> Any:
-    """Wait in vain: as a context, a task, a server's receive or send."""
+    """Wait forever, as a task or as a server's receive or send."""
     await asyncio.get_running_loop().create_future()
 
 
 class Stubborn:
-    """Goes on until :meth:`end`, however often it is cancelled."""
+    """Keeps running until :meth:`end`, however often it is cancelled."""
 
     def __init__(self) -> None:
         self.cancellations = 0

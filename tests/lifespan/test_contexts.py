@@ -1,4 +1,4 @@
-"""What is entered and exited: in which order, where, and what may live in between."""
+"""Contexts: the order of entering and exiting, their tasks and threads, and their names."""
 
 import asyncio
 import subprocess
@@ -247,7 +247,7 @@ async def test_sync_contexts_fail_like_async_ones(fails: str, message: object) -
 
 
 def test_django_connections_of_a_sync_context_are_closed(tmp_path: Path) -> None:
-    # In a process of its own, as Django can be configured only once.
+    # In a process of its own, because Django can be configured only once.
     code = """
 import asyncio, sys
 from contextlib import contextmanager

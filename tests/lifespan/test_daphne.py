@@ -1,4 +1,4 @@
-"""Daphne, which sends no lifespan, with the driver that does."""
+"""Daphne, which sends no lifespan messages, with the driver that sends them."""
 
 import re
 import signal

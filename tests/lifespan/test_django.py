@@ -1,4 +1,4 @@
-"""Django's own handler at the end of a process: nothing of a response is left out."""
+"""Django's own handler at the end of a process: it still closes every response."""
 
 import asyncio
 import os
@@ -52,10 +52,10 @@ urlpatterns = [path("stream", stream), path("slow", slow)]
 
 
 async def drained(target: str) -> Response:
-    """Return what becomes of a request when the process is told to end."""
+    """Return the response to a request that is open when the process gets SIGTERM."""
     log.clear()
     with override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=[], ALLOWED_HOSTS=["*"]):
-        # Recorded, which excuses how it spells header names.
+        # Recorded, because a recorded app may spell header names in mixed case.
         app = LifespanMiddleware(
             recording(get_asgi_application()),
             lifespan=[context("pool", log)],

@@ -301,7 +301,7 @@ async def test_a_request_can_end_by_itself_within_the_grace_period(
 
 
 async def test_shutdown_without_a_signal_begins_the_grace_period(readiness: Readiness) -> None:
-    # hypercorn's workers hear of the end in another way.
+    # hypercorn's workers get no signal.
     app = draining(endless, readiness, grace=0.01)
     server = Server(app)
     await server.start()
@@ -364,8 +364,8 @@ async def test_a_request_that_comes_after_the_drain_is_refused(
 
 
 async def ended(app: ASGIApp, readiness: Readiness, *, scope: dict[str, Any] | None = None) -> Any:
-    """Return what comes of a request that the drain ends."""
-    # Recorded, so that it may spell its headers as Django does.
+    """Return the response to a request that the drain ends."""
+    # Recorded, because a recorded app may spell header names in mixed case.
     wrapped = draining(recording(app), readiness, grace=0)
     async with running(Server(wrapped)):
         call = asyncio.ensure_future(

@@ -438,7 +438,7 @@ async def test_an_inner_app_that_ignores_a_cancelled_startup_is_abandoned_at_onc
     starting = asyncio.ensure_future(server.start())
     await begun.wait()
 
-    # Though startup had thirty seconds, and most of them are left.
+    # Most of the thirty seconds for startup are left.
     assert isinstance(await server.cancel(), asyncio.CancelledError)
     assert caplog.messages == ["hanging keeps running although it was cancelled; it is abandoned"]
     assert await starting is None

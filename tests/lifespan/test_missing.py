@@ -250,7 +250,7 @@ async def test_a_server_that_sends_lifespan_starts_and_stops_everything(
 
 
 async def test_a_request_that_comes_during_startup_waits() -> None:
-    # As with the driver for Daphne, whose requests are read before startup is complete.
+    # With the driver for Daphne, requests are read before startup is complete.
     go_on = asyncio.Event()
     app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", enter=go_on.wait)])
     server = Server(app)

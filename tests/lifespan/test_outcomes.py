@@ -18,7 +18,7 @@ from .server import COMPLETE, STOPPED, Server, context, forever, start_failed, s
 
 @dataclass(frozen=True)
 class Start:
-    """How entering ``b``, the second of three, goes; and what then has been entered."""
+    """How entering ``b``, the second of three, goes, and which contexts are entered then."""
 
     error: BaseException | None
     message: str = ""
@@ -35,7 +35,7 @@ STARTS = {
     "cancels itself": Start(asyncio.CancelledError(), "CancelledError:  (in b)", RuntimeError),
 }
 BODIES = ["shutdown", "cancelled"]
-# Which exits fail, and which of them the server hears of: the first.
+# Which exits fail, and the message that the server gets: that of the first.
 ENDS: dict[str, tuple[dict[str, BaseException], str]] = {
     "closes": ({}, ""),
     "c fails": ({"c": OSError("no")}, "OSError: no (in c)"),
@@ -91,7 +91,7 @@ async def test_a_startup_that_fails(start: str, end: str) -> None:
         assert error.__cause__ is STARTS[start].error
     else:
         assert error is STARTS[start].error
-    # Neither is c entered, nor does it exit; b has not been entered.
+    # c is neither entered nor exited, and b is not exited.
     assert log == ["+a", "+b", "-a"]
     assert server.sent == [start_failed(STARTS[start].message)]
 
@@ -133,11 +133,11 @@ async def test_a_lifespan_without_failures_logs_nothing(caplog: pytest.LogCaptur
 
 
 class LifespanFailureError(Exception):
-    """As hypercorn's."""
+    """Like hypercorn's."""
 
 
 async def test_an_error_that_the_server_raises_at_a_failed_startup_passes_untouched() -> None:
-    # hypercorn, which otherwise goes on to serve.
+    # hypercorn would otherwise go on to serve.
     failure = LifespanFailureError()
     app = app_of("error", "closes", [])
     server = Server(app, refuses={"lifespan.startup.failed": failure})
@@ -147,7 +147,7 @@ async def test_an_error_that_the_server_raises_at_a_failed_startup_passes_untouc
 
 
 async def test_nothing_is_awaited_after_the_message_of_a_failed_startup() -> None:
-    # hypercorn looks right then whether the app has ended.
+    # hypercorn checks right after it whether the app has ended.
     done: list[bool] = []
     app = app_of("error", "closes", [])
 
@@ -223,7 +223,7 @@ async def test_a_cancellation_during_shutdown_still_closes_the_rest() -> None:
 
 
 def test_the_end_of_the_event_loop_unwinds() -> None:
-    # As after a second Ctrl-C: uvicorn then leaves shutdown out.
+    # After a second Ctrl-C, uvicorn leaves shutdown out.
     log: list[str] = []
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""What contexts yield, and how requests come by it."""
+"""The state: how contexts fill it, and how it reaches requests."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from .server import Server, context, running, start_failed
 
 
 def own(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is in *state* besides our tasks."""
+    """Return *state* without our tasks."""
     return {key: value for key, value in state.items() if key != "tasks"}
 
 

@@ -116,7 +116,7 @@ async def test_a_task_outlives_its_request_and_knows_nothing_of_it() -> None:
 
     async def work() -> None:
         await go_on.wait()
-        # sync_to_async() has a thread for each request, as long as that lasts.
+        # Within a request, sync_to_async() has one thread.
         thread = await sync_to_async(threading.current_thread)()
         seen.append((get_request_id(), thread is not threading.current_thread()))
 

@@ -133,7 +133,7 @@ async def test_an_exit_that_ignores_cancellation_is_abandoned(
     await server.start()
 
     assert await server.stop() == stop_failed(f"{STOPPING} (in inner)")
-    # The exits that remain run in another task, while the first one goes on.
+    # The remaining exits run in another task while the first keeps running.
     assert len(set(tasks)) == 2
     assert stubborn.cancellations == 1
     assert "inner keeps running although it was cancelled; it is abandoned" in caplog.messages
