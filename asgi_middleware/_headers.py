@@ -51,11 +51,11 @@ def elements(value: bytes) -> list[bytes]:
 
 
 def vary_on(
-    headers: Headers, name: bytes, *, without: Collection[bytes] = frozenset()
+    headers: Headers, name: bytes, *, without: Collection[bytes] = (), more: Headers = ()
 ) -> list[Header]:
     """Return *headers* with *name* listed in their one ``Vary``, keeping what is there.
 
-    The headers named in *without* are left out: one pass does both.
+    In the same pass, those that *without* names are left out and *more* are added.
     """
     kept: list[Header] = []
     vary: list[bytes] = []
@@ -66,6 +66,7 @@ def vary_on(
                 vary.append(header[1])
         elif lower not in without:
             kept.append(header)
+    kept += more
     # Several lines are one list: RFC 9110, section 5.3.
     kept.append((b"vary", with_element(b", ".join(vary), name)))
     return kept

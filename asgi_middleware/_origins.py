@@ -1,17 +1,17 @@
 """Origins and patterns of origins: how they are written, and what matches them.
 
-An origin in a configuration has to be written as a browser sends it: scheme, host
-and port, lower case, no default port, an international name in its ASCII form. Then a
-request's ``Origin`` is looked up as it came, and nothing needs to be normalised.
+A configuration names an origin as a browser sends it: scheme, host and port, in lower case,
+without the default port, an international name in its ASCII form. A request's ``Origin`` can
+then be looked up as it came.
 https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import NamedTuple
 
-# Bytes; a scheme, a host name of 253 and a port are not longer.
+# Bytes: room for a scheme, a host name of 253 bytes and a port.
 MAX_LENGTH = 326
 
 _SHAPE = re.compile(
@@ -19,10 +19,12 @@ _SHAPE = re.compile(
 )
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
+# Visible ASCII without the comma, which separates several origins.
+_ONE_ORIGIN = re.compile(rb"[\x21-\x2b\x2d-\x7e]+")
 DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
-# Names under which anybody can get one: a page on any of them is a stranger's.
-# A short list of what configurations are seen to name; the whole one has thousands.
+# Anybody can get a name under these, so a page there may be a stranger's. This is a short list
+# of suffixes that configurations do name; the complete list has thousands.
 SHARED_SUFFIXES = frozenset(
     {
         *("co.uk", "org.uk", "ac.uk", "gov.uk", "com.au", "net.au", "co.nz", "co.jp", "ne.jp"),
@@ -36,7 +38,7 @@ SHARED_SUFFIXES = frozenset(
 
 
 class Origin(NamedTuple):
-    """The parts of an origin, or of a pattern; ``port`` is empty for the scheme's own."""
+    """The parts of an origin or a pattern; ``port`` is empty for the scheme's default."""
 
     scheme: str
     host: str
@@ -47,17 +49,22 @@ class Origin(NamedTuple):
 
 
 def parse(text: str) -> Origin | None:
-    """Return the parts of *text* if it has the form of an origin, however odd its host."""
+    """Return the parts of *text* if it has the form of an origin, whatever its host."""
     if len(text) > MAX_LENGTH or not (match := _SHAPE.fullmatch(text)):
         return None
     return Origin(match["scheme"], match["host"], match["port"] or "")
 
 
-class Patterns:
-    """Patterns in a set, so that many cost no more than one.
+def is_plausible(origin: bytes) -> bool:
+    """Tell whether *origin* may be matched with a regex and shown to a function."""
+    return len(origin) <= MAX_LENGTH and _ONE_ORIGIN.fullmatch(origin) is not None
 
-    ``https://*.example.org`` stands for one label or more, ``http://localhost:*`` for
-    any port and none; both may be combined.
+
+class Patterns:
+    """A set of patterns: many cost no more than one.
+
+    In ``https://*.example.org`` the asterisk matches one label or more. ``http://localhost:*``
+    matches any port, and no port. A pattern may have both.
     """
 
     def __init__(self, patterns: Collection[str]) -> None:
@@ -68,7 +75,6 @@ class Patterns:
     def match(self, origin: str) -> bool:
         """Tell whether *origin*, as a browser sent it, matches one of the patterns."""
         parsed = parse(origin) if self._patterns else None
-        # A pattern itself is no origin, nor is what no browser would write.
         if parsed is None or is_pattern(origin) or problem_with(origin):
             return False
         scheme, host, port = parsed
@@ -84,22 +90,24 @@ def is_pattern(text: str) -> bool:
 
 
 def problem_with(text: str) -> str | None:
-    """Return what keeps *text* from ever matching a browser's origin, and the way out.
-
-    *text* is an origin or a pattern of origins.
-    """
-    if "://" not in text:
-        hint = _corrected(f"https://{text}")
-        return f"{text!r} has no scheme" + (f"; write {hint!r}" if hint else "")
-    hint = _corrected(text)
-    if hint == text:
+    """Return why *text*, an origin or a pattern, matches no browser's origin, and the way out."""
+    if not text:
+        return "'' is empty; use an origin such as 'https://app.example' or leave it out"
+    corrected = _corrected(text if "://" in text else f"https://{text}")
+    if corrected == text:
         return None
-    way_out = f"; write {hint!r}" if hint else "; write it like 'https://app.example:8443'"
-    return f"{text!r} {_fault(text)}{way_out}"
+    way_out = repr(corrected) if corrected else "an origin such as 'https://app.example:8443'"
+    return f"{text!r} {_fault(text)}; use {way_out}"
+
+
+def problems(option: str, text: str) -> Iterator[str]:
+    """Check an origin or a pattern that is one of an option's strings."""
+    if problem := problem_with(text):
+        yield f"{option}: {problem}"
 
 
 def shared_suffix(pattern: str) -> str | None:
-    """Return the name under which anybody could get an origin that *pattern* matches."""
+    """Return the suffix under which anybody could get an origin that *pattern* matches."""
     parsed = parse(pattern)
     if parsed is None or not parsed.host.startswith("*."):
         return None
@@ -108,7 +116,10 @@ def shared_suffix(pattern: str) -> str | None:
 
 
 def is_loopback(text: str) -> bool:
-    """Tell whether an origin is this machine's own: https://w3c.github.io/webappsec-secure-contexts/#is-origin-trustworthy"""
+    """Tell whether an origin is on this machine.
+
+    https://w3c.github.io/webappsec-secure-contexts/#is-origin-trustworthy
+    """
     if (parsed := parse(text)) is None:
         return False
     host = parsed.host
@@ -121,19 +132,19 @@ def is_loopback(text: str) -> bool:
 
 
 def _candidates(host: str) -> list[str]:
-    """Return the hosts of the patterns that would match *host*: itself, and wildcards."""
+    """Return the hosts of all patterns that would match *host*: itself, and wildcards."""
     labels = host.split(".")
     return [host, *(f"*.{'.'.join(labels[n:])}" for n in range(1, len(labels)))]
 
 
 def _corrected(text: str) -> str | None:
-    """Return *text* as it has to be written, None if no guess is good enough."""
+    """Return *text* as a browser would send it, None if that cannot be known."""
     scheme, _, rest = text.lower().partition("://")
     authority = rest.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
     if (parsed := parse(f"{scheme}://{authority}")) is None:
         return None
     host = _ascii_host(parsed.host)
-    # Leading zeros go; what is left of `0` is no port.
+    # Without leading zeros. A port that is nothing but zeros stays, and is not valid.
     port = parsed.port.lstrip("0") or parsed.port
     if host is None or (port not in ("", "*") and not _is_port(port)):
         return None
@@ -144,7 +155,9 @@ def _corrected(text: str) -> str | None:
 
 
 def _fault(text: str) -> str:
-    """Name what is wrong with *text*, which is known to be wrong."""
+    """Say what is wrong with *text*, which is known to be wrong."""
+    if "://" not in text:
+        return "has no scheme"
     rest = text.partition("://")[2]
     authority, slash, path = rest.partition("/")
     if slash and not path:
@@ -160,20 +173,20 @@ def _fault(text: str) -> str:
     parsed = parse(text)
     if parsed is not None and parsed.port and parsed.port == DEFAULT_PORTS.get(parsed.scheme):
         return "names the default port of its scheme"
-    return "is no origin"
+    return "is not a valid origin"
 
 
 def _ascii_host(host: str) -> str | None:
     """Return *host* as browsers write it (https://url.spec.whatwg.org/#host-serializing)."""
     try:
         if host.startswith("["):
-            # Without a zone: https://url.spec.whatwg.org/#concept-ipv6
+            # It has no zone: https://url.spec.whatwg.org/#concept-ipv6
             return None if "%" in host else f"[{IPv6Address(host[1:-1])}]"
         if not host.isascii():
             host = host.encode("idna").decode("ascii")
         labels = host.removeprefix("*.").split(".")
         if labels[-1].isdigit():
-            # A browser takes it for an address, and a wildcard before one is nonsense.
+            # Browsers read this as an address, and no wildcard can stand before one.
             return str(IPv4Address(host))
     except (AddressValueError, UnicodeError):
         return None

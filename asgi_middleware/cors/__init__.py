@@ -8,23 +8,24 @@
         allow_credentials=True,
     )
 
-Preflights are answered here, before Django; every other response, errors and streams
-too, gets the headers that a browser looks for. What a view sets itself is replaced
-where only one may be, and kept where a list may grow.
+The middleware responds to preflights in Django's place. Every other response, errors and streams
+too, gets the headers that a browser looks for. A header that may be there only once replaces the
+view's own; a list keeps what a view put into it.
 
-Belongs outside whatever may refuse a request, so that a browser can read the refusal,
-and inside timing, so that preflights are measured.
+Put it outside every layer that may refuse a request, so that a browser can read the refusal, and
+inside timing, so that preflights are measured.
 """
 
-from .function import OriginFunction
+from .allowed_origins import OriginFunction
+from .django_cors_headers import cors_options
 from .middleware import CORSMiddleware
-from .policy import CORSPolicy, Preflight
+from .options import CORSPolicy
 from .websocket import WebSocketOriginMiddleware
 
 __all__ = [
     "CORSMiddleware",
     "CORSPolicy",
     "OriginFunction",
-    "Preflight",
     "WebSocketOriginMiddleware",
+    "cors_options",
 ]

@@ -1,39 +1,41 @@
 """Refuse WebSocket handshakes that come from other sites' pages."""
 
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Iterator, Sequence
 
+from .. import _options as options
 from .._headers import values, with_readable_headers
-from .._origins import MAX_LENGTH, Patterns, is_pattern, parse, problem_with
-from .._responses import send_text
-from ..errors import ConfigurationError
-from ..types import ASGIApp, Message, Receive, Scope, Send
-from .configuration import origin_problems
-from .function import OriginFunction, allows
+from .._origins import MAX_LENGTH, is_pattern, parse, problem_with, problems
+from .._responses import refuse_handshake
+from ..types import ASGIApp, Receive, Scope, Send
+from .allowed_origins import AllowedOrigins, OriginFunction
+from .options import function_problems
 
 logger = logging.getLogger("asgi_middleware.cors")
 
-# What Django takes an empty ALLOWED_HOSTS for under DEBUG.
+# What Django allows if ALLOWED_HOSTS is empty and DEBUG is on.
 _LOCAL_HOSTS = (".localhost", "127.0.0.1", "[::1]")
 
 
 class WebSocketOriginMiddleware:
     """Let in the WebSockets of this site's own pages, and of listed origins.
 
-    Browsers send cookies with every handshake and apply no CORS to it, so any page could
-    open a WebSocket as its visitor. https://www.rfc-editor.org/rfc/rfc6455#section-10.2
+        WebSocketOriginMiddleware(app, allowed_hosts=settings.ALLOWED_HOSTS)
 
-    * ``allow_origins``: origins and patterns as in :class:`CORSPolicy`, and
-      ``same-origin``: host and port of ``Origin`` are those of ``Host``. The scheme does
-      not count, because TLS often ends at a proxy.
-    * ``allow_missing``: whether clients without an ``Origin`` come in: no browser is one.
+    Browsers send cookies with every handshake and apply no CORS to it, so any page could open a
+    WebSocket as its visitor. https://www.rfc-editor.org/rfc/rfc6455#section-10.2
+
+    * ``allow_origins``: origins and patterns as in :class:`CORSPolicy`, and ``same-origin``: host
+      and port of ``Origin`` are those of ``Host``. The scheme does not count, because TLS often
+      ends at a proxy.
+    * ``allow_missing``: whether to let in clients that send no ``Origin``. Browsers always do.
     * ``allowed_hosts``: what ``Host`` may be for ``same-origin``, by Django's rules; pass
       ``settings.ALLOWED_HOSTS``. An empty list stands for this machine.
-    * ``allow_origin_func``: ``(origin, scope) -> bool``, or an awaitable of one, asked
-      last; only ``True`` allows.
+    * ``allow_origin_func``: ``(origin, scope) -> bool``, or an awaitable of one, asked last; only
+      ``True`` allows.
 
-    Raises :class:`ConfigurationError` for what cannot match, and for ``*`` and ``null``,
-    which would let everybody in.
+    Raises :class:`ConfigurationError` with all problems at once. ``*`` and ``null`` are among
+    them: they would let everybody in.
     """
 
     def __init__(
@@ -45,16 +47,32 @@ class WebSocketOriginMiddleware:
         allowed_hosts: Sequence[str] | None = None,
         allow_origin_func: OriginFunction | None = None,
     ) -> None:
-        if problems := _problems(allow_origins, allowed_hosts, allow_origin_func):
-            raise ConfigurationError("WebSocketOriginMiddleware", problems)
+        options.check(
+            "WebSocketOriginMiddleware",
+            options.strings(
+                "allow_origins", allow_origins, ["https://app.example"], each=_origin_problems
+            ),
+            options.boolean("allow_missing", allow_missing),
+            options.strings("allowed_hosts", allowed_hosts, ["app.example"], optional=True),
+            function_problems(allow_origin_func),
+        )
         self.app = app
-        listed = [origin for origin in allow_origins if origin != "same-origin"]
-        self._same_origin = "same-origin" in allow_origins
-        self._exact = frozenset(origin for origin in listed if not is_pattern(origin))
-        self._patterns = Patterns([origin for origin in listed if is_pattern(origin)])
+        self._options = {
+            "allow_origins": allow_origins,
+            "allow_missing": allow_missing,
+            "allowed_hosts": allowed_hosts,
+            "allow_origin_func": allow_origin_func,
+        }
+        others = [origin for origin in allow_origins if origin != "same-origin"]
+        self._allow_same_origin = "same-origin" in allow_origins
+        self._allowed_origins = AllowedOrigins(others, function=allow_origin_func)
         self._allow_missing = allow_missing
-        self._allowed_hosts = None if allowed_hosts is None else allowed_hosts or _LOCAL_HOSTS
-        self._allow_origin_func = allow_origin_func
+        self._allowed_hosts = None
+        if allowed_hosts is not None:
+            self._allowed_hosts = [host.lower() for host in allowed_hosts or _LOCAL_HOSTS]
+
+    def __repr__(self) -> str:
+        return options.repr_of(self, **self._options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
@@ -71,7 +89,7 @@ class WebSocketOriginMiddleware:
             _shown(hosts),
             scope["path"],
         )
-        await _refuse(scope, receive, send)
+        await refuse_handshake(scope, receive, send, 403, "this origin is not allowed")
 
     async def _allows(self, origins: list[bytes], hosts: list[bytes], scope: Scope) -> bool:
         if not origins:
@@ -80,13 +98,13 @@ class WebSocketOriginMiddleware:
             return False
         origin = origins[0].decode("latin-1")
         if problem_with(origin) or is_pattern(origin):
-            return False  # no browser sends it: `null`, or malformed
-        if origin in self._exact or self._patterns.match(origin):
+            return False  # `null`, or malformed
+        if self._allow_same_origin and self._is_same(origin, hosts):
             return True
-        if self._same_origin and self._is_same(origin, hosts):
-            return True
-        function = self._allow_origin_func
-        return function is not None and await allows(function, origin, scope)
+        grant = self._allowed_origins.grant(origins[0])
+        if grant is None:
+            grant = await self._allowed_origins.grant_by_function(origins[0], scope)
+        return grant is not None
 
     def _is_same(self, origin: str, hosts: list[bytes]) -> bool:
         """Tell whether *origin* is the site itself, as far as ``Host`` tells."""
@@ -96,7 +114,7 @@ class WebSocketOriginMiddleware:
         own, asked = parse(origin), parse(f"http://{host}")
         if own is None or asked is None:
             return False
-        # Where the proxy speaks TLS, a browser leaves out 443; where it does not, 80.
+        # A browser leaves out the default port, whichever scheme it speaks to the proxy.
         port = "" if asked.port in ("80", "443") else asked.port
         if (own.host, own.port) != (asked.host, port):
             return False
@@ -105,23 +123,8 @@ class WebSocketOriginMiddleware:
         )
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer the handshake with a 403, in the way that the server has for it."""
-    await receive()  # websocket.connect, which has to be taken before an answer
-    if "websocket.http.response" not in (scope.get("extensions") or {}):
-        # https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1; servers make a 403 of it.
-        return await send({"type": "websocket.close", "code": 1008})
-
-    def denying(message: Message) -> Awaitable[None]:
-        return send({**message, "type": f"websocket.{message['type']}"})
-
-    # https://asgi.readthedocs.io/en/latest/extensions.html#websocket-denial-response
-    await send_text(denying, 403, (), "this origin is not allowed")
-
-
 def _is_host(host: str, allowed: str) -> bool:
     """Tell whether *host* matches *allowed*, an entry of Django's ``ALLOWED_HOSTS``."""
-    allowed = allowed.lower()
     if allowed.startswith("."):
         return host == allowed[1:] or host.endswith(allowed)
     return allowed in ("*", host)
@@ -131,29 +134,11 @@ def _shown(lines: list[bytes]) -> str | None:
     return b", ".join(lines).decode("latin-1") if lines else None
 
 
-def _problems(
-    allow_origins: Sequence[str],
-    allowed_hosts: Sequence[str] | None,
-    allow_origin_func: OriginFunction | None,
-) -> list[str]:
-    problems = [
-        f"{option}: {value!r} is a string; write a list, [{value!r}]"
-        for option, value in (("allow_origins", allow_origins), ("allowed_hosts", allowed_hosts))
-        if isinstance(value, str)
-    ]
-    if problems:
-        return problems
-    problems += [
-        f"allow_origins: {origin!r} would let any page act as its visitors; list origins, or"
-        " decide in allow_origin_func"
-        for origin in allow_origins
-        if origin in ("*", "null")
-    ]
-    listed = [origin for origin in allow_origins if origin != "same-origin"]
-    problems += origin_problems("allow_origins", listed)
-    if allow_origin_func is not None and not callable(allow_origin_func):
-        problems.append(
-            f"allow_origin_func: {allow_origin_func!r} cannot be called; write a function of the"
-            " origin and the scope"
+def _origin_problems(option: str, origin: str) -> Iterator[str]:
+    if origin in ("*", "null"):
+        yield (
+            f"{option}: {origin!r} would let any page act as its visitors;"
+            " use the origins of your own pages, such as 'https://app.example'"
         )
-    return problems
+    elif origin != "same-origin":
+        yield from problems(option, origin)

@@ -1,15 +1,17 @@
-"""Responses that Django makes in all its ways: each gets one allow-origin and the right Vary."""
+"""All kinds of responses that Django sends: each has one allow-origin and the right Vary."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from importlib.util import find_spec
 
 import pytest
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 
 from asgi_middleware import CORSMiddleware
+from asgi_middleware.django import cors_options
 from asgi_middleware.testing import recording, request
 from asgi_middleware.testing.recording import RecordedApp
 
@@ -21,7 +23,7 @@ CONDITIONAL_GET = "django.middleware.http.ConditionalGetMiddleware"
 LOCALE = "django.middleware.locale.LocaleMiddleware"
 CORS_HEADERS = "corsheaders.middleware.CorsMiddleware"
 
-LONG = "long enough for GZipMiddleware, which leaves alone what is short. " * 10
+LONG = "long enough for GZipMiddleware, which leaves short responses alone. " * 10
 
 
 def sync_view(request: HttpRequest) -> HttpResponse:
@@ -47,8 +49,8 @@ def varies_on_everything(request: HttpRequest) -> HttpResponse:
 
 
 def raising(request: HttpRequest) -> HttpResponse:
-    # To have read it closes the file behind it, which Django leaves open where an exception
-    # passes through it.
+    # Reading the body closes the file behind it. Django leaves that open if an exception passes
+    # through it.
     raise KeyError(request.body)
 
 
@@ -79,8 +81,8 @@ Django = Callable[..., RecordedApp]
 
 @pytest.fixture
 def django() -> Iterator[Django]:
-    """A function that makes a Django with the views above, and such a MIDDLEWARE."""
-    settings = override_settings(
+    """A function that returns a Django with the views above and a given MIDDLEWARE."""
+    overridden = override_settings(
         ALLOWED_HOSTS=["testserver"],
         CORS_ALLOWED_ORIGINS=[ORIGIN],
         CORS_ALLOW_CREDENTIALS=True,
@@ -92,7 +94,7 @@ def django() -> Iterator[Django]:
         with override_settings(MIDDLEWARE=middleware):
             return recording(get_asgi_application())
 
-    with settings:
+    with overridden:
         yield django
 
 
@@ -108,9 +110,9 @@ def with_cors(app: RecordedApp) -> CORSMiddleware:
 
 needs_django_cors_headers = pytest.mark.skipif(
     find_spec("corsheaders") is None,
-    reason="there is no django-cors-headers, which the dev extra brings",
+    reason="django-cors-headers is not installed; it is in the dev extra",
 )
-# Django warns that it reads all of it first.
+# Django warns that it reads the whole stream first.
 synchronous = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
 
 every_response = pytest.mark.parametrize(
@@ -174,7 +176,7 @@ every_response = pytest.mark.parametrize(
 
 
 @every_response
-async def test_an_allowed_origin_finds_its_name_once(
+async def test_a_response_names_an_allowed_origin_once(
     middleware: list[str],
     target: str,
     headers: Mapping[str, str],
@@ -200,7 +202,7 @@ async def test_an_allowed_origin_finds_its_name_once(
         pytest.param({"origin": "https://evil.example"}, id="other origin"),
     ],
 )
-async def test_other_answers_vary_in_the_same_way(
+async def test_a_response_to_any_other_request_varies_in_the_same_way(
     middleware: list[str],
     target: str,
     headers: Mapping[str, str],
@@ -215,12 +217,12 @@ async def test_other_answers_vary_in_the_same_way(
 
     assert response.status == status
     assert response.getall(b"vary") == [vary.encode()]
-    # What a view says by itself stays, and is its own affair.
+    # The middleware leaves the view's own headers alone.
     own = [b"*"] if target == "/own-headers/" else []
     assert response.getall(b"access-control-allow-origin") == own
 
 
-async def test_a_view_that_exposes_headers_exposes_them_still(django: Django) -> None:
+async def test_a_view_still_exposes_its_own_headers(django: Django) -> None:
     app = with_cors(django())
 
     response = await request(app, target="/own-headers/", headers={"origin": ORIGIN})
@@ -228,7 +230,7 @@ async def test_a_view_that_exposes_headers_exposes_them_still(django: Django) ->
     assert response.getall(b"access-control-expose-headers") == [b"X-Own", b"x-request-id"]
 
 
-async def test_an_exception_that_django_does_not_answer_is_answered(django: Django) -> None:
+async def test_an_exception_that_django_lets_through_becomes_a_500(django: Django) -> None:
     app = with_cors(django())
 
     with override_settings(DEBUG_PROPAGATE_EXCEPTIONS=True):
@@ -248,7 +250,7 @@ async def test_an_exception_that_django_does_not_answer_is_answered(django: Djan
         pytest.param([CORS_HEADERS], id="django-cors-headers", marks=needs_django_cors_headers),
     ],
 )
-async def test_a_preflight_is_answered_in_djangos_place(
+async def test_a_preflight_gets_its_response_in_djangos_place(
     middleware: list[str], django: Django
 ) -> None:
     app = django(*middleware)
@@ -259,3 +261,29 @@ async def test_a_preflight_is_answered_in_djangos_place(
     assert response.status == 204
     assert response.getall(b"access-control-allow-origin") == [ORIGIN.encode()]
     assert app.calls == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/shop/api/x", id="the proxy leaves it"),
+        pytest.param("/api/x", id="the proxy takes it away"),
+    ],
+)
+async def test_cors_urls_regex_applies_below_the_forced_script_name(
+    path: str, django: Django
+) -> None:
+    with override_settings(FORCE_SCRIPT_NAME="/shop", CORS_URLS_REGEX="^/api/.*$"):
+        app = CORSMiddleware(django(), **cors_options(settings))
+        response = await request(app, target=path, headers={"origin": ORIGIN})
+
+    assert response.getall(b"access-control-allow-origin") == [ORIGIN.encode()]
+
+
+async def test_a_closed_prefix_stays_closed_below_the_forced_script_name(django: Django) -> None:
+    app = CORSMiddleware(django(), allow_origins=[ORIGIN], policies={"/admin/": None})
+
+    with override_settings(FORCE_SCRIPT_NAME="/shop"):
+        response = await request(app, target="/shop/admin/", headers={"origin": ORIGIN})
+
+    assert response.getall(b"access-control-allow-origin") == []

@@ -1,4 +1,7 @@
-"""A project that comes from django-cors-headers keeps its settings."""
+"""A project that comes from django-cors-headers keeps its settings.
+
+Which settings are refused is in tests/options/cors.py.
+"""
 
 import re
 from types import SimpleNamespace
@@ -6,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asgi_middleware import ConfigurationError, CORSMiddleware, CORSPolicy
+from asgi_middleware import CORSMiddleware, CORSPolicy
 from asgi_middleware.django import cors_options
 from asgi_middleware.testing import request
 from tests.apps import hello
@@ -74,32 +77,14 @@ def test_every_setting_becomes_an_option(settings: dict[str, Any], changes: dict
 @pytest.mark.parametrize(
     "regex", [r"^/api/.*$", r"^/api/.*", r"^/api/", re.compile(r"^/api/.*$")], ids=str
 )
-def test_a_prefix_becomes_a_policy(regex: Any) -> None:
+def test_a_urls_regex_that_is_a_prefix_becomes_a_policy(regex: Any) -> None:
     options = cors_options(SimpleNamespace(CORS_URLS_REGEX=regex, CORS_ALLOWED_ORIGINS=[A]))
 
     expected: dict[str, Any] = {**DEFAULTS, "allow_origins": [A]}
     assert options == {"policies": {"/api/": CORSPolicy(**expected)}}
 
 
-def test_refuses_what_cannot_be_carried_over() -> None:
-    settings = SimpleNamespace(
-        CORS_URLS_REGEX=r"^/(api|v2)/.*$",
-        CORS_ALLOW_ALL_ORIGINS=True,
-        CORS_ALLOW_CREDENTIALS=True,
-    )
-
-    with pytest.raises(ConfigurationError) as refused:
-        cors_options(settings)
-
-    assert list(refused.value.problems) == [
-        "CORS_ALLOW_ALL_ORIGINS: cannot be combined with CORS_ALLOW_CREDENTIALS: every site could"
-        " act as its visitors; list CORS_ALLOWED_ORIGINS",
-        r"CORS_URLS_REGEX: '^/(api|v2)/.*$' is not a prefix; write it like '^/api/.*$', or give"
-        " CORSMiddleware policies={'/api/': CORSPolicy(...)}",
-    ]
-
-
-async def test_the_middleware_takes_them() -> None:
+async def test_the_middleware_takes_the_options() -> None:
     app = CORSMiddleware(hello, **cors_options(SimpleNamespace(CORS_ALLOWED_ORIGINS=[A])))
 
     response = await request(app, headers={"origin": A})

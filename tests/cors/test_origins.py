@@ -1,6 +1,8 @@
+"""How an origin is written in a configuration, and what a pattern matches."""
+
 import pytest
 
-from asgi_middleware.cors.origins import (
+from asgi_middleware._origins import (
     MAX_LENGTH,
     Patterns,
     is_loopback,
@@ -29,45 +31,54 @@ from asgi_middleware.cors.origins import (
         "https://*.a.example:*",
     ],
 )
-def test_accepts_what_a_browser_sends_and_patterns_of_it(origin: str) -> None:
+def test_an_origin_or_pattern_in_a_browsers_form_has_no_problem(origin: str) -> None:
     assert problem_with(origin) is None
 
 
 @pytest.mark.parametrize(
     ("origin", "problem"),
     [
-        ("a.example", "'a.example' has no scheme; write 'https://a.example'"),
-        ("//a.example", "'//a.example' has no scheme"),
-        ("https://a.example/", "'https://a.example/' ends with a slash; write 'https://a.example'"),
-        ("https://a.example/b", "'https://a.example/b' has a path; write 'https://a.example'"),
-        ("https://a.example?b", "'https://a.example?b' has a path; write 'https://a.example'"),
+        ("a.example", "'a.example' has no scheme; use 'https://a.example'"),
+        (
+            "//a.example",
+            "'//a.example' has no scheme; use an origin such as 'https://app.example:8443'",
+        ),
+        ("", "'' is empty; use an origin such as 'https://app.example' or leave it out"),
+        ("https://a.example/", "'https://a.example/' ends with a slash; use 'https://a.example'"),
+        ("https://a.example/b", "'https://a.example/b' has a path; use 'https://a.example'"),
+        ("https://a.example?b", "'https://a.example?b' has a path; use 'https://a.example'"),
         (
             "https://me@a.example",
-            "'https://me@a.example' has a user name; write 'https://a.example'",
+            "'https://me@a.example' has a user name; use 'https://a.example'",
         ),
         (
             "https://A.example",
-            "'https://A.example' is not in lower case; write 'https://a.example'",
+            "'https://A.example' is not in lower case; use 'https://a.example'",
         ),
-        ("HTTPS://A.example/", "'HTTPS://A.example/' ends with a slash; write 'https://a.example'"),
+        ("HTTPS://A.example/", "'HTTPS://A.example/' ends with a slash; use 'https://a.example'"),
         (
             "https://a.example:443",
-            "'https://a.example:443' names the default port of its scheme;"
-            " write 'https://a.example'",
+            "'https://a.example:443' names the default port of its scheme; use 'https://a.example'",
         ),
         (
             "http://[::1]:80",
-            "'http://[::1]:80' names the default port of its scheme; write 'http://[::1]'",
+            "'http://[::1]:80' names the default port of its scheme; use 'http://[::1]'",
         ),
         (
             "https://münchen.example",
             "'https://münchen.example' is not in its ASCII form;"
-            " write 'https://xn--mnchen-3ya.example'",
+            " use 'https://xn--mnchen-3ya.example'",
         ),
-        ("http://[0:0::1]", "'http://[0:0::1]' is no origin; write 'http://[::1]'"),
-        ("http://a.example:080", "'http://a.example:080' is no origin; write 'http://a.example'"),
+        ("http://[0:0::1]", "'http://[0:0::1]' is not a valid origin; use 'http://[::1]'"),
+        (
+            "http://a.example:080",
+            "'http://a.example:080' is not a valid origin; use 'http://a.example'",
+        ),
         *(
-            (origin, f"{origin!r} is no origin; write it like 'https://app.example:8443'")
+            (
+                origin,
+                f"{origin!r} is not a valid origin; use an origin such as 'https://app.example:8443'",
+            )
             for origin in (
                 "https://",
                 "https://*",
@@ -90,7 +101,7 @@ def test_accepts_what_a_browser_sends_and_patterns_of_it(origin: str) -> None:
         ),
     ],
 )
-def test_says_what_is_wrong_and_what_to_write(origin: str, problem: str) -> None:
+def test_a_problem_with_an_origin_says_what_to_use(origin: str, problem: str) -> None:
     assert problem_with(origin) == problem
 
 
@@ -134,7 +145,7 @@ def test_a_pattern_matches_whole_labels_and_ports(
     assert Patterns([pattern]).match(origin) is expected
 
 
-def test_a_monstrous_origin_matches_nothing() -> None:
+def test_a_pattern_matches_no_monstrous_origin() -> None:
     assert not Patterns(["https://*.a.example"]).match("https://" + "b." * MAX_LENGTH + "a.example")
 
 
@@ -150,7 +161,7 @@ def test_a_monstrous_origin_matches_nothing() -> None:
         ("http://localhost:*", None),
     ],
 )
-def test_knows_suffixes_that_strangers_share(pattern: str, suffix: str | None) -> None:
+def test_a_suffix_that_strangers_share_is_known(pattern: str, suffix: str | None) -> None:
     assert shared_suffix(pattern) == suffix
 
 
@@ -167,5 +178,5 @@ def test_knows_suffixes_that_strangers_share(pattern: str, suffix: str | None) -
         ("http://127.evil.example", False),
     ],
 )
-def test_knows_this_machine(origin: str, expected: bool) -> None:
+def test_an_origin_of_this_machine_is_known(origin: str, expected: bool) -> None:
     assert is_loopback(origin) is expected

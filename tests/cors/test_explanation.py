@@ -1,3 +1,5 @@
+"""What a policy says about an origin, for a person to read."""
+
 import pytest
 
 from asgi_middleware import CORSPolicy
@@ -14,7 +16,7 @@ POLICY = CORSPolicy(
 )
 
 
-def test_explains_what_is_allowed() -> None:
+def test_an_explanation_names_the_headers_of_responses() -> None:
     assert POLICY.explain(A) == (
         "The origin 'https://a.example' is allowed: it is listed.\n"
         "Its responses get:\n"
@@ -25,9 +27,9 @@ def test_explains_what_is_allowed() -> None:
     )
 
 
-def test_explains_a_preflight_that_succeeds() -> None:
+def test_an_explanation_names_the_headers_of_a_preflight_that_succeeds() -> None:
     assert CORSPolicy(allow_origins=["*"]).explain(A, "GET").splitlines()[3:] == [
-        "A preflight for GET succeeds. It is answered 204 with:",
+        "A preflight for GET succeeds. The response is a 204 with:",
         "  Access-Control-Allow-Origin: *",
         "  Access-Control-Allow-Methods: GET",
         "  Access-Control-Allow-Headers:"
@@ -43,31 +45,33 @@ def test_explains_a_preflight_that_succeeds() -> None:
         pytest.param(
             "PATCH",
             [],
-            "A preflight for PATCH fails: this method is not allowed. It is answered 403 with:",
+            "A preflight for PATCH fails: this method is not allowed. The response is a 403 with:",
             id="method",
         ),
         pytest.param(
             "PUT",
             ["x-a", "x-b"],
             "A preflight for PUT with x-a, x-b fails: a request header is not allowed."
-            " It is answered 403 with:",
+            " The response is a 403 with:",
             id="header",
         ),
     ],
 )
-def test_explains_a_preflight_that_fails(method: str, headers: list[str], line: str) -> None:
+def test_an_explanation_says_why_a_preflight_fails(
+    method: str, headers: list[str], line: str
+) -> None:
     assert line in POLICY.explain(A, method, headers).splitlines()
 
 
 @pytest.mark.parametrize(
     ("policy", "origin", "reason"),
     [
-        (CORSPolicy(allow_origins=["*"]), A, "allowed, as every one is"),
+        (CORSPolicy(allow_origins=["*"]), A, "allowed, like every origin"),
         (POLICY, A, "allowed: it is listed"),
         (POLICY, "https://x.b.example", "allowed: a pattern matches it"),
         (POLICY, "https://c1.example", "allowed: allow_origin_regex matches it"),
         (POLICY, "https://evil.example", "refused: nothing that is listed matches it"),
-        (POLICY, "https://ä.example", "refused: no browser sends such a one"),
+        (POLICY, "https://ä.example", "refused: no browser sends an origin like that"),
         (
             CORSPolicy(allow_origin_func=lambda origin, scope: True),
             A,
@@ -75,14 +79,26 @@ def test_explains_a_preflight_that_fails(method: str, headers: list[str], line: 
         ),
     ],
 )
-def test_says_why(policy: CORSPolicy, origin: str, reason: str) -> None:
+def test_an_explanation_says_why_an_origin_is_allowed_or_refused(
+    policy: CORSPolicy, origin: str, reason: str
+) -> None:
     assert policy.explain(origin).splitlines()[0] == f"The origin {origin!r} is {reason}."
 
 
-def test_explains_what_an_origin_gets_if_the_function_allows_it() -> None:
+def test_an_explanation_says_what_an_origin_gets_if_the_function_allows_it() -> None:
     assert CORSPolicy(allow_origin_func=lambda origin, scope: True).explain(A).splitlines()[1:] == [
         "If the function allows it:",
         "Its responses get:",
         "  Access-Control-Allow-Origin: https://a.example",
+        "  Vary: Origin",
+    ]
+
+
+def test_an_explanation_knows_that_the_function_never_sees_a_malformed_origin() -> None:
+    policy = CORSPolicy(allow_origin_func=lambda origin, scope: True)
+
+    assert policy.explain("https://ä.example").splitlines() == [
+        "The origin 'https://ä.example' is refused: no browser sends an origin like that.",
+        "Its responses get:",
         "  Vary: Origin",
     ]

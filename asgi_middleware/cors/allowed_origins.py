@@ -1,0 +1,68 @@
+"""Which origins are allowed, and why: one decision for HTTP and for WebSockets."""
+
+import inspect
+import logging
+import re
+from collections.abc import Awaitable, Collection
+from typing import Literal, Protocol
+
+from .._origins import Patterns, is_pattern, is_plausible
+from ..types import Scope
+
+logger = logging.getLogger("asgi_middleware.cors")
+
+# Why an origin is allowed, in the order in which the reasons are tried.
+Grant = Literal["every", "listed", "pattern", "regex", "function"]
+
+
+class OriginFunction(Protocol):
+    """``(origin, scope) -> bool``, or an awaitable of one; only ``True`` allows."""
+
+    def __call__(self, origin: str, scope: Scope, /) -> bool | Awaitable[bool]: ...
+
+
+class AllowedOrigins:
+    """The origins that a configuration allows: ``*``, a list, patterns, a regex, a function."""
+
+    def __init__(
+        self,
+        origins: Collection[str],
+        regex: str | re.Pattern[str] | None = None,
+        function: OriginFunction | None = None,
+    ) -> None:
+        self.include_every = "*" in origins
+        self.listed = frozenset(origin.encode() for origin in origins if not is_pattern(origin))
+        self.have_function = function is not None
+        patterns = [origin for origin in origins if is_pattern(origin)]
+        self._patterns = Patterns(patterns) if patterns else None
+        self._regex = None if regex is None else re.compile(regex)
+        self._function = function
+
+    def grant(self, origin: bytes) -> Grant | None:
+        """Return why *origin* is allowed, None if only the function may still allow it."""
+        if self.include_every:
+            return "every"
+        if origin in self.listed:
+            return "listed"
+        if (self._patterns is None and self._regex is None) or not is_plausible(origin):
+            return None
+        text = origin.decode("ascii")
+        if self._patterns is not None and self._patterns.match(text):
+            return "pattern"
+        if self._regex is not None and self._regex.fullmatch(text):
+            return "regex"
+        return None
+
+    async def grant_by_function(self, origin: bytes, scope: Scope) -> Grant | None:
+        """Ask the function about *origin*. If it raises, that is logged and the origin refused."""
+        if self._function is None or not is_plausible(origin):
+            return None
+        try:
+            verdict = self._function(origin.decode("ascii"), scope)
+            if inspect.isawaitable(verdict):
+                verdict = await verdict
+        except Exception:
+            logger.exception("allow_origin_func failed; the origin is refused")
+            return None
+        # A value that is only truthy does not count: a coroutine that nobody awaited is one.
+        return "function" if verdict is True else None

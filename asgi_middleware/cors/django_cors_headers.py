@@ -1,0 +1,102 @@
+"""The settings of django-cors-headers, as options of :class:`CORSMiddleware`."""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Any, cast
+
+from .. import _options as options
+from .options import CORSPolicy, policy_problems
+
+# Each option with its setting, the setting's former name, and its default.
+_SETTINGS: dict[str, tuple[str, str, object]] = {
+    "allow_origins": ("CORS_ALLOWED_ORIGINS", "CORS_ORIGIN_WHITELIST", []),
+    "allow_origin_regex": ("CORS_ALLOWED_ORIGIN_REGEXES", "CORS_ORIGIN_REGEX_WHITELIST", []),
+    "allow_methods": (
+        "CORS_ALLOW_METHODS",
+        "",
+        ["DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"],
+    ),
+    "allow_headers": (
+        "CORS_ALLOW_HEADERS",
+        "",
+        [
+            *("accept", "authorization", "content-type"),
+            *("user-agent", "x-csrftoken", "x-requested-with"),
+        ],
+    ),
+    "allow_credentials": ("CORS_ALLOW_CREDENTIALS", "", False),
+    "allow_private_network": ("CORS_ALLOW_PRIVATE_NETWORK", "", False),
+    "expose_headers": ("CORS_EXPOSE_HEADERS", "", []),
+    "max_age": ("CORS_PREFLIGHT_MAX_AGE", "", 86_400),
+}
+_ALL_ORIGINS = ("CORS_ALLOW_ALL_ORIGINS", "CORS_ORIGIN_ALLOW_ALL", False)
+_URLS = ("CORS_URLS_REGEX", "", "^.*$")
+
+_EVERY_URL = frozenset({"^.*$", ".*", "^.*", "^/.*$", "^/", ""})
+_PREFIX = re.compile(r"\^(?P<path>/[A-Za-z0-9_/-]*[A-Za-z0-9_-]/)(?:\.\*\$?)?")
+
+
+def cors_options(settings: object) -> dict[str, Any]:
+    """Return the options of ``CORSMiddleware`` that django-cors-headers' settings stand for.
+
+        partial(CORSMiddleware, **cors_options(settings))
+
+    A setting that is missing has that package's default. Raises :class:`ConfigurationError` for
+    settings that cannot work or would let every site act as its visitors, and for a
+    ``CORS_URLS_REGEX`` that is not a prefix such as ``^/api/.*$``.
+    """
+    policy = {option: _read(settings, *setting) for option, setting in _SETTINGS.items()}
+    regexes = _sources(policy["allow_origin_regex"])
+    wrong = [*options.strings(_SETTINGS["allow_origin_regex"][0], regexes, [r"https://a\.example"])]
+    policy["allow_origin_regex"] = (
+        None if wrong else "|".join(f"(?:{regex})" for regex in regexes) or None
+    )
+    all_origins = _read(settings, *_ALL_ORIGINS)
+    [urls] = _sources([_read(settings, *_URLS)])
+    options.check(
+        "cors_options",
+        wrong,
+        _all_origins_problems(all_origins, policy["allow_credentials"]),
+        map(_with_settings, policy_problems({**policy, "allow_origin_func": None})),
+        _urls_problems(urls),
+    )
+    policy["allow_origins"] = ["*"] if all_origins else list(policy["allow_origins"])
+    prefix = _PREFIX.fullmatch(urls)
+    return policy if prefix is None else {"policies": {prefix["path"]: CORSPolicy(**policy)}}
+
+
+def _read(settings: object, name: str, former: str, default: object) -> Any:
+    return getattr(settings, name, getattr(settings, former, default) if former else default)
+
+
+def _sources(regexes: Any) -> Any:
+    """Return each of a list of regexes as a string; anything else as it is."""
+    if not isinstance(regexes, list | tuple):
+        return regexes
+    return [getattr(each, "pattern", each) for each in cast("Collection[object]", regexes)]
+
+
+def _with_settings(problem: str) -> str:
+    """Return a problem of an option, with the names of the settings."""
+    for option, (setting, _, _) in _SETTINGS.items():
+        problem = re.sub(rf"\b{option}(?=[:=])", setting, problem)
+    return problem
+
+
+def _all_origins_problems(all_origins: object, credentials: object) -> Iterator[str]:
+    yield from options.boolean("CORS_ALLOW_ALL_ORIGINS", all_origins)
+    if all_origins is True and credentials is True:
+        yield (
+            "CORS_ALLOW_ALL_ORIGINS: True cannot be combined with CORS_ALLOW_CREDENTIALS=True"
+            " because every site could act as its visitors; use False and list the origins of your"
+            " own pages in CORS_ALLOWED_ORIGINS"
+        )
+
+
+def _urls_problems(urls: object) -> Iterator[str]:
+    is_known = isinstance(urls, str) and (urls in _EVERY_URL or _PREFIX.fullmatch(urls))
+    if not is_known:
+        yield (
+            f"CORS_URLS_REGEX: {options.shown(urls)} is not a single prefix; use '^/api/.*$' or the"
+            " option policies of CORSMiddleware"
+        )

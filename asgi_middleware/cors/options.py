@@ -1,0 +1,236 @@
+"""The options of CORS, and which of them cannot work.
+
+Dangerous options are refused; useless ones cause a warning.
+"""
+
+import re
+import secrets
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from .. import _options as options
+from .. import _origins as origins
+from .._headers import is_token
+from ..errors import ConfigurationWarning
+from .allowed_origins import OriginFunction
+from .explanation import explain
+from .policy import CompiledPolicy
+
+# https://fetch.spec.whatwg.org/#forbidden-method
+_FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
+# Browsers make these upper case. https://fetch.spec.whatwg.org/#concept-method-normalize
+_NORMALIZED_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
+# https://fetch.spec.whatwg.org/#forbidden-request-header
+_FORBIDDEN_HEADERS = frozenset(
+    {
+        *("accept-charset", "accept-encoding", "access-control-request-headers"),
+        *("access-control-request-method", "access-control-request-private-network"),
+        *("connection", "content-length", "cookie", "cookie2", "date", "dnt", "expect", "host"),
+        *("keep-alive", "origin", "referer", "set-cookie", "te", "trailer", "transfer-encoding"),
+        *("upgrade", "via"),
+    }
+)
+# Seconds in Firefox; Chromium keeps a preflight for 7200.
+_LONGEST_MAX_AGE = 86_400
+
+_EXAMPLE_REGEX = r"https://[a-z]+\.example\.org"
+_OWN_ORIGINS = "use the origins of your own pages, such as 'https://app.example'"
+
+
+@dataclass(frozen=True)
+class CORSPolicy:
+    """Who may read responses from another origin, and what they may send.
+
+        CORSPolicy(allow_origins=["https://app.example"], allow_methods=["GET", "PUT"])
+
+    * ``allow_origins``: origins as browsers send them, ``*`` for all, patterns like
+      ``https://*.example.org`` (one label or more) and ``http://localhost:*`` (any port).
+    * ``allow_methods``, ``allow_headers``: what a preflight may ask for; ``*`` is any. Headers
+      that the Fetch standard safelists, such as ``content-type``, are always allowed.
+    * ``allow_credentials``: whether requests may carry cookies. Not together with ``*``.
+    * ``allow_origin_regex``: has to match the whole origin.
+    * ``allow_private_network``: https://wicg.github.io/private-network-access/
+    * ``expose_headers``: response headers that scripts may read.
+    * ``max_age``: how long a browser may keep the response to a preflight, in seconds; None
+      leaves it to the browser.
+    * ``allow_origin_func``: ``(origin, scope) -> bool``, or an awaitable of one, asked last; only
+      ``True`` allows.
+
+    Frozen and comparable. Raises :class:`ConfigurationError` with all problems at once, and warns
+    (:class:`ConfigurationWarning`) about options that have no effect.
+    """
+
+    _: KW_ONLY
+    allow_origins: Sequence[str] = ()
+    allow_methods: Sequence[str] = ("GET",)
+    allow_headers: Sequence[str] = ()
+    allow_credentials: bool = False
+    allow_origin_regex: str | re.Pattern[str] | None = None
+    allow_private_network: bool = False
+    expose_headers: Sequence[str] = ()
+    max_age: int | None = 600
+    allow_origin_func: OriginFunction | None = None
+
+    def __post_init__(self) -> None:
+        options.check("CORSPolicy", policy_problems(vars(self)))
+        for warning in (*_useless(self), *_risky(self)):
+            warnings.warn(f"CORS: {warning}", ConfigurationWarning, stacklevel=3)
+        normalized = {
+            "allow_origins": tuple(self.allow_origins),
+            "allow_methods": tuple(map(_normalized, self.allow_methods)),
+            "allow_headers": tuple(name.lower() for name in self.allow_headers),
+            "expose_headers": tuple(self.expose_headers),
+        }
+        for option, value in normalized.items():
+            object.__setattr__(self, option, value)
+
+    @property
+    def allows_any_origin(self) -> bool:
+        """Whether there is an origin that could be allowed."""
+        return any((self.allow_origins, self.allow_origin_regex, self.allow_origin_func))
+
+    def compiled(self) -> CompiledPolicy:
+        """Return what serves requests by these options."""
+        return CompiledPolicy(**vars(self))
+
+    def explain(self, origin: str, method: str | None = None, headers: Sequence[str] = ()) -> str:
+        """Say what *origin* would get, and why: for a person, not for a program.
+
+        With *method*, also what a preflight for it and for *headers* would get.
+        """
+        return explain(self.compiled(), origin, method, headers)
+
+
+def policy_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    """Check the options of a :class:`CORSPolicy`."""
+    with_credentials = given["allow_credentials"] is True
+    names = ["x-request-id"]
+    yield from options.strings(
+        "allow_origins",
+        given["allow_origins"],
+        ["https://app.example"],
+        each=_credentialed_origin if with_credentials else _origin,
+    )
+    yield from options.strings(
+        "allow_methods", given["allow_methods"], ["GET", "POST"], each=_method
+    )
+    yield from options.strings("allow_headers", given["allow_headers"], names, each=_header)
+    yield from options.boolean("allow_credentials", given["allow_credentials"])
+    yield from _regex("allow_origin_regex", given["allow_origin_regex"], with_credentials)
+    yield from options.boolean("allow_private_network", given["allow_private_network"])
+    yield from options.strings(
+        "expose_headers",
+        given["expose_headers"],
+        names,
+        each=_credentialed_header if with_credentials else _header,
+    )
+    yield from options.whole_number("max_age", given["max_age"], 0, example=600, optional=True)
+    yield from function_problems(given["allow_origin_func"])
+
+
+def function_problems(function: object) -> Iterator[str]:
+    """Check ``allow_origin_func``."""
+    yield from options.function(
+        "allow_origin_func",
+        function,
+        "a function of the origin and the scope",
+        optional=True,
+        may_be_async=True,
+    )
+
+
+def _origin(option: str, origin: str) -> Iterator[str]:
+    if origin not in ("*", "null"):
+        yield from origins.problems(option, origin)
+
+
+def _credentialed_origin(option: str, origin: str) -> Iterator[str]:
+    yield from _origin(option, origin)
+    if origin == "*":
+        danger = "every site could act as its visitors"
+    elif origin == "null":
+        danger = "any page can take this origin in a sandboxed frame"
+    elif suffix := origins.shared_suffix(origin):
+        danger = f"anybody can get a name under {suffix!r}"
+    else:
+        return
+    yield (
+        f"{option}: {origin!r} cannot be combined with allow_credentials=True because {danger};"
+        f" {_OWN_ORIGINS}"
+    )
+
+
+def _method(option: str, method: str) -> Iterator[str]:
+    if not method.isascii() or not is_token(method.encode()):
+        known = [*sorted(_NORMALIZED_METHODS), "PATCH"]
+        guesses = get_close_matches(method.strip().upper(), known, n=1) or ["GET"]
+        yield f"{option}: {options.shown(method)} is not a valid method; use {guesses[0]!r}"
+    elif method.upper() in _FORBIDDEN_METHODS:
+        yield f"{option}: no page can send {method!r}; use the list without it"
+
+
+def _header(option: str, name: str) -> Iterator[str]:
+    guess = re.sub(r"[^!#$%&'*+.^`|~0-9a-z-]+", "-", name.strip().lower()).strip("-")
+    yield from options.header_name(option, name, guess or "x-request-id")
+
+
+def _credentialed_header(option: str, name: str) -> Iterator[str]:
+    yield from _header(option, name)
+    if name == "*":
+        # https://fetch.spec.whatwg.org/#http-access-control-expose-headers
+        yield (
+            f"{option}: with allow_credentials=True '*' is the name of a header and exposes no"
+            " other; use the names of the headers"
+        )
+
+
+def _regex(option: str, regex: Any, with_credentials: bool) -> Iterator[str]:
+    if regex is None:
+        return
+    # Random, so that no regex can be written to know it.
+    host = f"{secrets.token_hex(8)}.invalid"
+    try:
+        matches = re.compile(regex).fullmatch
+        matches_every = any(matches(f"{scheme}://{host}") for scheme in ("http", "https"))
+    except (re.error, TypeError) as error:
+        yield (
+            f"{option}: {options.shown(regex)} is not a valid regular expression for strings"
+            f" ({error}); use {_EXAMPLE_REGEX!r} or None"
+        )
+        return
+    if matches_every and with_credentials:
+        yield (
+            f"{option}: {options.shown(regex)} matches every origin (here 'https://{host}') and"
+            " cannot be combined with allow_credentials=True; use a regex that ends with the name"
+            f" of your site, such as {_EXAMPLE_REGEX!r}"
+        )
+
+
+def _useless(policy: CORSPolicy) -> Iterator[str]:
+    for name in policy.allow_headers:
+        lower = name.lower()
+        if lower in _FORBIDDEN_HEADERS or lower.startswith(("proxy-", "sec-")):
+            yield f"allow_headers: no page can set {name!r}; use the list without it"
+    if "patch" in policy.allow_methods:
+        yield "allow_methods: browsers do not make 'patch' upper case; use 'PATCH'"
+    if policy.max_age is not None and policy.max_age > _LONGEST_MAX_AGE:
+        yield f"max_age: no browser keeps a response for {policy.max_age} s; use {_LONGEST_MAX_AGE}"
+
+
+def _risky(policy: CORSPolicy) -> Iterator[str]:
+    if not policy.allow_credentials:
+        return
+    for origin in policy.allow_origins:
+        if origin.startswith("http://") and not origins.is_loopback(origin):
+            kind = "pattern" if origins.is_pattern(origin) else "origin"
+            yield (
+                f"allow_origins: over the {kind} {origin!r} anybody on the network can act as its"
+                f" visitors; use 'https{origin.removeprefix('http')}'"
+            )
+
+
+def _normalized(method: str) -> str:
+    return upper if (upper := method.upper()) in _NORMALIZED_METHODS else method
