@@ -214,8 +214,9 @@ async def test_a_sync_context_that_is_stuck_is_abandoned(
     sync.__qualname__ = "sync"
     try:
         if where == "enter":
-            answer = await Server(app_of(outer, sync, start=SOON)).start()
-            assert answer == start_failed(f"{STARTING} (in sync)")
+            # Long enough for the thread of the outer one.
+            answer = await Server(app_of(outer, sync, start=0.5)).start()
+            assert answer == start_failed("TimeoutError: startup took more than 0.5 s (in sync)")
         else:
             server = Server(app_of(outer, sync, stop=SOON))
             await server.start()
