@@ -9,7 +9,7 @@ from asgiref.sync import markcoroutinefunction
 
 from .. import _options as options
 from .._messages import is_last
-from .._origins import is_pattern, problem_with
+from .._origins import is_pattern, problems
 from ..types import ASGIApp, Header, Message, Receive, Scope, Send
 from .observer import Observer, ObserverFunction, functions_of, notify, problems_with_observers
 from .record import Clock, RequestTiming, Timing, WebSocketTiming, current_record
@@ -222,5 +222,5 @@ def _problems_with_origin(option: str, origin: str) -> Iterator[str]:
             f"{option}: {origin!r} is a pattern, which Timing-Allow-Origin does not support;"
             " use '*', or list each origin"
         )
-    elif problem := problem_with(origin):
-        yield f"{option}: {problem}"
+    else:
+        yield from problems(option, origin)
