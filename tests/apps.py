@@ -1,4 +1,4 @@
-"""Small applications, and what they send."""
+"""Small apps for tests, and messages that they send."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,7 +14,7 @@ BODY: dict[str, Any] = {"type": "http.response.body", "body": b"hello"}
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer every protocol: a page, an echo, a start and a stop."""
+    """Serve every protocol: send a page, echo a WebSocket, start and stop."""
     match scope["type"]:
         case "http":
             await send(START)
@@ -26,7 +26,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Accept a WebSocket and send back what comes, until it is closed."""
+    """Accept a WebSocket and send each message back, until it is closed."""
     await receive()
     await send({"type": "websocket.accept", "headers": [(b"x-app", b"echo")]})
     while (message := await receive())["type"] == "websocket.receive":
@@ -34,7 +34,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def lives(scope: Scope, receive: Receive, send: Send) -> None:
-    """Start and stop without a word."""
+    """Complete startup and shutdown."""
     await receive()
     await send({"type": "lifespan.startup.complete"})
     await receive()
@@ -42,7 +42,7 @@ async def lives(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def sending(*messages: Any) -> ASGIApp:
-    """Return an app that sends *messages*, whatever it is asked."""
+    """Return an app that sends *messages* for every call."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         for message in messages:
@@ -52,13 +52,13 @@ def sending(*messages: Any) -> ASGIApp:
 
 
 def answering(*headers: tuple[bytes, bytes], status: int = 200) -> ASGIApp:
-    """Return an app that answers with these headers and no body."""
+    """Return an app that responds with these headers and an empty body."""
     start = {"type": "http.response.start", "status": status, "headers": list(headers)}
     return sending(start, {"type": "http.response.body"})
 
 
 def doing(function: Callable[[Scope], Awaitable[None] | None]) -> ASGIApp:
-    """Return an app that calls *function* with the scope, then answers like :func:`hello`."""
+    """Return an app that calls *function* with the scope, then responds like :func:`hello`."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         awaitable = function(scope)

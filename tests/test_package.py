@@ -1,4 +1,4 @@
-"""What importing the package does, and does not do."""
+"""The package as a whole: what importing it loads, and its public names."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import asgi_middleware
 from asgi_middleware import testing
 
 
-def test_importing_it_loads_nothing_that_it_does_not_depend_on() -> None:
+def test_importing_the_package_loads_no_optional_dependency() -> None:
     others = {"django", "starlette", "channels", "httpx", "prometheus_client", "opentelemetry"}
     code = (
         "import sys, asgi_middleware, asgi_middleware.testing;"
@@ -21,12 +21,12 @@ def test_importing_it_loads_nothing_that_it_does_not_depend_on() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_every_public_name_exists_and_explains_itself() -> None:
+def test_every_public_name_exists_and_has_a_docstring() -> None:
     for module in (asgi_middleware, testing):
         for name in module.__all__:
             assert getattr(module, name).__doc__, name
 
 
-def test_public_names_are_listed_in_order() -> None:
+def test_public_names_are_in_alphabetical_order() -> None:
     for module in (asgi_middleware, testing):
         assert module.__all__ == sorted(module.__all__)

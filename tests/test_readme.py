@@ -1,4 +1,4 @@
-"""What the README shows is what there is."""
+"""The README shows the example project as it is."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_it_shows_the_examples_asgi_py_in_full() -> None:
+def test_the_readme_shows_the_asgi_py_of_the_example_in_full() -> None:
     shown = re.search(
         r"<!-- asgi.py -->\n```python\n(.*?)```\n<!-- /asgi.py -->", README, re.DOTALL
     )
@@ -16,7 +16,7 @@ def test_it_shows_the_examples_asgi_py_in_full() -> None:
     assert shown[1] == (ROOT / "example_project" / "asgi.py").read_text()
 
 
-def test_every_file_that_it_links_exists() -> None:
+def test_every_file_that_the_readme_links_to_exists() -> None:
     linked = re.findall(r"\]\((?!http)([^)#]+)", README)
 
     assert linked

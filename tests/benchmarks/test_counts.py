@@ -1,7 +1,7 @@
-"""What an arm needs for each request that can be counted, on any machine alike.
+"""Costs of an arm that can be counted, and so are the same on every machine.
 
-Coroutines that are begun, tasks that are made, calls that go to another thread; and how many
-coroutines one more message of a stream costs.
+They are the coroutines, tasks and changes of thread for one request, and the coroutines for each
+further message of a stream.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ async def _called(app: ASGIApp) -> None:
 
 
 async def counted(arm: Arm, messages: int) -> Counts:
-    """Return what one request with so many messages needs, less what the app does."""
+    """Return what one request with that number of messages costs, minus the cost of the app."""
     bare = answering([b"data"] * messages)
     app = arm.wrap(bare)
     async with lifespan(app):
-        await _called(app)  # what is made once for all
+        await _called(app)  # the first request makes things that later ones share
         ours = await _count(lambda: _called(app))
     theirs = await _count(lambda: _called(bare))
     return Counts(
@@ -50,7 +50,7 @@ async def counted(arm: Arm, messages: int) -> Counts:
 
 async def _count(call: Callable[[], Any]) -> Counts:
     loop: Any = asyncio.get_running_loop()
-    # Kept, so that no two have the same identity.
+    # Keeping the frames ensures that no two of them have the same identity.
     frames: dict[int, FrameType] = {}
     tasks = hops = 0
 
@@ -83,22 +83,22 @@ async def _count(call: Callable[[], Any]) -> Counts:
     return Counts(len(frames), tasks, hops)
 
 
-# Of one request with one message, and of each message more.
-OURS_COSTS = {
-    # Its own call.
+# The costs of a request with one message, and of each further message.
+COSTS = {
+    # The call of the middleware.
     "request ID": (REQUEST_ID, Counts(coroutines=1), 0),
-    # One more around the last message, for the duration.
+    # Another one around the last message, for the duration.
     "timing": (TIMING, Counts(coroutines=2), 0),
-    # One more that edits the response.
+    # Another one that edits the response.
     "CORS": (CORS, Counts(coroutines=2), 0),
-    # The three, and the lifespan's two.
+    # The sum of these three, and two of lifespan.
     "stack": (STACK, Counts(coroutines=7), 0),
 }
 
 
-@pytest.mark.parametrize("name", OURS_COSTS)
-async def test_what_ours_costs(name: str) -> None:
-    arms, of_a_request, of_a_message = OURS_COSTS[name]
+@pytest.mark.parametrize("name", COSTS)
+async def test_our_middleware_costs_these_coroutines_and_no_task(name: str) -> None:
+    arms, of_a_request, of_a_message = COSTS[name]
 
     one, eleven = await counted(arms[0], messages=1), await counted(arms[0], messages=11)
 
@@ -107,7 +107,7 @@ async def test_what_ours_costs(name: str) -> None:
     assert (eleven.tasks, eleven.hops) == (0, 0)
 
 
-async def test_the_limit_is_one_function() -> None:
+async def test_the_limit_costs_two_coroutines() -> None:
     [limit] = [arm for arm in STACK if arm.name == "the limit"]
 
     assert await counted(limit, messages=11) == Counts(coroutines=2)
@@ -117,7 +117,7 @@ PEERS = [arm for arm in (*REQUEST_ID, *CORS, *STACK) if arm.needs]
 
 
 @pytest.mark.parametrize("arm", PEERS, ids=[arm.name for arm in PEERS])
-async def test_a_message_costs_each_peer_a_coroutine_or_more(arm: Arm) -> None:
+async def test_a_message_costs_every_peer_at_least_one_coroutine(arm: Arm) -> None:
     if missing := [name for name in arm.needs if name not in INSTALLED]:
         pytest.skip(f"not installed: {', '.join(missing)}")
 

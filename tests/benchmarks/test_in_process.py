@@ -17,7 +17,7 @@ def installed(arm: Arm) -> bool:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-async def test_every_arm_answers_right_and_is_timed(scenario: Scenario) -> None:
+async def test_every_arm_responds_correctly_and_is_timed(scenario: Scenario) -> None:
     result = await measure(scenario, rounds=1, seconds=0)
 
     assert len(result.floor) == 1
@@ -26,13 +26,13 @@ async def test_every_arm_answers_right_and_is_timed(scenario: Scenario) -> None:
     }
 
 
-def test_names_are_unique_and_ours_comes_first() -> None:
+def test_names_of_scenarios_are_unique_and_our_arm_comes_first() -> None:
     assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)
     assert {scenario.arms[0].name for scenario in SCENARIOS} == {OURS}
 
 
 def changing(**fields: Any) -> Middleware:
-    """Return a middleware that puts *fields* into each message that has them."""
+    """Return a middleware that replaces *fields* in each message that has them."""
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def changed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +66,7 @@ TAG = (b"X-Request-ID", b"0" * 32)
         ),
     ],
 )
-async def test_an_arm_that_answers_wrongly_is_an_error(
+async def test_an_arm_that_responds_incorrectly_is_an_error(
     change: dict[str, Any], problem: str
 ) -> None:
     arm = Arm("peer", changing(**change))
@@ -78,9 +78,9 @@ async def test_an_arm_that_answers_wrongly_is_an_error(
     assert str(wrong.value) == f"mw=tag/req=plain: peer answers {problem}"
 
 
-async def test_an_arm_that_is_not_installed_says_so_and_is_left_out() -> None:
+async def test_an_arm_that_is_not_installed_is_left_out_and_named_in_the_table() -> None:
     def unavailable(app: object) -> None:
-        raise AssertionError("imported, though it is missing")
+        raise AssertionError("the arm was called, although it is not installed")
 
     ours = Arm(OURS, lambda app: app)
     missing = Arm("peer", unavailable, needs=("no-such-distribution",))  # type: ignore[arg-type]

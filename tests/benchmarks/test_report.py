@@ -9,7 +9,7 @@ arms = (Arm(OURS, lambda app: app), Arm("peer", lambda app: app))
 
 
 def test_the_floor_is_subtracted_round_by_round() -> None:
-    # The third round met a slow machine, which is no arm's fault.
+    # The third round was slow for all arms, because the machine was.
     result = Result(Scenario("mw=x/req=y", arms), [1, 1, 5, 1], {OURS: [3, 4, 9, 6]})
 
     assert added(result, OURS) == Spread(median=3.5, low=3, high=4)

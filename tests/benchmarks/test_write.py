@@ -1,4 +1,4 @@
-"""The report: tables in their places, of the results that are there."""
+"""The report: each table is in its place and shows the committed results."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def result(**added: dict[str, float]) -> dict[str, Any]:
     return {"results": [{"scenario": "mw=x/req=y", "messages": 1, "added": added}]}
 
 
-def test_a_table_takes_the_place_of_the_one_before() -> None:
+def test_a_new_table_replaces_the_old_one() -> None:
     page = "before\n<!-- growth -->\nold\n<!-- /growth -->\nafter\n"
 
     assert put(page, {"growth": "new"}) == "before\n<!-- growth -->\nnew\n<!-- /growth -->\nafter\n"
@@ -30,7 +30,7 @@ def test_a_table_without_a_place_is_an_error() -> None:
         put("a page", {"growth": "new"})
 
 
-def test_two_files_are_compared_arm_by_arm() -> None:
+def test_two_files_of_results_are_compared_arm_by_arm() -> None:
     old, new = result(a=SLOWER, b=SPREAD), result(a=SPREAD, b=SPREAD, c=SPREAD)
 
     assert [line.split(maxsplit=2) for line in compared(old, new)] == [

@@ -2,9 +2,9 @@
 
     python -m tests.django_suite
 
-For each series of Django: its newest source distribution, with the tests, in an environment
-of its own. What was installed, and the log of each run, is kept in .build/django until
-``make clean``. The status is 1 if a test ends worse with the pool than without.
+For each series of Django, this installs the newest source distribution, which includes the tests,
+in a new environment. The environments and the logs of the runs stay in .build/django until
+``make clean``. The exit status is 1 if a test ends worse with the pool than without it.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from tests.servers.server import ROOT, clean_environment
 
-# Those with an async test client or an ASGI handler in them, and what they build upon.
+# The suites that use an async test client or an ASGI handler, and those that they build on.
 SUITES = (
     *("asgi", "async", "handlers", "requests_tests", "httpwrappers", "signals"),
     *("test_client", "test_client_regress", "middleware_exceptions", "logging_tests"),
@@ -32,7 +32,7 @@ SERIES = {"5.2": (3, 11), "6.1": (3, 12)}
 # See runner.py.
 LOOPS = ("django", "own")
 BUILD = ROOT / ".build" / "django"
-# Seconds; generous, as a run takes about 15.
+# In seconds. Generous, because a run takes about 15.
 TIMEOUT = 300
 
 
@@ -54,7 +54,7 @@ def main() -> int:
         python = interpreter(least)
         if python is None:
             wanted = ".".join(map(str, least))
-            rows.append(f"-       {series:6}  skipped: there is no Python {wanted} or newer")
+            rows.append(f"-       {series:6}  skipped: needs Python {wanted} or newer")
             continue
         python, source = prepared(series, python)
         versions = f"{output(python, '-c', VERSIONS):14}"
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def interpreter(least: tuple[int, int]) -> str | None:
-    """Return a Python that is new enough, runs, and can make environments."""
+    """Return a Python that is new enough, works, and can create environments."""
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
     candidates = [
         sys.executable,
@@ -78,7 +78,7 @@ def interpreter(least: tuple[int, int]) -> str | None:
     ]
     usable = f"import ensurepip, sys; sys.exit(sys.version_info < {least})"
     for candidate in candidates:
-        # A version manager's shim may be on the path and fail.
+        # The shim of a version manager may be on the PATH and fail.
         tried = subprocess.run([candidate, "-c", usable], capture_output=True, check=False)
         if tried.returncode == 0:
             return candidate
@@ -92,7 +92,7 @@ print(f"{platform.python_version():6}  {django.__version__}")
 
 
 def prepared(series: str, python: str) -> tuple[str, Path]:
-    """Return the Python of an environment with that Django and this package, and its source."""
+    """Install Django and this package; return the Python of the environment and Django's source."""
     folder = BUILD / series
     environment, ready = folder / "environment", folder / "ready"
     installed = str(environment / "bin" / "python")
@@ -113,7 +113,7 @@ def prepared(series: str, python: str) -> tuple[str, Path]:
 
 
 def reports(python: str, source: Path, loop: str) -> tuple[Report, Report]:
-    """Run the suites without and with the pool, at the same time: they mostly wait."""
+    """Run the suites without and with the pool, both at once because they mostly wait."""
     folder = source.parents[1]
     runs: list[tuple[subprocess.Popen[bytes], Path, Path]] = []
     try:
@@ -140,7 +140,7 @@ def reports(python: str, source: Path, loop: str) -> tuple[Report, Report]:
             process.wait()
 
 
-# In one process, as the runner counts there.
+# In one process, because the runner counts within its process.
 OPTIONS = ("--settings", "tests.django_suite.settings", "--parallel", "1", "--noinput")
 
 
@@ -148,14 +148,14 @@ def report(process: "subprocess.Popen[bytes]", log: Path, outcomes: Path) -> Rep
     try:
         process.wait(TIMEOUT)
     except subprocess.TimeoutExpired:
-        sys.exit(f"no end within {TIMEOUT} s of {log}")
+        sys.exit(f"the run did not end within {TIMEOUT} s: {log}")
     if not outcomes.exists():
-        sys.exit(f"no outcomes of {log}, which ends with:\n{log.read_text()[-2000:]}")
+        sys.exit(f"the run wrote no outcomes; {log} ends with:\n{log.read_text()[-2000:]}")
     return Report(**json.loads(outcomes.read_text()))
 
 
 def worsened(plain: Report, pooled: Report) -> Iterator[str]:
-    """Say what went wrong with the pool, and not without."""
+    """Yield a line for each test that ended worse with the pool than without it."""
     if not pooled.lent:
         yield "no thread was lent, so nothing was tested"
     for test in sorted(plain.outcomes.keys() | pooled.outcomes.keys()):

@@ -1,12 +1,13 @@
-"""What runs within Django's ``runtests.py``, in an arm of the comparison.
+"""The test runner for Django's ``runtests.py``, in one arm of the comparison.
 
-Variables of the environment:
+Environment variables:
 
-* ``LOOP``: ``own`` gives each async test an event loop of its own, as a server has one. Django
-  runs them below ``async_to_sync``, where sync calls go to the thread that waits, unless the
-  test calls the app in an empty context.
+* ``LOOP``: ``own`` gives each async test its own event loop, as a server has one. Otherwise
+  Django runs the tests below ``async_to_sync``. There, sync calls go to the waiting thread,
+  unless the test calls the app in an empty context.
 * ``POOLED``: ``yes`` puts the middleware around Django's handlers.
-* ``OUTCOMES``: the file for how each test ended, and how often a thread was lent.
+* ``OUTCOMES``: the file to which the runner writes how each test ended, and how often a thread
+  was lent.
 """
 
 import asyncio
@@ -47,10 +48,10 @@ class Runner(DiscoverRunner):
             put_around_handlers(pool)
         if os.environ["LOOP"] == "own":
             testcases.async_to_sync = InLoopOfItsOwn  # type: ignore[attr-defined]
-            # What a test writes is then seen by other threads.
+            # Otherwise other threads would not see what a test writes.
             without = classmethod(lambda _: False)
             testcases.TestCase._databases_support_transactions = without  # type: ignore[attr-defined]
-        # Before the run, which empties the suite.
+        # Listed before the run, because the run empties the suite.
         outcomes = {test.id(): "passed" for test in iter_test_cases(suite)}
 
         result: TextTestResult = super().run_suite(suite, **options)
@@ -63,7 +64,7 @@ class Runner(DiscoverRunner):
             ("failed", [*failed, *result.unexpectedSuccesses]),
         ]:
             for test in tests:
-                # A subtest is of a test case.
+                # A subtest counts for its test case.
                 outcomes[getattr(test, "test_case", test).id()] = outcome
         report = {"lent": pool.lent, "outcomes": outcomes}
         Path(os.environ["OUTCOMES"]).write_text(json.dumps(report))
@@ -71,7 +72,7 @@ class Runner(DiscoverRunner):
 
 
 class InLoopOfItsOwn(AsyncToSync[[], None]):
-    """Django's tests look whether their method is an ``AsyncToSync``."""
+    """A subclass of ``AsyncToSync``, because Django's tests check the type of their methods."""
 
     def __call__(self) -> None:
         async def test() -> None:
@@ -81,7 +82,7 @@ class InLoopOfItsOwn(AsyncToSync[[], None]):
 
 
 def put_around_handlers(pool: ThreadPool) -> None:
-    """Have all ASGI handlers, and those of async test clients, run in the pool's threads."""
+    """Put the pool around all ASGI handlers and the handlers of async test clients."""
     serve: Any = ASGIHandler.__call__
     respond: Any = AsyncClientHandler.__call__
 
@@ -103,8 +104,8 @@ def put_around_handlers(pool: ThreadPool) -> None:
 
 
 async def nothing_comes() -> Message:
-    raise AssertionError("a test client's handler has the body in its scope")
+    raise AssertionError("the handler of a test client has called receive")
 
 
 async def nothing_goes(message: Message) -> None:
-    raise AssertionError(f"a test client's handler returns its response, and has sent {message}")
+    raise AssertionError(f"the handler of a test client has sent {message}")

@@ -1,4 +1,4 @@
-"""What counts as a failure when Django's tests are compared."""
+"""What counts as a failure in the comparison of Django's tests."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from .__main__ import Report, worsened
     [
         pytest.param("passed", "passed", [], id="passes in both"),
         pytest.param("failed", "failed", [], id="fails in both"),
-        pytest.param("failed", "passed", [], id="fails without only"),
+        pytest.param("failed", "passed", [], id="fails only without the pool"),
         pytest.param("passed", "failed", ["passed without the pool, failed with it"], id="fails"),
         pytest.param("passed", "skipped", ["passed without the pool, skipped with it"], id="skips"),
     ],

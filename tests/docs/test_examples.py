@@ -1,7 +1,7 @@
-"""Every Python example of README.md and docs/, as it stands there.
+"""Every Python example in README.md and docs/ runs.
 
 The examples of a page run in order, as one module in a process of its own, with the example
-project for ``mysite``. Then what they have only defined is used.
+project as ``mysite``. Afterwards, the code in ``AFTER`` uses what they define.
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_recipes_request_id import ROOT, ran
+from .process import ROOT, output_of
 
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text()
@@ -21,7 +21,7 @@ EXAMPLE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 
-# The pages' project: its settings, a consumer, and asgi.py, which the page itself is.
+# The project of the pages: its settings, a consumer, and asgi.py, which is the page itself.
 PROJECT = """
 import asyncio, os, sys
 from types import ModuleType, SimpleNamespace
@@ -42,9 +42,9 @@ for name, module in {
     sys.modules[name] = module
 """
 
-# What else a page takes for granted.
+# What a page needs that it does not define.
 BEFORE = {
-    # It shows the asgi.py of another project as well.
+    # It also shows the asgi.py of the example project.
     "README.md": """
 __package__ = "example_project"
 """,
@@ -65,7 +65,7 @@ sys.modules["datadog"] = SimpleNamespace(statsd=statsd)
 """,
 }
 
-# What to do with what a page has defined.
+# What uses the definitions of a page.
 AFTER = {
     "README.md": """
 asyncio.run(test_the_page_has_an_id())
@@ -207,7 +207,7 @@ logging.config.dictConfig(LOGGING)
 
 
 def as_module(page: str, *, everything: bool) -> str:
-    """Return the examples of *page*, all or those that run, on the lines where they stand."""
+    """Return the examples of *page* with their line numbers, all or only those that run here."""
     text, lines = PAGES[page], list[str]()
     for example in EXAMPLE.finditer(text):
         if everything or example["reason"] is None:
@@ -217,7 +217,7 @@ def as_module(page: str, *, everything: bool) -> str:
     return "\n".join(lines)
 
 
-def test_what_is_not_run() -> None:
+def test_only_two_examples_are_not_run_here() -> None:
     not_run = [
         f"{page}: {example['reason']}"
         for page, text in PAGES.items()
@@ -229,17 +229,17 @@ def test_what_is_not_run() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_example_is_seen(page: str) -> None:
+def test_no_example_of_a_page_is_overlooked(page: str) -> None:
     assert len(EXAMPLE.findall(PAGES[page])) == PAGES[page].count("```python")
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_examples_compile(page: str) -> None:
+def test_the_examples_of_a_page_compile(page: str) -> None:
     compile(as_module(page, everything=True), page, "exec")
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_examples_run(page: str, tmp_path: Path) -> None:
+def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
     module = as_module(page, everything=False)
     if "asgi_middleware.lifespan.daphne" in module:
         pytest.importorskip("daphne", reason="needs daphne")
@@ -251,7 +251,7 @@ exec(compile({module!r}, {page!r}, "exec"))
 """
     failure = None
     try:
-        ran(
+        output_of(
             code,
             SQLITE_PATH=str(tmp_path / "db.sqlite3"),
             PROMETHEUS_MULTIPROC_DIR=str(tmp_path),

@@ -1,23 +1,18 @@
-"""The recipes of docs/request-id.md as they stand there, and its tables.
-
-Each recipe runs in a process of its own, because it sets up libraries for the whole process.
-"""
+"""The recipes and the tables in docs/request-id.md."""
 
 import inspect
 import json
-import os
 import re
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from .process import ROOT, output_of
+
 PAGE = (ROOT / "docs" / "request-id.md").read_text()
 
-# Makes a request whose view calls use(), with the ID abc.
+# Makes a request with the ID abc, whose view calls use().
 REQUEST = """
 import asyncio
 from asgi_middleware import RequestIDMiddleware
@@ -36,42 +31,28 @@ def recipe(heading: str) -> str:
     return found[1]
 
 
-def ran(code: str, **environment: str) -> str:
-    """Run *code*, and return what it wrote."""
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout
-
-
-def test_logging() -> None:
+def test_the_logging_recipe_puts_the_id_into_log_lines() -> None:
     use = """
 import logging.config
 logging.config.dictConfig(LOGGING)
 def use(): logging.getLogger("django.request").warning("hello")
 """
 
-    assert ran(recipe("Logs") + use + REQUEST) == "WARNING django.request [abc] hello\n"
+    assert output_of(recipe("Logs") + use + REQUEST) == "WARNING django.request [abc] hello\n"
 
 
-def test_structlog() -> None:
+def test_the_structlog_recipe_puts_the_id_into_events() -> None:
     pytest.importorskip("structlog", reason="needs structlog")
     use = """
 def use(): structlog.get_logger().info("hello")
 """
 
-    written = json.loads(ran(recipe("structlog") + use + REQUEST))
+    written = json.loads(output_of(recipe("structlog") + use + REQUEST))
 
     assert written == {"event": "hello", "request_id": "abc"}
 
 
-def test_sentry() -> None:
+def test_the_sentry_recipe_puts_the_id_into_tags() -> None:
     pytest.importorskip("sentry_sdk", reason="needs sentry-sdk")
     use = """
 import json
@@ -81,20 +62,20 @@ def use():
     sentry_sdk.capture_message("hello")
 """
 
-    tags = ran(recipe("Sentry") + use + REQUEST, SENTRY_DSN="http://public@127.0.0.1:9/1")
+    tags = output_of(recipe("Sentry") + use + REQUEST, SENTRY_DSN="http://public@127.0.0.1:9/1")
 
     assert json.loads(tags) == {"request_id": "abc"}
 
 
 def names_in(section: str) -> set[str]:
-    """Return the names that the left column of the table under *section* explains."""
+    """Return the names in the left column of the table under *section*."""
     found = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
     assert found is not None
     left = " ".join(re.findall(r"^\| (.*?) \| ", found[1], re.MULTILINE))
     return set(re.findall(r"\w+", " ".join(re.findall(r"`(.*?)`", left))))
 
 
-def test_every_name_of_asgi_correlation_id_is_in_the_table() -> None:
+def test_the_table_has_every_name_of_asgi_correlation_id() -> None:
     peer = pytest.importorskip("asgi_correlation_id", reason="needs asgi-correlation-id")
     options = {
         *inspect.signature(peer.CorrelationIdMiddleware).parameters,
@@ -106,7 +87,7 @@ def test_every_name_of_asgi_correlation_id_is_in_the_table() -> None:
     ) == set()
 
 
-def test_every_setting_and_name_of_django_guid_is_in_the_table() -> None:
+def test_the_table_has_every_setting_and_name_of_django_guid() -> None:
     pytest.importorskip("django_guid", reason="needs django-guid")
     spec = find_spec("django_guid")
     assert spec is not None

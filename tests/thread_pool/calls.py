@@ -1,4 +1,4 @@
-"""Sync functions whose thread can be told, and that return when they are let go."""
+"""Sync functions that return their thread, also ones that a test can hold up and let go."""
 
 import asyncio
 import threading
@@ -10,14 +10,14 @@ from asgiref.sync import sync_to_async
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import echo, hello
 
-# Generous: it is waited for in full only where a test fails.
+# In seconds. Generous, because only a failing test waits that long.
 PATIENCE = 30.0
 
 current_thread = sync_to_async(threading.current_thread)
 
 
 class Blocking:
-    """A sync function that says when it has begun, and returns its thread when let go."""
+    """A sync function that signals when it has begun, and returns its thread once it is let go."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
@@ -34,12 +34,12 @@ class Blocking:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 -- threads have a part in it
+        while not condition():  # noqa: ASYNC110 -- the condition may depend on threads
             await asyncio.sleep(0.001)
 
 
 def visiting(visit: Callable[[], Awaitable[object]]) -> ASGIApp:
-    """Return an app that awaits *visit*, then answers: a page, or an echo."""
+    """Return an app that awaits *visit*, and then serves a page or a WebSocket echo."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await visit()

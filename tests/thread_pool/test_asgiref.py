@@ -1,4 +1,4 @@
-"""What the pool needs of asgiref and asyncio that they do not promise."""
+"""Behavior of asgiref and asyncio that the pool needs, but that they do not promise."""
 
 import asyncio
 import gc
@@ -23,11 +23,11 @@ from .calls import current_thread
         "asyncio",
         pytest.param(
             "uvloop",
-            marks=pytest.mark.skipif(find_spec("uvloop") is None, reason="there is no uvloop"),
+            marks=pytest.mark.skipif(find_spec("uvloop") is None, reason="needs uvloop"),
         ),
     ],
 )
-def test_a_loop_takes_an_asyncio_future_from_an_executor_as_it_is(loop: str) -> None:
+def test_an_event_loop_returns_an_executors_asyncio_future_unchanged(loop: str) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         made: list[asyncio.Future[Any]] = []
@@ -46,8 +46,8 @@ def test_a_loop_takes_an_asyncio_future_from_an_executor_as_it_is(loop: str) -> 
     import_module(loop).run(main())
 
 
-async def test_a_context_with_an_executor_bars_the_tasks_that_outlive_it() -> None:
-    # When it no longer does, ThreadContext has nothing to do.
+async def test_asgirefs_context_bars_tasks_that_outlive_it_and_ours_does_not() -> None:
+    # Once asgiref no longer bars them, ThreadContext is not needed.
     pool = ThreadPool()
     let_go = asyncio.Event()
 
@@ -68,7 +68,7 @@ async def test_a_context_with_an_executor_bars_the_tasks_that_outlive_it() -> No
     pool.close()
 
 
-async def test_a_lease_is_forgotten_with_the_last_task_that_could_use_it() -> None:
+async def test_a_lease_is_freed_with_the_last_task_that_could_use_it() -> None:
     pool = ThreadPool()
     gc.collect()
     before = len(SyncToAsync.context_to_thread_executor)
@@ -83,13 +83,13 @@ async def test_a_lease_is_forgotten_with_the_last_task_that_could_use_it() -> No
     let_go.set()
     await outliving
     del outliving
-    await asyncio.sleep(0)  # the loop itself holds a task that it has just seen end
+    await asyncio.sleep(0)  # the event loop itself holds a task that has just ended
     gc.collect()
 
     assert len(SyncToAsync.context_to_thread_executor) == before
 
 
-def test_async_to_sync_says_that_a_thread_waits() -> None:
+def test_code_below_async_to_sync_can_tell_that_a_thread_waits_for_it() -> None:
     async def waiting() -> bool:
         return is_below_sync_code()
 

@@ -1,4 +1,4 @@
-"""What becomes of a request that needs a thread when all are lent."""
+"""What happens to a request that needs a thread when all threads are lent."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ from tests.apps import BODY, START
 
 from .calls import PATIENCE, Blocking, current_thread, until, visiting
 
-# Seconds to wait in vain. Where nobody is to wait in vain, PATIENCE.
+# A timeout in seconds for requests that wait in vain. Requests that get a thread have PATIENCE.
 SOON = 0.05
 
 
@@ -35,7 +35,7 @@ def letting_go(call: Blocking) -> Generator[None]:
 
 
 async def taken(pool: ThreadPool, call: Blocking) -> "asyncio.Task[object]":
-    """Start a request that has a thread until *call* is let go."""
+    """Start a request that holds a thread until *call* is let go."""
     app = ThreadPoolMiddleware(visiting(sync_to_async(call)), pool=pool)
     task: asyncio.Task[object] = asyncio.create_task(request(app, timeout=PATIENCE))
     await call.begins()
@@ -46,10 +46,10 @@ def full(timeout: float) -> ThreadPool:
     return ThreadPool(size=1, max_overflow=0, timeout=timeout)
 
 
-# --- in order ---
+# --- requests that wait and get a thread ---
 
 
-async def test_threads_are_given_in_the_order_of_arrival() -> None:
+async def test_requests_get_threads_in_the_order_of_arrival() -> None:
     call = Blocking()
     order: list[int] = []
 
@@ -67,7 +67,7 @@ async def test_threads_are_given_in_the_order_of_arrival() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_calls_that_wait_together_are_made_in_turn() -> None:
+async def test_calls_of_a_waiting_request_are_made_in_order() -> None:
     call = Blocking()
     order: list[int] = []
 
@@ -84,7 +84,7 @@ async def test_calls_that_wait_together_are_made_in_turn() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_who_stops_waiting_is_forgotten() -> None:
+async def test_a_request_that_is_cancelled_while_it_waits_is_forgotten() -> None:
     call, unwanted = Blocking(), Blocking()
 
     async with full(PATIENCE) as pool:
@@ -101,7 +101,7 @@ async def test_who_stops_waiting_is_forgotten() -> None:
     assert not unwanted.begun.is_set()
 
 
-async def test_nothing_stays_of_a_call_that_has_waited() -> None:
+async def test_nothing_of_a_call_stays_after_it_has_waited() -> None:
     call = Blocking()
     references: list[weakref.ref[Blocking]] = []
 
@@ -121,11 +121,11 @@ async def test_nothing_stays_of_a_call_that_has_waited() -> None:
         await until(lambda: references[0]() is None)
 
 
-# --- in vain ---
+# --- requests that wait in vain ---
 
 
 def listening(visit: ASGIApp) -> ASGIApp:
-    """Return an app that ends *visit* when its client has gone, as Django ends a view."""
+    """Return an app that cancels *visit* when its client leaves, as Django cancels a view."""
 
     async def hear(receive: Receive) -> None:
         await receive()
@@ -153,7 +153,9 @@ every_app = pytest.mark.parametrize(
 
 
 @every_app
-async def test_a_request_is_answered_503(around: Callable[[ASGIApp], ASGIApp]) -> None:
+async def test_a_request_that_waits_in_vain_gets_a_503(
+    around: Callable[[ASGIApp], ASGIApp],
+) -> None:
     call = Blocking()
 
     async with full(SOON) as pool:
@@ -175,7 +177,7 @@ async def test_a_request_is_answered_503(around: Callable[[ASGIApp], ASGIApp]) -
     assert statistics == (1, 0, 0, 0)
 
 
-async def test_an_app_that_listens_is_told_of_a_disconnect_and_then_lent_a_thread() -> None:
+async def test_an_app_that_listens_gets_a_disconnect_and_then_a_thread_to_tidy_up() -> None:
     call = Blocking()
     tidied: list[object] = []
 
@@ -183,7 +185,7 @@ async def test_an_app_that_listens_is_told_of_a_disconnect_and_then_lent_a_threa
         await listening(visiting(current_thread))(scope, receive, send)
         tidied.append(await receive())
         tidied.append(await current_thread())
-        await send({**START, "status": 500})  # to nobody
+        await send({**START, "status": 500})  # goes nowhere
         await send(BODY)
 
     async with full(SOON) as pool:
@@ -191,7 +193,7 @@ async def test_an_app_that_listens_is_told_of_a_disconnect_and_then_lent_a_threa
         refused = asyncio.create_task(request(ThreadPoolMiddleware(app, pool=pool)))
         await until(lambda: len(tidied) == 1)
         await until(lambda: pool.statistics().waiting == 1)
-        # Longer than it would have waited before.
+        # This is longer than the request waited before it was refused.
         await asyncio.sleep(2 * SOON)
         assert pool.statistics().waiting == 1
         call.let_go.set()
@@ -203,7 +205,7 @@ async def test_an_app_that_listens_is_told_of_a_disconnect_and_then_lent_a_threa
     assert len(tidied) == 2
 
 
-async def test_an_app_may_answer_something_else() -> None:
+async def test_an_app_may_send_its_own_response_instead_of_the_503() -> None:
     call = Blocking()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -224,7 +226,7 @@ async def test_an_app_may_answer_something_else() -> None:
 
 
 @every_app
-async def test_a_stream_that_waits_in_vain_is_broken_off(
+async def test_a_stream_that_waits_in_vain_is_cut_off(
     around: Callable[[ASGIApp], ASGIApp],
 ) -> None:
     call = Blocking()
@@ -247,7 +249,7 @@ async def test_a_stream_that_waits_in_vain_is_broken_off(
     assert isinstance(response.exception, TimeoutError)
 
 
-async def test_an_app_that_stops_listening_at_that_moment_is_cancelled() -> None:
+async def test_an_app_that_stops_listening_when_it_is_refused_may_be_cancelled() -> None:
     call = Blocking()
     sent: list[str] = []
 
@@ -255,7 +257,7 @@ async def test_an_app_that_stops_listening_at_that_moment_is_cancelled() -> None
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            # The pool has cancelled this; somebody else does now.
+            # The pool has cancelled this call. Now the task is cancelled for another reason.
             current = asyncio.current_task()
             assert current is not None
             current.cancel()
@@ -283,7 +285,7 @@ async def test_an_app_that_stops_listening_at_that_moment_is_cancelled() -> None
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["complete", "client gone"])
-async def test_what_ends_a_request_waits_as_long_as_it_takes(gone: bool) -> None:
+async def test_a_call_that_ends_a_request_waits_as_long_as_it_takes(gone: bool) -> None:
     call = Blocking()
     closed: list[bool] = []
 
@@ -310,7 +312,7 @@ async def test_what_ends_a_request_waits_as_long_as_it_takes(gone: bool) -> None
     assert closed == [True]
 
 
-async def test_what_ends_a_request_that_has_its_thread_does_not_wait() -> None:
+async def test_a_call_that_ends_a_request_with_a_thread_does_not_wait() -> None:
     call = Blocking()
     closed: list[Thread] = []
     ends = asyncio.Event()
@@ -325,7 +327,7 @@ async def test_what_ends_a_request_that_has_its_thread_does_not_wait() -> None:
     async with full(PATIENCE) as pool:
         ending = asyncio.create_task(request(ThreadPoolMiddleware(app, pool=pool)))
         await until(lambda: len(closed) == 1)
-        # The place goes to another request once this one has rested.
+        # Once this request rests, its place goes to another request.
         first = await taken(pool, call)
         with letting_go(call):
             ends.set()
@@ -336,7 +338,7 @@ async def test_what_ends_a_request_that_has_its_thread_does_not_wait() -> None:
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
-async def test_a_task_that_outlives_its_app_waits_for_nobody(kind: str) -> None:
+async def test_a_task_that_outlives_its_app_does_not_wait_for_requests(kind: str) -> None:
     call = Blocking()
     tasks: list[asyncio.Task[Thread]] = []
 
@@ -358,7 +360,7 @@ async def test_a_task_that_outlives_its_app_waits_for_nobody(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["websocket", "lifespan", "channel", "x-of-tomorrow"])
-async def test_what_is_not_a_request_waits_for_no_request(kind: str) -> None:
+async def test_a_call_that_is_not_a_request_does_not_wait_for_requests(kind: str) -> None:
     call = Blocking()
     threads: list[Thread] = []
 
@@ -404,7 +406,7 @@ async def test_a_request_that_rests_leaves_its_place_and_keeps_its_thread() -> N
     assert first is not other
 
 
-async def test_a_request_that_goes_on_waits_for_a_place_like_others() -> None:
+async def test_a_request_that_has_rested_waits_for_a_place_like_others() -> None:
     call = Blocking()
     rests, go_on = asyncio.Event(), asyncio.Event()
 
@@ -425,7 +427,7 @@ async def test_a_request_that_goes_on_waits_for_a_place_like_others() -> None:
 
 
 class Client:
-    """Takes the first messages of a response, and then reads no more until it is let go."""
+    """A client that reads some messages of a response, and no more until it is let go."""
 
     def __init__(self, reads: int) -> None:
         self._reads = reads
@@ -466,7 +468,9 @@ async def sends_from_a_thread(scope: Scope, receive: Receive, send: Send) -> Non
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize("app", [sends_from_the_loop, sends_from_a_thread])
-async def test_clients_that_do_not_read_take_nothing_from_others(app: ASGIApp, kind: str) -> None:
+async def test_clients_that_do_not_read_take_no_threads_from_others(
+    app: ASGIApp, kind: str
+) -> None:
     clients = [Client(reads=1) for _ in range(24)]
 
     async with ThreadPool(size=2, max_overflow=2, timeout=PATIENCE) as pool:
@@ -494,14 +498,14 @@ async def opened(app: ASGIApp) -> None:
         pass
 
 
-# --- what the log and the probe say ---
+# --- the log and the probe ---
 
 
 def names(pool: ThreadPool, caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     return [(record.levelno, record.getMessage()) for record in caplog.records]
 
 
-async def test_one_line_names_who_is_at_work_until_there_are_places_again(
+async def test_one_line_names_the_requests_at_work_until_there_are_places_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with full(SOON) as pool:
@@ -517,7 +521,9 @@ async def test_one_line_names_who_is_at_work_until_there_are_places_again(
     assert names(pool, caplog) == [(logging.WARNING, line)] * 2
 
 
-async def test_the_line_names_the_route_where_it_is_known(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_line_names_the_route_if_it_is_known(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     call = Blocking()
     record = SimpleNamespace(route="/reports/<int:year>/")
 
@@ -535,7 +541,7 @@ async def test_the_line_names_the_route_where_it_is_known(caplog: pytest.LogCapt
     assert "at work: GET /reports/<int:year>/ for 0 s" in caplog.messages[0]
 
 
-async def test_a_client_cannot_forge_a_line_or_make_it_long(
+async def test_a_client_cannot_forge_a_log_line_or_make_it_long(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with full(SOON) as pool:
@@ -554,7 +560,9 @@ async def test_a_client_cannot_forge_a_line_or_make_it_long(
     assert len(caplog.messages[0]) < 400
 
 
-async def test_the_line_names_ten_and_counts_the_rest(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_line_names_ten_requests_and_counts_the_rest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     calls = [Blocking() for _ in range(12)]
 
     async with ThreadPool(size=12, max_overflow=0, timeout=SOON) as pool:
@@ -568,17 +576,17 @@ async def test_the_line_names_ten_and_counts_the_rest(caplog: pytest.LogCaptureF
     assert caplog.messages[0].endswith("2 more")
 
 
-async def test_the_check_fails_while_there_has_been_no_place_for_too_long() -> None:
+async def test_the_check_fails_after_there_was_no_place_for_too_long() -> None:
     call = Blocking()
 
     async with full(SOON) as pool:
         await pool.check()
         first = await taken(pool, call)
-        await pool.check()  # one that is at work is no reason, as long as nobody waits
+        await pool.check()  # passes, because no request waits
         with letting_go(call):
             await request(ThreadPoolMiddleware(visiting(current_thread), pool=pool))
             with pytest.raises(TimeoutError, match="at work: GET / for 0 s"):
-                # Nobody waits any more, and still there is no place.
+                # No request waits any more, but there is still no place.
                 await until_raised(pool)
         await first
         await pool.check()
@@ -591,7 +599,7 @@ async def until_raised(pool: ThreadPool) -> None:
             await asyncio.sleep(SOON)
 
 
-async def test_the_check_passes_once_those_at_work_rest() -> None:
+async def test_the_check_passes_once_the_requests_at_work_rest() -> None:
     rests, go_on = asyncio.Event(), asyncio.Event()
     call = Blocking()
 

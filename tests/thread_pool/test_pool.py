@@ -1,4 +1,4 @@
-"""How many threads there are, when they start, and when they end."""
+"""The threads of a pool: how many there are, when they start, and when they end."""
 
 import asyncio
 import subprocess
@@ -104,7 +104,7 @@ async def test_an_overflow_thread_does_not_end_while_it_is_lent(
 
         async def visit() -> None:
             first = await current_thread()
-            # It has nothing to do for longer than an idle one stays.
+            # The thread has nothing to do for longer than an idle overflow thread would stay.
             await until(lambda: idle > 2)
             assert await current_thread() is first
 
@@ -116,7 +116,7 @@ async def test_an_overflow_thread_does_not_end_while_it_is_lent(
         await lasting
 
 
-async def test_at_the_end_of_its_context_all_threads_have_ended() -> None:
+async def test_at_the_end_of_a_pools_context_all_its_threads_have_ended() -> None:
     threads: list[threading.Thread] = []
 
     async def visit() -> None:
@@ -130,7 +130,7 @@ async def test_at_the_end_of_its_context_all_threads_have_ended() -> None:
     assert pool.statistics() == (0, 0, 0, 0)
 
 
-async def test_the_end_waits_for_a_call_that_runs() -> None:
+async def test_the_end_of_a_pools_context_waits_for_a_running_call() -> None:
     call = Blocking()
     pool = ThreadPool()
 
@@ -167,7 +167,7 @@ async def test_a_closed_pool_still_serves_and_keeps_no_thread() -> None:
     await until(lambda: not threads[0].is_alive())
 
 
-async def test_a_lifespan_opens_and_closes_it_as_often_as_it_lives() -> None:
+async def test_each_lifespan_opens_and_closes_the_pool() -> None:
     threads: list[threading.Thread] = []
 
     async def visit() -> None:
@@ -196,14 +196,14 @@ def _living(visit: Any) -> Any:
     return app
 
 
-async def test_one_of_two_lifespans_that_ends_does_not_close_it() -> None:
+async def test_a_lifespan_that_ends_leaves_the_pool_open_for_another() -> None:
     async with ThreadPool() as pool:
         async with pool:
             await request(ThreadPoolMiddleware(visiting(current_thread), pool=pool))
         assert pool.statistics() == (0, 1, 0, 0)
 
 
-def test_two_event_loops_share_it() -> None:
+def test_two_event_loops_share_a_pool() -> None:
     pool = ThreadPool(size=1, max_overflow=0)
     first, second = Blocking(), Blocking()
 
@@ -221,7 +221,7 @@ def test_two_event_loops_share_it() -> None:
         await first.begins()
         other = asyncio.create_task(asyncio.to_thread(asyncio.run, serve(second)))
         await until(lambda: pool.statistics().waiting == 1)
-        # The thread goes from a request on one loop to one on the other.
+        # The thread goes from a request on one loop to a request on the other.
         first.let_go.set()
         await second.begins()
         second.let_go.set()
@@ -272,7 +272,7 @@ serve()
 
 
 @pytest.mark.process
-def test_a_fork_has_threads_of_its_own() -> None:
+def test_a_pool_in_a_forked_process_starts_its_own_threads() -> None:
     assert _output(FORKING) == ["200 0 1 0 0", "200 0 1 0 0", "child 0", "200 0 1 0 0"]
 
 
@@ -293,8 +293,8 @@ print(threads[0].is_alive())
 
 
 @pytest.mark.process
-def test_a_pool_that_nobody_closes_ends_with_the_process() -> None:
-    # What is registered before the pool's module is called after it.
+def test_a_pool_that_is_never_closed_ends_with_its_process() -> None:
+    # atexit calls functions in reverse order, so this one comes after the pool's own.
     before = "import atexit\natexit.register(lambda: print(threads[0].is_alive()))\n"
 
     assert _output(before + EXITING) == ["True", "False"]

@@ -1,4 +1,4 @@
-"""A request has one thread, from its first sync call to its end, and nobody else's."""
+"""A request has one thread, from its first sync call to its end, and shares it with no other."""
 
 import asyncio
 import gc
@@ -26,18 +26,18 @@ from .calls import PATIENCE, Blocking, current_thread, until, visiting
 
 @pytest.fixture(autouse=True)
 def _nobody_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    # However slow the machine is: what rests for longer leaves its place, see test_full.
+    # On a slow machine a request could rest and so leave its place; see test_full.py for that.
     monkeypatch.setattr("asgi_middleware.thread_pool.pool.REST", PATIENCE)
 
 
 @pytest.fixture
 async def pool() -> AsyncIterator[ThreadPool]:
-    """One thread, and no other, so that it shows when a request keeps it."""
+    """A pool of only one thread, so that others have to wait while a request keeps it."""
     async with ThreadPool(size=1, max_overflow=0) as pool:
         yield pool
 
 
-# --- whose thread it is ---
+# --- the thread of a request ---
 
 
 @given(
@@ -45,11 +45,11 @@ async def pool() -> AsyncIterator[ThreadPool]:
     size=st.integers(1, 3),
     max_overflow=st.integers(0, 2),
 )
-def test_calls_of_a_request_share_a_thread_that_no_other_has_meanwhile(
+def test_a_request_makes_all_its_calls_on_a_thread_that_no_other_has_meanwhile(
     plans: list[list[str]], size: int, max_overflow: int
 ) -> None:
     used: list[list[Thread]] = []
-    # Who has made a call and has not ended, by thread.
+    # The request that has a thread, from its first call to its end.
     owners: dict[Thread, object] = {}
     clashes: list[object] = []
     peak = 0
@@ -118,7 +118,9 @@ async def test_a_request_keeps_its_thread_between_calls(pool: ThreadPool) -> Non
     assert order == ["first", "first again", "second"]
 
 
-async def test_calls_made_at_once_are_made_in_turn_on_the_thread(pool: ThreadPool) -> None:
+async def test_calls_that_a_request_makes_at_once_run_in_turn_on_its_thread(
+    pool: ThreadPool,
+) -> None:
     order: list[int] = []
 
     async def visit() -> None:
@@ -149,7 +151,7 @@ async def test_a_call_that_outlives_its_request_keeps_its_thread_until_it_return
         async with stream(app) as exchange:
             await call.begins()
             exchange.cancel()
-        # The request has ended, the call has not. Others have the other thread.
+        # The request has ended, but its call has not. Other requests get the other thread.
         assert pool.statistics() == (1, 0, 0, 0)
         for _ in range(3):
             await request(ThreadPoolMiddleware(visiting(next_visit), pool=pool))
@@ -161,7 +163,7 @@ async def test_a_call_that_outlives_its_request_keeps_its_thread_until_it_return
     assert caplog.records == []
 
 
-async def test_a_cancelled_call_that_has_not_begun_is_not_made(pool: ThreadPool) -> None:
+async def test_a_call_that_is_cancelled_before_it_begins_is_not_made(pool: ThreadPool) -> None:
     first, second = Blocking(), Blocking()
 
     async def visit() -> None:
@@ -224,7 +226,7 @@ async def test_tasks_that_outlive_different_requests_share_no_thread(pool: Threa
     assert len(set(await asyncio.gather(*tasks))) == 20
 
 
-# --- what comes and goes with a call ---
+# --- context variables, exceptions and leftovers ---
 
 both = pytest.mark.parametrize("pooled", [False, True], ids=["plain", "pooled"])
 
@@ -237,7 +239,9 @@ value: ContextVar[str] = ContextVar("value", default="")
 
 
 @both
-async def test_context_variables_go_down_and_come_up(pooled: bool, pool: ThreadPool) -> None:
+async def test_context_variables_go_down_into_a_call_and_come_back_up(
+    pooled: bool, pool: ThreadPool
+) -> None:
     seen: list[str] = []
 
     def function() -> None:
@@ -254,7 +258,7 @@ async def test_context_variables_go_down_and_come_up(pooled: bool, pool: ThreadP
     assert seen == ["from above", "from below"]
 
 
-async def test_no_context_variable_stays_in_the_thread(pool: ThreadPool) -> None:
+async def test_no_context_variable_stays_on_a_thread(pool: ThreadPool) -> None:
     seen: list[str] = []
 
     async def leaving() -> None:
@@ -275,7 +279,7 @@ class Fatal(BaseException):
 
 @both
 @pytest.mark.parametrize("kind", [ValueError, Fatal], ids=lambda kind: kind.__name__)
-async def test_what_a_function_raises_is_raised_where_it_is_awaited(
+async def test_an_exception_of_a_call_is_raised_where_it_is_awaited(
     kind: type[BaseException], pooled: bool, pool: ThreadPool
 ) -> None:
     error = kind("mine")
@@ -298,7 +302,7 @@ async def test_what_a_function_raises_is_raised_where_it_is_awaited(
 async def test_stop_iteration_becomes_an_error_that_a_coroutine_can_raise(
     pool: ThreadPool,
 ) -> None:
-    # Before Python 3.12 plain asyncio waits for ever.
+    # Before Python 3.12, asyncio alone waits forever.
     seen: list[BaseException] = []
 
     async def visit() -> None:
@@ -343,7 +347,7 @@ async def test_a_cancellation_reaches_async_code_below_sync_code(
 
 
 @both
-async def test_the_error_that_is_handled_is_seen_in_the_thread(
+async def test_a_call_sees_the_exception_that_its_caller_is_handling(
     pooled: bool, pool: ThreadPool
 ) -> None:
     seen: list[BaseException | None] = []
@@ -361,7 +365,7 @@ async def test_the_error_that_is_handled_is_seen_in_the_thread(
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_nothing_of_a_request_stays_in_an_idle_thread(fails: bool, pool: ThreadPool) -> None:
+async def test_nothing_of_a_request_stays_on_an_idle_thread(fails: bool, pool: ThreadPool) -> None:
     class Argument:
         pass
 
@@ -373,7 +377,7 @@ async def test_nothing_of_a_request_stays_in_an_idle_thread(fails: bool, pool: T
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await hello(scope, receive, send)
-        # What comes after the response is the last that the thread has to do.
+        # This call, after the response, is the last one on the thread.
         argument = Argument()
         references.append(weakref.ref(argument))
         with suppress(ValueError):
@@ -410,7 +414,7 @@ async def test_a_task_that_outlives_its_request_does_not_keep_its_messages(
     await tasks[0]
 
 
-async def test_what_a_function_raised_is_no_cycle(pool: ThreadPool) -> None:
+async def test_an_exception_of_a_call_is_not_kept_by_a_reference_cycle(pool: ThreadPool) -> None:
     references: list[weakref.ref[ValueError]] = []
 
     class MineError(ValueError):
@@ -425,7 +429,7 @@ async def test_what_a_function_raised_is_no_cycle(pool: ThreadPool) -> None:
             del error
 
     async def visit() -> None:
-        # Not by sync_to_async, whose own frames are in cycles.
+        # Without sync_to_async, whose own frames form cycles.
         context = SyncToAsync.thread_sensitive_context.get()
         lease: Any = SyncToAsync.context_to_thread_executor[context]
         with suppress(MineError):
@@ -439,11 +443,11 @@ async def test_what_a_function_raised_is_no_cycle(pool: ThreadPool) -> None:
         gc.enable()
 
 
-# --- who is not served ---
+# --- calls below sync code ---
 
 
-def test_called_from_sync_code_the_callers_thread_makes_the_calls() -> None:
-    # So that a test within Django's TestCase sees its own transaction.
+def test_below_sync_code_calls_run_on_the_callers_thread() -> None:
+    # A test in Django's TestCase relies on this to see its own transaction.
     threads: list[Thread] = []
     pool = ThreadPool()
 
@@ -460,7 +464,7 @@ def test_called_from_sync_code_the_callers_thread_makes_the_calls() -> None:
 
 
 class Stream:
-    """An app that answers in parts, and waits before each."""
+    """An app that responds in parts, and waits before each part."""
 
     def __init__(self, *, first: str = "", then: str = "") -> None:
         self.waits = asyncio.Event()
@@ -507,7 +511,7 @@ async def test_a_stream_keeps_its_thread_to_its_end() -> None:
     assert not set(app.threads) & set(others)
 
 
-async def test_a_stream_that_has_called_nothing_holds_no_thread(pool: ThreadPool) -> None:
+async def test_a_stream_that_has_made_no_sync_call_holds_no_thread(pool: ThreadPool) -> None:
     waits, go_on = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -541,13 +545,15 @@ async def test_a_stream_may_give_its_thread_back_between_its_calls(releasing: Th
             app.waits.clear()
             await until(lambda: releasing.statistics() == (0, 1, 0, 0))
             assert len(app.threads) == calls
-            # Another request has the only thread in between.
+            # Another request can have the only thread in between.
             await request(ThreadPoolMiddleware(visiting(current_thread), pool=releasing))
             app.go_on.release()
         await until(lambda: len(app.threads) == 4)
 
 
-async def test_a_view_keeps_its_thread_between_calls_all_the_same(releasing: ThreadPool) -> None:
+async def test_with_streams_release_a_view_still_keeps_its_thread_between_calls(
+    releasing: ThreadPool,
+) -> None:
     waits, go_on = asyncio.Event(), asyncio.Event()
 
     async def visit() -> None:
@@ -563,7 +569,9 @@ async def test_a_view_keeps_its_thread_between_calls_all_the_same(releasing: Thr
     await task
 
 
-async def test_a_response_in_one_go_is_not_a_stream(releasing: ThreadPool) -> None:
+async def test_a_response_sent_without_a_pause_does_not_count_as_a_stream(
+    releasing: ThreadPool,
+) -> None:
     leased: list[int] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""A WebSocket makes all its calls on one thread, apart from those of requests."""
+"""A WebSocket makes all its calls on one thread, which requests never use."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ from .calls import PATIENCE, Blocking, current_thread, until, visiting
 
 
 async def querying(scope: Scope, receive: Receive, send: Send) -> None:
-    """Make a call for each message, like a consumer that asks a database."""
+    """Make a call for each message, like a consumer that queries a database."""
     await receive()
     await send({"type": "websocket.accept"})
     while (await receive())["type"] == "websocket.receive":
@@ -35,8 +35,8 @@ def querier(query: Any) -> Any:
     return app
 
 
-async def test_sockets_make_their_calls_at_once() -> None:
-    # Each call waits for all others.
+async def test_sockets_make_their_calls_at_the_same_time() -> None:
+    # Each call waits for all the others.
     all_at_once = threading.Barrier(4, timeout=PATIENCE)
 
     async def converse(app: Any) -> None:
@@ -67,7 +67,7 @@ async def test_a_socket_makes_all_its_calls_on_one_thread() -> None:
     assert threads[0] is not threads[1]
 
 
-async def test_sockets_are_spread_evenly() -> None:
+async def test_sockets_are_spread_evenly_over_the_threads() -> None:
     used: Counter[Thread] = Counter()
 
     def query() -> None:
@@ -83,7 +83,7 @@ async def test_sockets_are_spread_evenly() -> None:
     assert list(used.values()) == [4, 4, 4]
 
 
-async def test_a_socket_takes_the_place_of_one_that_has_left() -> None:
+async def test_a_new_socket_gets_the_thread_of_one_that_has_left() -> None:
     used: list[Thread] = []
 
     def query() -> None:
@@ -150,8 +150,8 @@ async def test_ten_thousand_idle_sockets_share_the_threads_of_the_pool() -> None
         let_go.set()
 
 
-async def test_calls_that_a_socket_makes_at_once_are_made_in_turn_on_one_thread() -> None:
-    # What a consumer keeps in its own attributes is safe.
+async def test_calls_that_a_socket_makes_at_once_run_in_turn_on_its_thread() -> None:
+    # So a consumer can keep things in its own attributes.
     first = Blocking()
     made: list[tuple[int, Thread]] = []
 
@@ -174,7 +174,9 @@ async def test_calls_that_a_socket_makes_at_once_are_made_in_turn_on_one_thread(
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "channel", "x-of-tomorrow"])
-async def test_what_else_is_not_a_request_has_such_threads_too(kind: str) -> None:
+async def test_every_other_kind_of_call_that_is_not_a_request_has_a_socket_thread_too(
+    kind: str,
+) -> None:
     both = threading.Barrier(2, timeout=PATIENCE)
     called: list[int] = []
 
@@ -214,7 +216,7 @@ async def test_a_task_that_outlives_its_socket_stays_on_its_thread() -> None:
         assert await tasks[0] is threads[0]
 
 
-async def test_a_socket_goes_on_when_the_pool_has_been_closed() -> None:
+async def test_a_socket_can_go_on_after_the_pool_is_closed() -> None:
     pool = ThreadPool()
     threads: list[Thread] = []
 
@@ -232,7 +234,7 @@ async def test_a_socket_goes_on_when_the_pool_has_been_closed() -> None:
     await until(lambda: gc.collect() >= 0 and not any(thread.is_alive() for thread in threads))
 
 
-async def test_a_task_that_start_up_leaves_is_not_a_request() -> None:
+async def test_a_task_that_startup_leaves_running_does_not_count_as_a_request() -> None:
     tasks: list[asyncio.Task[Thread]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,6 @@
-"""What must fit without a cast: other people's apps, servers and clients, and our middleware.
+"""What must work with our types without a cast: other people's apps, servers and clients.
 
-Type checkers read this; nothing runs it.
+Type checkers read this file. Nothing runs it.
 """
 
 from collections.abc import Awaitable
@@ -59,7 +59,7 @@ class Theirs:
 
 
 class Yours:
-    """A middleware with our types, as a user would write it."""
+    """A middleware with our types, like one that a user writes."""
 
     def __init__(self, app: ASGIApp, *, name: bytes = b"x-yours") -> None:
         self.app = app

@@ -1,6 +1,7 @@
-"""What must be a type error: a change to what belongs to somebody else.
+"""What must be a type error, such as a change to a scope or a message.
 
-Type checkers read this; nothing runs it. Each line that they must refuse is marked as an error.
+Type checkers read this file. Nothing runs it. They must report the lines that end in "# error",
+and no others.
 """
 
 from asgi_middleware import RequestIDMiddleware, compose
@@ -8,7 +9,7 @@ from asgi_middleware.types import ASGIApp, Headers, Message, Receive, Scope, Sen
 
 
 class Editing:
-    """Does everything that a middleware must not."""
+    """A middleware that edits scopes and messages instead of sending changed copies."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""The aliases take other people's types without a cast, and refuse an edit in place."""
+"""Our types accept other people's types without a cast, and reject edits in place."""
 
 import importlib.util
 import json
@@ -17,10 +17,10 @@ pytestmark = pytest.mark.process
 ROOT = Path(__file__).resolve().parents[2]
 ACCEPTS = "tests/typing/accepts.py"
 REJECTS = "tests/typing/rejects.py"
-# Bounds a checker without a cache on a busy machine.
+# In seconds. Enough for a type checker without a cache on a busy machine.
 PATIENCE = 300.0
 
-# The file and the line of each error that a checker finds.
+# The file and the line of each error that a type checker reports.
 Errors = set[tuple[str, int]]
 
 MARKED = [
@@ -37,7 +37,7 @@ def mypy_errors(_: Path) -> Errors:
 
 
 def pyright_errors(folder: Path) -> Errors:
-    # Copies: the project's settings leave out what is wrong on purpose, even when it is named.
+    # pyright gets copies, because the project's settings exclude rejects.py even if you name it.
     for name in (ACCEPTS, REJECTS):
         shutil.copy(ROOT / name, folder)
     settings = {"pythonVersion": "3.11", "typeCheckingMode": "strict", "extraPaths": [str(ROOT)]}
@@ -53,7 +53,7 @@ def pyright_errors(folder: Path) -> Errors:
 
 
 @pytest.mark.parametrize("errors", [mypy_errors, pyright_errors], ids=["mypy", "pyright"])
-def test_other_types_fit_and_an_edit_in_place_does_not(
+def test_type_checkers_accept_other_types_and_reject_edits_in_place(
     errors: Callable[[Path], Errors], tmp_path: Path
 ) -> None:
     found = errors(tmp_path)
@@ -62,14 +62,14 @@ def test_other_types_fit_and_an_edit_in_place_does_not(
     assert [line for name, line in found if name == ACCEPTS] == []
 
 
-def test_there_is_something_to_refuse() -> None:
+def test_many_lines_are_marked_as_errors() -> None:
     assert len(MARKED) > 10
 
 
 def _run(tool: str, *arguments: str) -> str:
-    """Run a checker with the settings of the project, and return what it reports."""
+    """Run a type checker with the project's settings, and return its output."""
     if importlib.util.find_spec(tool) is None:
-        missing = f"{tool} is not installed; `make test` has it"
+        missing = f"{tool} is not installed; use `make test`, which installs it"
         if os.environ.get("REQUIRE_SERVICES") == "1":
             pytest.fail(missing)
         pytest.skip(missing)
@@ -82,6 +82,6 @@ def _run(tool: str, *arguments: str) -> str:
         timeout=PATIENCE,
         check=False,
     )
-    # 1: errors were found. Anything else is no answer.
+    # The exit status 1 means that errors were found. With any other status the checker failed.
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stdout

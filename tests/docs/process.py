@@ -1,0 +1,25 @@
+"""Run code of the docs in a process of its own, because it may change things process-wide."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def output_of(code: str, **environment: str) -> str:
+    """Run *code* in the project's folder, and return what it writes.
+
+    If it fails, the exception has what it has written as ``output``.
+    """
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
