@@ -245,7 +245,7 @@ async def own_thread(name: str) -> AsyncGenerator[None]:
     With the thread go its database connections. Below ``async_to_sync``, as in a test, the thread
     that waits there makes the calls, as usual: also those of a task with a context of its own.
     """
-    if is_below_sync_code() or asyncio.get_running_loop() in AsyncToSync.loop_thread_executors:
+    if has_waiting_thread():
         yield
         return
     thread = OwnThread(name)
@@ -263,6 +263,12 @@ def is_below_sync_code() -> bool:
     """
     # asgiref has no public name for it. A context with an executor would hide it.
     return getattr(AsyncToSync.executors, "current", None) is not None
+
+
+def has_waiting_thread() -> bool:
+    """Tell whether a thread waits for this event loop: for tasks with a context of their own too."""
+    # asgiref has no public name for that either.
+    return is_below_sync_code() or asyncio.get_running_loop() in AsyncToSync.loop_thread_executors
 
 
 # Those whose threads run. A set could not be copied while another thread adds to it.

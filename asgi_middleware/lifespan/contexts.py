@@ -17,7 +17,7 @@ from typing import Any, cast
 from .. import _options as options
 from .._django import close_connections, close_lost_connections
 from .._names import qualified_name
-from .._threads import OwnThread, ThreadContext, is_below_sync_code
+from .._threads import OwnThread, ThreadContext, has_waiting_thread
 from .state import State
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ async def _with_own_thread(
     Its thread-locals and database connections survive there in between. Only a connection that the
     database has dropped meanwhile is closed; it opens again where it is used.
     """
-    if is_below_sync_code():
+    if has_waiting_thread():
         async with context as yielded:
             yield yielded
         return
