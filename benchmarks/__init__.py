@@ -1,1 +1,1 @@
-"""What the middleware cost, beside others that do the same: ``python -m benchmarks``."""
+"""What our middleware cost, compared with others that do the same: ``python -m benchmarks``."""

@@ -1,4 +1,4 @@
-"""Time every scenario, print a table, write the results."""
+"""Time every scenario, print a table, and write the results to a file."""
 
 import argparse
 import asyncio
@@ -10,13 +10,16 @@ from .in_process import measure
 from .report import as_json, table
 from .scenarios import SCENARIOS
 
-# Rounds, and seconds of a turn. With few long turns a busy machine makes equal arms differ.
+# The number of rounds, and the seconds of a turn. Many short turns, because with a few long ones a
+# busy machine makes equal arms look different.
 USUAL, QUICK = (201, 0.002), (41, 0.001)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few seconds, rougher figures")
+    parser.add_argument(
+        "--quick", action="store_true", help="take a few seconds and give rougher figures"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
     options = parser.parse_args()
     rounds, seconds = QUICK if options.quick else USUAL

@@ -1,6 +1,7 @@
 """Compare two files of results: ``python -m benchmarks.compare OLD NEW``.
 
-A row for each that both have and whose spreads do not overlap; the rest is no difference.
+Each arm of each scenario in both files gets a line: how its cost has changed, or "no difference"
+if the spreads overlap.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from .report import Spread, ratio
 
 
 def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each arm of each row that both have."""
+    """Yield a line for each arm of each scenario that both have."""
     before = {row["scenario"]: row["added"] for row in old["results"]}
     for row in new["results"]:
         for arm, figures in row["added"].items():
@@ -31,7 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     old, new = (json.loads(path.read_text(encoding="utf-8")) for path in (options.old, options.new))
     if old["machine"] != new["machine"] or old.get("cpu") != new.get("cpu"):
-        print("These are of two machines: a ratio of arms may be compared, not a time.")
+        print("The files come from two machines: compare ratios of arms, but not times.")
     print(*compared(old, new), sep="\n")
 
 

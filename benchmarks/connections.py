@@ -1,4 +1,4 @@
-"""What connections cost that are open and idle: memory and threads of the server.
+"""What idle open connections cost: memory and threads of the server.
 
 python -m benchmarks.connections
 """
@@ -24,13 +24,16 @@ EXAMPLE = (
     *(sys.executable, "-m", "uvicorn", "example_project.asgi:application"),
     *("--host", HOST, "--port", "{port}", "--log-level", "warning"),
 )
-# At once: more than a server's backlog would be refused.
+# How many connections to open at once. More than a server's backlog would be refused.
 AT_ONCE = 50
 
 
 @dataclass(frozen=True)
 class Open:
-    """Connections of a kind: how many, and the server's resident KB and threads at each number."""
+    """Open connections of one kind.
+
+    For each number of connections: the server's resident memory in KB, and its threads.
+    """
 
     kind: str
     arm: str
@@ -39,7 +42,7 @@ class Open:
     threads: list[int]
 
     def fit(self) -> tuple[float, float]:
-        """Return the KB and the threads that one connection more takes."""
+        """Return the KB and the threads that each further connection takes."""
         of = partial(statistics.linear_regression, self.numbers)
         return of(self.memory).slope, of(self.threads).slope
 
@@ -85,12 +88,12 @@ async def _sockets(server: Server, number: int) -> Open:
 async def _counted(
     server: Server, kind: str, arm: str, number: int, opened: Callable[[], Awaitable[None]]
 ) -> Open:
-    await opened()  # what the first alone needs
+    await opened()  # the first connection needs more than later ones
     result = Open(kind, arm, [], [], [])
-    for so_many in range(0, number + 1, AT_ONCE):
-        if so_many:
+    for count in range(0, number + 1, AT_ONCE):
+        if count:
             await asyncio.gather(*(opened() for _ in range(AT_ONCE)))
-        result.numbers.append(so_many)
+        result.numbers.append(count)
         result.memory.append(of_process(server, "VmRSS"))
         result.threads.append(of_process(server, "Threads"))
     return result

@@ -1,10 +1,10 @@
-"""Requests per second through a real server: plain Django beside Django in the pool.
+"""Requests per second through a real server: plain Django compared with Django in the pool.
 
     python -m benchmarks.end_to_end
 
-Needs ``wrk`` and uvicorn, and takes some minutes. The arms of a scenario take turns, so
-that what slows the machine down slows them all. With DATABASE_URL, of a PostgreSQL
-database that may be written to, it also queries that.
+This needs ``wrk`` and uvicorn, and takes some minutes. The arms of a scenario take turns, so
+anything that slows the machine down slows them all. If DATABASE_URL is set, the benchmark also
+queries that PostgreSQL database, and creates a table in it.
 """
 
 import argparse
@@ -38,15 +38,15 @@ UVICORN = (
 
 @dataclass(frozen=True)
 class Scenario:
-    """A row: a page, and the arms that serve it, each with the environment of its app.
+    """A page, and the arms that serve it, each with the environment variables of its app.
 
-    *answer* is a pattern of the status and body; *script* is for wrk, in Lua.
+    *response* is a pattern for the status and the body. *script* is a Lua script for wrk.
     """
 
     name: str
     path: str
     arms: Mapping[str, Mapping[str, str]]
-    answer: str = "200 hello"
+    response: str = "200 hello"
     script: str = ""
 
 
@@ -54,7 +54,7 @@ ARMS = ("plain", "plain again", "django", "pool", "stack")
 
 
 def everywhere(*arms: str, **environment: str) -> dict[str, Mapping[str, str]]:
-    """Return the arms, all unless some are named, with the same *environment*."""
+    """Return *arms*, or all arms if none are given, with the same *environment*."""
     return {arm: {"ARM": arm, **environment} for arm in arms or ARMS}
 
 
@@ -78,18 +78,19 @@ SQLITE = (
         "preflight, stock middleware",
         "/sync",
         everywhere("django-cors-headers", "CORSMiddleware", "stack", MIDDLEWARE="stock"),
-        answer="20[04] ",
+        response="20[04] ",
         script=PREFLIGHT,
     ),
     Scenario(
         "probe, stock middleware",
         "/livez",
         everywhere("plain", "stack", MIDDLEWARE="stock"),
-        answer="200 .*",
+        response="200 .*",
     ),
 )
-# Connections that last, each side in its way. Plain Django cannot have CONN_MAX_AGE: it leaves
-# a connection open for every request, until PostgreSQL takes no more.
+# All arms but the plain ones have persistent connections, in the way that works for each. Plain
+# Django cannot use CONN_MAX_AGE: each request would leave a connection open, until PostgreSQL
+# refuses new ones.
 LASTING = {"CONN_MAX_AGE": "60", "MAX_OVERFLOW": "0"}
 POSTGRESQL = Scenario(
     "one query, PostgreSQL",
@@ -106,9 +107,11 @@ POSTGRESQL = Scenario(
 
 @dataclass
 class Figures:
-    """Of one arm, round by round: requests per second, and seconds that half and 99 % took.
+    """The figures of one arm.
 
-    Of all: failures, and the most threads, database connections and resident MB under load.
+    For each round: requests per second, and the seconds within which 50 % and 99 % of the
+    responses came. For all rounds: the number of failed requests, and the most threads, database
+    connections and resident MB under load.
     """
 
     rates: list[float] = field(default_factory=list[float])
@@ -148,7 +151,7 @@ def measure(scenario: Scenario, folder: Path, rounds: int, seconds: int) -> dict
 
 
 def _check(server: Server, scenario: Scenario, arm: str) -> None:
-    """End the benchmark unless the arm does its job: an error page is quick to make."""
+    """Exit unless the arm responds as the scenario says, because an error page would be fast."""
     request = Request(server.url + scenario.path)  # noqa: S310
     if scenario.script:
         request = Request(  # noqa: S310
@@ -157,12 +160,12 @@ def _check(server: Server, scenario: Scenario, arm: str) -> None:
             method="OPTIONS",
         )
     try:
-        with urlopen(request) as answer:  # noqa: S310
-            seen = f"{answer.status} {answer.read().decode()}"
+        with urlopen(request) as response:  # noqa: S310
+            seen = f"{response.status} {response.read().decode()}"
     except HTTPError as error:
         seen = f"{error.code} {error.read().decode()}"
-    if not re.fullmatch(scenario.answer, seen):
-        sys.exit(f"{scenario.name}: {arm} answers {seen[:200]!r}\n{server.log()[-2000:]}")
+    if not re.fullmatch(scenario.response, seen):
+        sys.exit(f"{scenario.name}: {arm} responds with {seen[:200]!r}\n{server.log()[-2000:]}")
 
 
 def _turn(server: Server, scenario: Scenario, arm: str, seconds: int, figures: Figures) -> None:
@@ -181,8 +184,8 @@ def _turn(server: Server, scenario: Scenario, arm: str, seconds: int, figures: F
     figures.failures += loaded.failures
 
 
-class Loaded(NamedTuple):
-    """What wrk tells: requests per second, seconds, and how many answers were an error."""
+class Load(NamedTuple):
+    """What wrk reports: requests per second, seconds, and how many responses were errors."""
 
     rate: float
     p50: float
@@ -190,7 +193,7 @@ class Loaded(NamedTuple):
     failures: int
 
 
-def _load(server: Server, scenario: Scenario, seconds: int) -> Loaded:
+def _load(server: Server, scenario: Scenario, seconds: int) -> Load:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(scenario.script)
         script.flush()
@@ -207,19 +210,19 @@ def _load(server: Server, scenario: Scenario, seconds: int) -> Loaded:
     [rate] = re.findall(r"Requests/sec:\s+([\d.]+)", output)
     latency = dict(re.findall(r"(50|99)%\s+([\d.]+[mu]?s)", output))
     failures = re.findall(r"Non-2xx or 3xx responses: (\d+)", output)
-    return Loaded(
+    return Load(
         float(rate), _seconds(latency["50"]), _seconds(latency["99"]), sum(map(int, failures))
     )
 
 
 def _seconds(written: str) -> float:
-    """Return what wrk writes as 1.23ms."""
+    """Return the seconds in a duration that wrk writes, such as 1.23ms."""
     number, unit = re.fullmatch(r"([\d.]+)([a-z]+)", written).groups()  # type: ignore[union-attr]
     return float(number) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[unit]
 
 
 def of_process(server: Server, name: str) -> int:
-    """Return a figure of the kernel's about the process: Threads, or VmRSS in KB."""
+    """Return what the kernel says about the server's process: Threads, or VmRSS in KB."""
     status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
     [figure] = re.findall(rf"^{name}:\s+(\d+)", status, re.MULTILINE)
     return int(figure)
@@ -241,12 +244,12 @@ HEADER = (
 
 
 def ratio(own: Figures, base: Figures) -> Spread:
-    """Return the ratio of the rates: the median of the rounds, and their middle half."""
+    """Return the ratio of the rates, round by round."""
     return Spread.of([a / b for a, b in zip(own.rates, base.rates, strict=True)])
 
 
 def lines(scenario: Scenario, figures: Mapping[str, Figures]) -> list[str]:
-    """Return a line for each arm; ratios are to the first."""
+    """Return a line for each arm, with its ratio to the first arm."""
     base, name = next(iter(figures.values())), scenario.name
     result: list[str] = []
     for arm, each in figures.items():
@@ -266,7 +269,7 @@ def lines(scenario: Scenario, figures: Mapping[str, Figures]) -> list[str]:
 
 
 def run(rounds: int, seconds: int, only: str = "") -> Iterator[tuple[Scenario, dict[str, Figures]]]:
-    """Measure the scenarios with *only* in their name; PostgreSQL's where there is one."""
+    """Measure the scenarios whose names include *only*; PostgreSQL's if DATABASE_URL is set."""
     for scenario in (*SQLITE, *([POSTGRESQL] if os.environ.get("DATABASE_URL") else [])):
         if only in scenario.name:
             with tempfile.TemporaryDirectory() as folder:
@@ -279,18 +282,20 @@ def as_json(scenario: Scenario, figures: Mapping[str, Figures]) -> dict[str, Any
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.end_to_end", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=5, help="of each turn")
-    parser.add_argument("--only", default="", metavar="TEXT", help="scenarios with it in the name")
+    parser.add_argument("--rounds", type=int, default=3, help="number of turns for each arm")
+    parser.add_argument("--seconds", type=int, default=5, help="length of a turn")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="run only scenarios whose names include TEXT"
+    )
     options = parser.parse_args()
     if shutil.which("wrk") is None:
-        parser.exit(1, "There is no wrk: install Debian's package of that name.\n")
+        parser.exit(1, "wrk is not installed; install the Debian package `wrk`.\n")
 
     print(HEADER)
     for scenario, figures in run(options.rounds, options.seconds, options.only):
         print(*lines(scenario, figures), sep="\n", flush=True)
     if not os.environ.get("DATABASE_URL"):
-        print("PostgreSQL: left out, as there is no DATABASE_URL.")
+        print("PostgreSQL is left out, because DATABASE_URL is not set.")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The application that the end-to-end benchmark serves: Django, alone or in one of the arms.
+"""The application that the end-to-end benchmark serves: one arm, with Django inside.
 
-The environment chooses what it is made of: ``ARM``, ``MAX_OVERFLOW``, ``MIDDLEWARE``,
-``CONN_MAX_AGE``, ``PSYCOPG_POOL``, ``SQLITE_PATH``, ``DATABASE_URL``. Run as a module it
-makes the table.
+These environment variables configure it: ``ARM``, ``MAX_OVERFLOW``, ``MIDDLEWARE``,
+``CONN_MAX_AGE``, ``PSYCOPG_POOL``, ``SQLITE_PATH``, ``DATABASE_URL``. When you run the module, it
+creates the database table.
 """
-# ruff: noqa: E402 -- models can be made only once Django is set up.
+# ruff: noqa: E402 -- a model can be defined only after django.setup().
 
 import asyncio
 import logging
@@ -41,7 +41,7 @@ def database() -> dict[str, Any]:
     }
 
 
-# As `django-admin startproject` writes them.
+# The middleware that `django-admin startproject` lists.
 STOCK = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -53,7 +53,7 @@ STOCK = [
 ]
 
 CORSHEADERS = "corsheaders.middleware.CorsMiddleware"
-# The job of our layers, in Django's MIDDLEWARE.
+# Middleware for Django's MIDDLEWARE that does the same job as our layers.
 IN_DJANGO = {
     "django": [f"{__name__}.timing", "django_guid.middleware.guid_middleware", CORSHEADERS],
     "django-cors-headers": [CORSHEADERS],
@@ -63,9 +63,9 @@ ARM = os.environ.get("ARM", "plain")
 
 @sync_and_async_middleware
 def timing(get_response: Any) -> Any:
-    """Send Server-Timing, and a line to the log."""
+    """Send Server-Timing, and log a line for each request."""
 
-    def told(response: HttpResponse, started: float) -> HttpResponse:
+    def recorded(response: HttpResponse, started: float) -> HttpResponse:
         duration = (perf_counter() - started) * 1000
         response.headers["Server-Timing"] = f"app;dur={duration:.1f}"
         logger.info("%s in %.1f ms", response.status_code, duration)
@@ -75,13 +75,13 @@ def timing(get_response: Any) -> Any:
 
         async def timed_async(request: HttpRequest) -> HttpResponse:
             started = perf_counter()
-            return told(await get_response(request), started)
+            return recorded(await get_response(request), started)
 
         return timed_async
 
     def timed(request: HttpRequest) -> HttpResponse:
         started = perf_counter()
-        return told(get_response(request), started)
+        return recorded(get_response(request), started)
 
     return timed
 
@@ -185,7 +185,7 @@ ARMS: dict[str, Middleware] = {
     "django-cors-headers": compose(),
     "CORSMiddleware": cors,
     "pool": partial(ThreadPoolMiddleware, pool=pool),
-    # The example's: see example_project/asgi.py.
+    # The stack of the example project: see example_project/asgi.py.
     "stack": compose(
         partial(HealthMiddleware, readiness=readiness),
         RequestIDMiddleware,

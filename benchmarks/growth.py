@@ -1,6 +1,6 @@
-"""How a cost grows: with the number of origins, of headers, of layers.
+"""How costs grow with the number of allowed origins, request headers and layers.
 
-Each series is measured like a scenario, size by size, and fitted with a straight line.
+Each series is measured like a scenario at every size, and a straight line is fitted to the times.
 """
 
 import statistics
@@ -17,7 +17,7 @@ from .scenarios import ALLOWED, OURS, STACK, Arm, Scenario, granted, made, with_
 
 @dataclass(frozen=True)
 class Series:
-    """What grows, to which sizes, and how a scenario of one size is made."""
+    """What grows, the sizes to measure, and a function that makes the scenario of one size."""
 
     name: str
     sizes: Sequence[int]
@@ -26,19 +26,20 @@ class Series:
 
 @dataclass(frozen=True)
 class Growth:
-    """Seconds added, by arm and size, and the line that fits: of nothing, and of one more."""
+    """The seconds that each arm adds, at each size of the series."""
 
     series: Series
     added: dict[str, list[Spread]]
 
     def fit(self, arm: str) -> tuple[float, float]:
+        """Return the fitted line: the seconds at size 0, and for each one more."""
         medians = [spread.median for spread in self.added[arm]]
         line = statistics.linear_regression(self.series.sizes, medians)
         return line.intercept, line.slope
 
 
 def _origins(number: int) -> Scenario:
-    # The one that is asked for comes last.
+    # The origin of the request comes last.
     arms = with_origins([*(f"https://{n}.example" for n in range(number)), "https://app.example"])
     return Scenario(f"{number} origins", arms, (ALLOWED,), granted)
 
@@ -50,7 +51,7 @@ def _headers(number: int) -> Scenario:
 
 def _layers(number: int) -> Scenario:
     ours = compose(*[RequestIDMiddleware] * number)
-    # The inner ones find the ID of the outermost.
+    # The outermost layer makes an ID, and the others find it.
     return Scenario(f"{number} layers", (Arm(OURS, ours),), (), made)
 
 

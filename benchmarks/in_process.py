@@ -1,7 +1,7 @@
-"""Time the scenarios within this process: a real event loop, no server, no socket.
+"""Time the scenarios within this process: on a real event loop, without a server or a socket.
 
-Requests follow one another in one task, as on a kept-alive connection. Nothing in them
-waits, so what is timed is the code of the app and of what wraps it.
+Requests follow one another in one task, as on a kept-alive connection. They never wait, so the
+time is that of the code: of the app and of the middleware around it.
 """
 
 import gc
@@ -17,23 +17,23 @@ from asgi_middleware.testing import lifespan
 from asgi_middleware.testing._scope import http_scope
 from asgi_middleware.types import ASGIApp, Message
 
-from .scenarios import REQUEST_HEADERS, Arm, Scenario, answering
+from .scenarios import REQUEST_HEADERS, Arm, Scenario, bare_app
 
-# Seconds: a request that takes longer needs no twenty of its kind to warm up.
+# In seconds. A request that takes longer is warmed up with one run instead of twenty.
 _LONG = 0.01
 
 INSTALLED = {each.name.lower(): each.version for each in distributions()}
 
 
-class WrongAnswerError(Exception):
-    """An arm does not do the job, so its time means nothing."""
+class WrongResponseError(Exception):
+    """An arm does not respond as the scenario says, so its time means nothing."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds per request, one figure for each round: of the floor, and of each arm.
+    """The seconds per request in each round, of each arm and of the floor, which is the bare app.
 
-    *peak* is the most bytes that an arm has allocated at once for one request, and the app has not.
+    *peak* is how many more bytes an arm has allocated at once for a request than the bare app.
     """
 
     scenario: Scenario
@@ -44,12 +44,12 @@ class Result:
 
 
 async def measure(scenario: Scenario, rounds: int, seconds: float) -> Result:
-    """Start each arm and check its answer, then time all in turns of about *seconds*.
+    """Start each arm and check its response, then time them all in turns of about *seconds*.
 
-    Raises :class:`WrongAnswerError`.
+    Raises :class:`WrongResponseError`.
     """
     result = Result(scenario)
-    bare = answering(scenario.chunks)
+    bare = bare_app(scenario.chunks)
     turns = [(bare, result.floor)]
     async with AsyncExitStack() as running:
         for arm in scenario.arms:
@@ -74,11 +74,11 @@ async def _time(
     times = 20 if first < _LONG else 1
     warm = [await _seconds(app, scope, times) / times for app, _ in turns]
     requests = max(1, round(seconds / max(warm)))
-    # Collecting an arm's own garbage is part of its cost; looking at everything else is not.
+    # Collecting the garbage of an arm is part of its cost, but scanning all other objects is not.
     gc.collect()
     gc.freeze()
     for _ in range(rounds):
-        # Another goes first each time, or a neighbour's rhythm could always hit the same one.
+        # Each round begins with another arm, so a periodic load does not always hit the same one.
         turns.append(turns.pop(0))
         for app, figures in turns:
             figures.append(await _seconds(app, scope, requests) / requests)
@@ -87,7 +87,7 @@ async def _time(
 
 async def _peak(app: ASGIApp, scope: dict[str, Any]) -> int:
     """Return the most bytes that are allocated at once during a request."""
-    await _seconds(app, scope, 2)  # what is made once for all
+    await _seconds(app, scope, 2)  # the first requests make things that later ones share
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -100,7 +100,7 @@ async def _peak(app: ASGIApp, scope: dict[str, Any]) -> int:
 
 
 async def _check(scenario: Scenario, arm: Arm, app: ASGIApp) -> None:
-    """Raise :class:`WrongAnswerError` unless *app* answers as the scenario says."""
+    """Raise :class:`WrongResponseError` unless *app* responds as the scenario says."""
     messages: list[Message] = []
 
     async def collect(message: Message) -> None:
@@ -110,21 +110,21 @@ async def _check(scenario: Scenario, arm: Arm, app: ASGIApp) -> None:
 
     start, *rest = messages or [{}]
     body = b"".join(message.get("body", b"") for message in rest)
-    answer = {"status": str(start.get("status"))}
+    response = {"status": str(start.get("status"))}
     for name, value in start.get("headers", ()):
         key = name.decode().lower()
-        answer[key] = f"{answer[key]}, {value.decode()}" if key in answer else value.decode()
+        response[key] = f"{response[key]}, {value.decode()}" if key in response else value.decode()
     expected = {"status": scenario.status, **scenario.headers, **arm.headers}
     problems = [
-        f"{name} {answer.get(name, '')!r}, not {pattern!r}"
+        f"{name} {response.get(name, '')!r}, not {pattern!r}"
         for name, pattern in expected.items()
-        if not re.fullmatch(pattern, answer.get(name, ""))
+        if not re.fullmatch(pattern, response.get(name, ""))
     ]
-    # A preflight is not answered by the app.
+    # The response to a preflight does not come from the app.
     if scenario.method != "OPTIONS" and body != b"".join(scenario.chunks):
         problems.append("a body that is not the app's")
     if problems:
-        raise WrongAnswerError(f"{scenario.name}: {arm.name} answers {'; '.join(problems)}")
+        raise WrongResponseError(f"{scenario.name}: {arm.name} sends {'; '.join(problems)}")
 
 
 def _scope(scenario: Scenario) -> dict[str, Any]:
@@ -141,7 +141,7 @@ async def send(message: Message) -> None:
 
 
 async def _seconds(app: ASGIApp, scope: dict[str, Any], requests: int) -> float:
-    """Return how long *requests* take, each with a scope of its own, as a server gives it."""
+    """Return how many seconds that number of requests takes, each with a new scope."""
     started = perf_counter()
     for _ in range(requests):
         await app(scope.copy(), receive, send)

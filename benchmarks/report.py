@@ -1,4 +1,4 @@
-"""Results as figures, as a table for people, and as JSON for other programs."""
+"""Results as statistics, as a table for people, and as JSON for other programs."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from .scenarios import OURS
 
 
 class Spread(NamedTuple):
-    """The median of the rounds, and the bounds of their middle half."""
+    """The median of the rounds, and the two ends of their middle half."""
 
     median: float
     low: float
@@ -27,22 +27,22 @@ class Spread(NamedTuple):
 def added(result: Result, arm: str) -> Spread:
     """Return the seconds that *arm* adds to a request, or to each message of a stream.
 
-    A message's figure holds its share of what is done once for the request.
+    The seconds of a message include its share of what is done once for the request.
     """
-    # Round by round: what slows the machine down slows both.
+    # Subtracted round by round, because anything that slows the machine down slows both.
     rounds = zip(result.arms[arm], result.floor, strict=True)
     return Spread.of((arm - floor) / len(result.scenario.chunks) for arm, floor in rounds)
 
 
 def ratio(ours: Spread, other: Spread) -> float | None:
-    """Return how much of the other's time ours adds, None where the spreads overlap."""
+    """Return the ratio of our time to the *other*, or None if the spreads overlap."""
     if ours.low <= other.high and other.low <= ours.high:
         return None
     return ours.median / other.median
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return one line for each arm, and one for each that was left out."""
+    """Return a line for each arm, and a line for each arm that was left out."""
     whole = [result for result in results if len(result.scenario.chunks) == 1]
     streams = [result for result in results if len(result.scenario.chunks) > 1]
     left_out = {item for result in results for item in result.left_out.items()}
@@ -70,7 +70,7 @@ def _section(unit: str, results: list[Result], scale: float, decimals: int) -> I
 
 
 def as_json(results: Sequence[Result]) -> dict[str, Any]:
-    """Return all that was measured, and on what; times in seconds."""
+    """Return everything that was measured, and on which machine; times are in seconds."""
     needs = {name for result in results for arm in result.scenario.arms for name in arm.needs}
     return {
         "machine": f"{platform.platform()}, {os.cpu_count()} CPUs",

@@ -1,8 +1,8 @@
-"""The scenarios: each a request, a bare app, the arms that wrap it, and the right answer.
+"""The scenarios: each a request, a bare app, the arms that wrap it, and the right response.
 
-Every runner takes its rows from here. A row's name says which middleware wraps the app and
-which request is sent. The arms of a row do the same job with the same options. A comment
-beside an arm says where it does less or more.
+Every runner takes its rows from here. The name of a row says which middleware wraps the app and
+which request is sent. The arms of a row do the same job with the same options. If an arm does
+less or more, a comment says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from .limit import fused
 
 OURS = "asgi-middleware"
 
-# A page's fetch() as Chromium sends it through a proxy.
+# The headers of a fetch() by a page in Chromium, after a proxy.
 REQUEST_HEADERS: tuple[Header, ...] = (
     (b"host", b"api.example"),
     (b"connection", b"keep-alive"),
@@ -36,7 +36,7 @@ REQUEST_HEADERS: tuple[Header, ...] = (
     (b"sec-fetch-site", b"same-site"),
     (b"x-forwarded-for", b"203.0.113.7"),
 )
-# What Django answers with its stock middleware, in its spelling.
+# The response headers of Django with its stock middleware, in its spelling.
 RESPONSE_HEADERS: tuple[Header, ...] = (
     (b"Content-Type", b"text/html; charset=utf-8"),
     (b"X-Frame-Options", b"DENY"),
@@ -47,8 +47,8 @@ RESPONSE_HEADERS: tuple[Header, ...] = (
 )
 
 
-def answering(chunks: Sequence[bytes]) -> ASGIApp:
-    """Return the bare app. Its messages are new each time: some middleware edit them."""
+def bare_app(chunks: Sequence[bytes]) -> ASGIApp:
+    """Return the bare app. It makes new messages each time, because some middleware edit them."""
     count = len(chunks)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,7 +67,7 @@ def answering(chunks: Sequence[bytes]) -> ASGIApp:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to do the job: what it needs installed, which headers it sends besides."""
+    """One way to do the job: the packages that it needs, and further headers that it sends."""
 
     name: str
     wrap: Middleware
@@ -77,7 +77,10 @@ class Arm:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One row: a request with *extra* headers, and patterns of the answer; '': not sent."""
+    """A row: a request with *extra* headers, and patterns for its response.
+
+    The pattern '' in *headers* is for a header that is not sent.
+    """
 
     name: str
     arms: tuple[Arm, ...]
@@ -86,16 +89,16 @@ class Scenario:
     method: str = "GET"
     status: str = "200"
     chunks: Sequence[bytes] = (b"hello",)
-    most_rounds: int = 201  # fewer where one request takes long
+    most_rounds: int = 201  # fewer if one request takes long
 
 
 def peer(module: str, name: str, **options: Any) -> Middleware:
-    """Return somebody else's middleware, which is imported when it is to wrap an app."""
+    """Return another project's middleware, which is imported only when it wraps an app."""
     return lambda app: getattr(import_module(module), name)(app, **options)
 
 
 def base_http(app: ASGIApp) -> ASGIApp:
-    """Wrap *app* in a request ID as Starlette's documentation writes middleware."""
+    """Wrap *app* in request IDs, written like the middleware in Starlette's documentation."""
     from starlette.middleware.base import BaseHTTPMiddleware
 
     class RequestID(BaseHTTPMiddleware):
@@ -123,7 +126,7 @@ policy: dict[str, Any] = {
     "allow_credentials": True,
 }
 cors = partial(CORSMiddleware, **policy)
-# With an observer, as timing-asgi has a client.
+# It has an observer, because timing-asgi has a client.
 timing = partial(TimingMiddleware, server_timing=True, observers=[lambda _: None])
 client = SimpleNamespace(timing=lambda *_, tags: None)  # noqa: ARG005
 server_timing = {"server-timing": r"app;dur=\d+\.\d"}
@@ -140,11 +143,11 @@ REQUEST_ID = (
 )
 TIMING = (
     Arm(OURS, timing, headers=server_timing),
-    # Sends no header; asks for the CPU time as well.
+    # timing-asgi sends no header, and measures the CPU time as well.
     Arm("timing-asgi", timing_asgi, needs=("timing-asgi",)),
 )
 PREFLIGHT = (Arm(OURS, cors), Arm("starlette", starlette_cors, needs=("starlette",)))
-# Knows no credentials, sends no Vary, answers no preflights.
+# asgi-cors has no credentials, sends no Vary, and leaves preflights to the app.
 CORS = (*PREFLIGHT, Arm("asgi-cors", asgi_cors, needs=("asgi-cors",)))
 peers = compose(correlation_id, timing_asgi, starlette_cors)
 STACK = (
@@ -155,7 +158,7 @@ STACK = (
 
 
 def with_origins(origins: Sequence[str]) -> tuple[Arm, ...]:
-    """Return arms that do CORS for these *origins*. Starlette looks through them in order."""
+    """Return arms that do CORS for *origins*, a list that Starlette searches from the start."""
     grown = {**policy, "allow_origins": list(origins)}
     starlette = peer("starlette.middleware.cors", "CORSMiddleware", **grown)
     return (
@@ -198,7 +201,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("mw=stack/req=no-origin", STACK, (), {**made, **denied}),
     Scenario("mw=stack/req=simple-allowed", STACK, (ALLOWED,), {**made, **granted}),
     preflight("mw=stack/req=preflight-allowed", STACK, (ALLOWED, *ASKS), {**made, **permitted}),
-    # What nobody sends who means well.
+    # Requests that only an attacker sends.
     Scenario("mw=stack/req=1MB-header", STACK, ((b"x-large", b"x" * 1_000_000),), made),
     Scenario("mw=stack/req=100-headers", STACK, HUNDRED, made),
     Scenario("mw=stack/req=1MB-id", STACK[:1], ((b"x-request-id", b"x" * 1_000_000),), made),

@@ -17,7 +17,7 @@ import pytest
 from asgi_middleware.testing import lifespan
 from asgi_middleware.types import ASGIApp, Message
 from benchmarks.in_process import INSTALLED, _scope, receive
-from benchmarks.scenarios import ALLOWED, CORS, REQUEST_ID, STACK, TIMING, Arm, Scenario, answering
+from benchmarks.scenarios import ALLOWED, CORS, REQUEST_ID, STACK, TIMING, Arm, Scenario, bare_app
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ async def _called(app: ASGIApp) -> None:
 
 async def counted(arm: Arm, messages: int) -> Counts:
     """Return what one request with that number of messages costs, minus the cost of the app."""
-    bare = answering([b"data"] * messages)
+    bare = bare_app([b"data"] * messages)
     app = arm.wrap(bare)
     async with lifespan(app):
         await _called(app)  # the first request makes things that later ones share

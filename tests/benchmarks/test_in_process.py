@@ -7,7 +7,7 @@ import pytest
 
 from asgi_middleware.types import ASGIApp, Message, Middleware, Receive, Scope, Send
 from benchmarks.__main__ import main
-from benchmarks.in_process import INSTALLED, WrongAnswerError, measure
+from benchmarks.in_process import INSTALLED, WrongResponseError, measure
 from benchmarks.report import as_json, table
 from benchmarks.scenarios import OURS, SCENARIOS, Arm, Scenario
 
@@ -72,10 +72,10 @@ async def test_an_arm_that_responds_incorrectly_is_an_error(
     arm = Arm("peer", changing(**change))
     scenario = Scenario("mw=tag/req=plain", (arm,), headers={"x-request-id": "0{32}"})
 
-    with pytest.raises(WrongAnswerError) as wrong:
+    with pytest.raises(WrongResponseError) as wrong:
         await measure(scenario, rounds=1, seconds=0)
 
-    assert str(wrong.value) == f"mw=tag/req=plain: peer answers {problem}"
+    assert str(wrong.value) == f"mw=tag/req=plain: peer sends {problem}"
 
 
 async def test_an_arm_that_is_not_installed_is_left_out_and_named_in_the_table() -> None:
