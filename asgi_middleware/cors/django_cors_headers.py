@@ -46,18 +46,19 @@ def cors_options(settings: object) -> dict[str, Any]:
     ``CORS_URLS_REGEX`` that is not a prefix such as ``^/api/.*$``.
     """
     policy = {option: _read(settings, *setting) for option, setting in _SETTINGS.items()}
+    all_origins, urls = _read(settings, *_ALL_ORIGINS), _source(_read(settings, *_URLS))
     regexes = _sources(policy["allow_origin_regex"])
-    wrong = [*options.strings(_SETTINGS["allow_origin_regex"][0], regexes, [r"https://a\.example"])]
-    policy["allow_origin_regex"] = (
-        None if wrong else "|".join(f"(?:{regex})" for regex in regexes) or None
-    )
-    all_origins = _read(settings, *_ALL_ORIGINS)
-    [urls] = _sources([_read(settings, *_URLS)])
+    wrong = [*options.strings("CORS_ALLOWED_ORIGIN_REGEXES", regexes, [r"https://a\.example"])]
+    joined = "" if wrong else "|".join(f"(?:{regex})" for regex in regexes)
+    policy["allow_origin_regex"] = joined or None
+    checked = {**policy, "allow_origin_func": None}
+    if all_origins is True:
+        checked["allow_origins"] = ()  # the list does not count
     options.check(
         "cors_options",
         wrong,
         _all_origins_problems(all_origins, policy["allow_credentials"]),
-        map(_with_settings, policy_problems({**policy, "allow_origin_func": None})),
+        map(_with_settings, policy_problems(checked)),
         _urls_problems(urls),
     )
     policy["allow_origins"] = ["*"] if all_origins else list(policy["allow_origins"])
@@ -69,11 +70,13 @@ def _read(settings: object, name: str, former: str, default: object) -> Any:
     return getattr(settings, name, getattr(settings, former, default) if former else default)
 
 
+def _source(regex: Any) -> Any:
+    return getattr(regex, "pattern", regex)
+
+
 def _sources(regexes: Any) -> Any:
-    """Return each of a list of regexes as a string; anything else as it is."""
-    if not isinstance(regexes, list | tuple):
-        return regexes
-    return [getattr(each, "pattern", each) for each in cast("Collection[object]", regexes)]
+    is_list = isinstance(regexes, list | tuple | set | frozenset)
+    return list(map(_source, cast("Collection[object]", regexes))) if is_list else regexes
 
 
 def _with_settings(problem: str) -> str:

@@ -78,7 +78,7 @@ class CORSMiddleware:
         policy = CORSPolicy(**policy_options)
         if not policies and not policy.allows_any_origin:
             warnings.warn(
-                "CORSMiddleware: no origin is allowed, so no page gets anything; use allow_origins",
+                "CORSMiddleware: no origin is allowed, so it has no effect; use allow_origins",
                 ConfigurationWarning,
                 stacklevel=2,
             )

@@ -37,7 +37,7 @@ _FORBIDDEN_HEADERS = frozenset(
 _LONGEST_MAX_AGE = 86_400
 
 _EXAMPLE_REGEX = r"https://[a-z]+\.example\.org"
-_OWN_ORIGINS = "use the origins of your own pages, such as 'https://app.example'"
+OWN_ORIGINS = "use the origins of your own pages, such as 'https://app.example'"
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _credentialed_origin(option: str, origin: str) -> Iterator[str]:
         return
     yield (
         f"{option}: {origin!r} cannot be combined with allow_credentials=True because {danger};"
-        f" {_OWN_ORIGINS}"
+        f" {OWN_ORIGINS}"
     )
 
 
@@ -169,7 +169,7 @@ def _method(option: str, method: str) -> Iterator[str]:
         guesses = get_close_matches(method.strip().upper(), known, n=1) or ["GET"]
         yield f"{option}: {options.shown(method)} is not a valid method; use {guesses[0]!r}"
     elif method.upper() in _FORBIDDEN_METHODS:
-        yield f"{option}: no page can send {method!r}; use the list without it"
+        yield f"{option}: {method!r} is a method that no page can send; use the list without it"
 
 
 def _header(option: str, name: str) -> Iterator[str]:
@@ -182,7 +182,7 @@ def _credentialed_header(option: str, name: str) -> Iterator[str]:
     if name == "*":
         # https://fetch.spec.whatwg.org/#http-access-control-expose-headers
         yield (
-            f"{option}: with allow_credentials=True '*' is the name of a header and exposes no"
+            f"{option}: '*' is the name of one header with allow_credentials=True and exposes no"
             " other; use the names of the headers"
         )
 
@@ -190,7 +190,7 @@ def _credentialed_header(option: str, name: str) -> Iterator[str]:
 def _regex(option: str, regex: Any, with_credentials: bool) -> Iterator[str]:
     if regex is None:
         return
-    # Random, so that no regex can be written to know it.
+    # Random, so that no regex can make an exception for it.
     host = f"{secrets.token_hex(8)}.invalid"
     try:
         matches = re.compile(regex).fullmatch
@@ -213,11 +213,13 @@ def _useless(policy: CORSPolicy) -> Iterator[str]:
     for name in policy.allow_headers:
         lower = name.lower()
         if lower in _FORBIDDEN_HEADERS or lower.startswith(("proxy-", "sec-")):
-            yield f"allow_headers: no page can set {name!r}; use the list without it"
+            yield (
+                f"allow_headers: {name!r} is a header that no page can set; use the list without it"
+            )
     if "patch" in policy.allow_methods:
-        yield "allow_methods: browsers do not make 'patch' upper case; use 'PATCH'"
+        yield "allow_methods: 'patch' is not made upper case by browsers; use 'PATCH'"
     if policy.max_age is not None and policy.max_age > _LONGEST_MAX_AGE:
-        yield f"max_age: no browser keeps a response for {policy.max_age} s; use {_LONGEST_MAX_AGE}"
+        yield f"max_age: {policy.max_age} is longer than in any browser; use {_LONGEST_MAX_AGE}"
 
 
 def _risky(policy: CORSPolicy) -> Iterator[str]:
@@ -225,10 +227,9 @@ def _risky(policy: CORSPolicy) -> Iterator[str]:
         return
     for origin in policy.allow_origins:
         if origin.startswith("http://") and not origins.is_loopback(origin):
-            kind = "pattern" if origins.is_pattern(origin) else "origin"
             yield (
-                f"allow_origins: over the {kind} {origin!r} anybody on the network can act as its"
-                f" visitors; use 'https{origin.removeprefix('http')}'"
+                f"allow_origins: {origin!r} is not encrypted, so anybody on the network can act as"
+                f" its visitors; use 'https{origin.removeprefix('http')}'"
             )
 
 

@@ -9,7 +9,7 @@ from .._origins import MAX_LENGTH, is_pattern, parse, problem_with, problems
 from .._responses import refuse_handshake
 from ..types import ASGIApp, Receive, Scope, Send
 from .allowed_origins import AllowedOrigins, OriginFunction
-from .options import function_problems
+from .options import OWN_ORIGINS, function_problems
 
 logger = logging.getLogger("asgi_middleware.cors")
 
@@ -137,8 +137,8 @@ def _shown(lines: list[bytes]) -> str | None:
 def _origin_problems(option: str, origin: str) -> Iterator[str]:
     if origin in ("*", "null"):
         yield (
-            f"{option}: {origin!r} would let any page act as its visitors;"
-            " use the origins of your own pages, such as 'https://app.example'"
+            f"{option}: {origin!r} would let any page open a WebSocket as its visitor;"
+            f" {OWN_ORIGINS}"
         )
     elif origin != "same-origin":
         yield from problems(option, origin)

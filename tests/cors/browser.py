@@ -1,7 +1,7 @@
-"""A browser's side of CORS, step by step as the Fetch standard has it.
+"""A browser's side of CORS, step by step as in the Fetch standard.
 
-Slow and literal on purpose, so that it can be held against the standard's text. It asks
-an app through the testing client, and tells what a page's script would see.
+The code is slow and literal on purpose, so that you can compare it with the standard's text. It
+sends requests to an app through the testing client and returns what a page's script would see.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -146,7 +146,7 @@ def unsafe_header_names(headers: Mapping[str, str]) -> list[str]:
 
 
 class Cache:
-    """A shared cache that honours ``Vary`` and nothing else: it keeps what it may.
+    """A shared cache that looks at ``Vary`` alone, and keeps every response that this allows.
 
     https://www.rfc-editor.org/rfc/rfc9111#section-4.1
     """

@@ -1,7 +1,7 @@
-"""The same options, the same requests: where Starlette's middleware answers otherwise.
+"""The same options and requests as with Starlette's middleware, and where responses differ.
 
-Every difference is listed, with its reason in ``docs/cors.md``. What is not listed has to
-be the same.
+The tests list every difference; ``docs/cors.md`` gives the reasons. Everything else has to be the
+same.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ async def both(
     options: Mapping[str, Any], method: str, headers: Mapping[str, str]
 ) -> tuple[Response, Response]:
     ours = CORSMiddleware(answering((b"x-b", b"1")), **options)
-    # Recorded, because it may spell its headers as it likes.
+    # `recording` excuses how it spells header names.
     theirs = recording(StarletteCORSMiddleware(_fresh, **options))
     return (
         await request(ours, method, headers=headers),
@@ -62,7 +62,7 @@ async def both(
 
 
 async def _fresh(scope: Scope, receive: Receive, send: Send) -> None:
-    # Starlette's middleware edits the app's list of headers: it needs a new one each time.
+    # Starlette's middleware edits the app's list of headers, so each request needs a new list.
     await answering((b"x-b", b"1"))(scope, receive, send)
 
 
@@ -80,19 +80,19 @@ def about_cors(response: Response) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("asked", ACTUAL)
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-async def test_responses_are_the_same(configuration: str, asked: str) -> None:
+async def test_a_response_is_the_same_as_starlettes(configuration: str, asked: str) -> None:
     ours, theirs = await both(CONFIGURATIONS[configuration], "GET", ACTUAL[asked])
     expected = about_cors(theirs)
     if configuration == "everybody":
-        # One answer for everybody, with the headers even where no origin asked, and no Vary:
-        # a CDN keeps one copy, and it is fit for a page that asks later.
+        # One response for everybody, without Vary and with the headers even if there is no Origin:
+        # a CDN keeps one copy, which also serves a page that asks later.
         expected |= {
             "access-control-allow-origin": ["*"],
             "access-control-expose-headers": ["x-b"],
             "vary": [],
         }
     if (configuration, asked) in {("credentials", "other"), ("credentials", "null")}:
-        # Nothing for a refused origin: half a permission helps nobody.
+        # A refused origin gets none of these headers: half a permission helps nobody.
         expected |= {
             "access-control-allow-credentials": [],
             "access-control-expose-headers": [],
@@ -104,7 +104,7 @@ async def test_responses_are_the_same(configuration: str, asked: str) -> None:
 @pytest.mark.parametrize("credentials", [True, False])
 @pytest.mark.parametrize("asked", [name for name in ACTUAL if name != "no origin"])
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-async def test_a_browser_shows_a_page_the_same(
+async def test_a_browser_shows_a_page_the_same_response(
     configuration: str, asked: str, credentials: bool
 ) -> None:
     ours, theirs = await both(CONFIGURATIONS[configuration], "GET", ACTUAL[asked])
@@ -117,7 +117,7 @@ async def test_a_browser_shows_a_page_the_same(
 
 @pytest.mark.parametrize("asked", PREFLIGHTS)
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
-async def test_preflights_succeed_and_fail_alike(configuration: str, asked: str) -> None:
+async def test_a_preflight_succeeds_if_starlettes_does(configuration: str, asked: str) -> None:
     origin, method, names = PREFLIGHTS[asked]
     headers = {"origin": origin, "access-control-request-method": method}
     if names is not None:

@@ -1,4 +1,4 @@
-"""Any policy, any request: what a browser lets through is what an obvious oracle allows."""
+"""Any policy, any request: a browser lets through what a simple oracle allows."""
 
 import asyncio
 import re
@@ -86,7 +86,7 @@ def origin_allowed(options: Mapping[str, Any], origin: str) -> bool:
 
 
 def allowed(options: Mapping[str, Any], page: Page) -> bool:
-    """What the policy means, in the words of its options."""
+    """Tell what the policy means, in the words of its options."""
     method = normalize(page.method)
     unsafe = unsafe_header_names(page.headers)
     methods = {normalize(each) for each in options["allow_methods"]}
@@ -113,7 +113,7 @@ def test_a_browser_lets_through_what_the_policy_allows(options: Any, page: Page)
 
 
 @given(policies, pages)
-def test_no_header_for_an_origin_that_is_refused(options: Any, page: Page) -> None:
+def test_a_refused_origin_gets_no_header(options: Any, page: Page) -> None:
     response = asyncio.run(
         request(CORSMiddleware(hello, **options), headers={"origin": page.origin})
     )
@@ -126,7 +126,7 @@ def test_no_header_for_an_origin_that_is_refused(options: Any, page: Page) -> No
 
 
 @given(policies, st.lists(st.sampled_from([*ORIGINS, None]), min_size=2, max_size=6))
-def test_a_cache_serves_no_origins_answer_to_another(
+def test_a_cache_serves_no_origins_response_to_another(
     options: Any, origins: list[str | None]
 ) -> None:
     app = CORSMiddleware(recording(answering((b"Vary", b"Accept-Encoding"))), **options)
@@ -145,16 +145,16 @@ def test_a_cache_serves_no_origins_answer_to_another(
 
 
 @given(policies)
-def test_vary_whenever_the_answer_depends_on_the_origin(options: Any) -> None:
+def test_a_response_that_depends_on_the_origin_varies_on_it(options: Any) -> None:
     app = CORSMiddleware(hello, **options)
 
-    async def answers() -> None:
+    async def compare() -> None:
         responses = [await request(app, headers={"origin": origin}) for origin in ORIGINS]
         depends = len({response.headers for response in responses}) > 1
         for response in responses:
             assert ("Origin" in extracted(response, b"vary")) or not depends
 
-    asyncio.run(answers())
+    asyncio.run(compare())
 
 
 raw_values = st.binary(max_size=40) | st.sampled_from(
@@ -183,7 +183,7 @@ def test_raw_bytes_do_no_harm(
 ) -> None:
     app = CORSMiddleware(hello, allow_private_network=True, **options)
 
-    # The client refuses line breaks and NUL in what comes back, so none is reflected.
+    # The client refuses a response with line breaks and NUL, so none is echoed.
     response = asyncio.run(request(app, method, scope={"headers": headers}))
 
     assert response.status in (200, 204, 403)

@@ -50,12 +50,12 @@ LISTS: list[Row] = [
         (
             "allow_methods",
             ["TRACE"],
-            "no page can send 'TRACE'; use the list without it",
+            "'TRACE' is a method that no page can send; use the list without it",
         ),
         (
             "allow_methods",
             ["connect"],
-            "no page can send 'connect'; use the list without it",
+            "'connect' is a method that no page can send; use the list without it",
         ),
         ("allow_headers", None, "None is not a list; use ['x-request-id']"),
         (
@@ -111,7 +111,7 @@ WITH_CREDENTIALS: list[Row] = [
         (
             {"allow_origins": [A], "expose_headers": ["*"]},
             (
-                "expose_headers: with allow_credentials=True '*' is the name of a header and"
+                "expose_headers: '*' is the name of one header with allow_credentials=True and"
                 " exposes no other; use the names of the headers",
             ),
         ),
@@ -177,8 +177,9 @@ ROWS: list[Row] = [
         WebSocketOriginMiddleware,
         {"allow_origins": ["*", "null", "https://a.example/"], "allow_origin_func": "a"},
         (
-            f"allow_origins: '*' would let any page act as its visitors; {OWN_ORIGINS}",
-            f"allow_origins: 'null' would let any page act as its visitors; {OWN_ORIGINS}",
+            f"allow_origins: '*' would let any page open a WebSocket as its visitor; {OWN_ORIGINS}",
+            "allow_origins: 'null' would let any page open a WebSocket as its visitor;"
+            f" {OWN_ORIGINS}",
             "allow_origins: 'https://a.example/' ends with a slash; use 'https://a.example'",
             "allow_origin_func: 'a' cannot be called; use a function of the origin and the scope"
             " or None",
