@@ -42,7 +42,7 @@ async def lives(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def sending(*messages: Any) -> ASGIApp:
-    """Return an app that sends *messages* for every call."""
+    """Return an app that sends *messages* at every call."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         for message in messages:

@@ -904,7 +904,7 @@ STOCK = [
         pytest.param("/sync/", STOCK, 16, 14, id="sync view, stock middleware"),
     ],
 )
-async def test_how_often_a_request_changes_threads(
+async def test_a_pool_saves_two_changes_of_thread_for_each_request(
     target: str,
     middleware: list[str],
     plain: int,

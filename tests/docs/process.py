@@ -1,4 +1,4 @@
-"""Run code of the docs in a process of its own, because it may change things process-wide."""
+"""Run examples from the docs in a process of their own, because they may configure libraries."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The server commands in docs/deployment.md start servers that serve, and end, as they should."""
+"""Each command in the table "Servers" of docs/deployment.md starts a server that works."""
 
 import json
 import re
