@@ -1,4 +1,4 @@
-"""Sync functions that return their thread, also ones that a test can hold up and let go."""
+"""Sync functions that return the thread that they run on. A test can hold up some of them."""
 
 import asyncio
 import threading

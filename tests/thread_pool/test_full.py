@@ -185,7 +185,7 @@ async def test_an_app_that_listens_gets_a_disconnect_and_then_a_thread_to_tidy_u
         await listening(visiting(current_thread))(scope, receive, send)
         tidied.append(await receive())
         tidied.append(await current_thread())
-        await send({**START, "status": 500})  # goes nowhere
+        await send({**START, "status": 500})  # never reaches the client
         await send(BODY)
 
     async with full(SOON) as pool:

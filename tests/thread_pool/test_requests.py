@@ -49,7 +49,7 @@ def test_a_request_makes_all_its_calls_on_a_thread_that_no_other_has_meanwhile(
     plans: list[list[str]], size: int, max_overflow: int
 ) -> None:
     used: list[list[Thread]] = []
-    # The request that has a thread, from its first call to its end.
+    # Which request has a thread, from its first call to its end.
     owners: dict[Thread, object] = {}
     clashes: list[object] = []
     peak = 0
