@@ -214,8 +214,8 @@ async def _websocket_origin(site: Site) -> Observation:
 async def _burst(site: Site) -> Observation:
     counts = (await site.post("/scenarios/burst/")).json()
     return Observation(
-        counts["responses"] == 40 and 0 < counts["threads"] <= counts["limit"],
-        f"{counts['responses']} responses, at most {counts['threads']} threads",
+        counts["responses"] == 40 and 0 < counts["at_work"] <= counts["bound"],
+        f"{counts['responses']} responses, at most {counts['at_work']} at work",
     )
 
 

@@ -68,7 +68,7 @@ SCENARIOS = (
     Scenario(
         "burst",
         "Burst of sync views",
-        "40 requests at once, served by at most 16 threads.",
+        "40 requests at once: at most 16 of them are at work.",
     ),
     Scenario(
         "job",

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import AsyncGenerator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -27,19 +27,17 @@ from websockets.exceptions import ConnectionClosed
 from asgi_middleware import get_request_id, measure
 
 from ..live.access import for_watchers, may_watch
+from ..live.publisher import PROCESS
 from ..own_url import own_url
 from .child import PATIENCE, child_server
 from .jobs import count
-
-if TYPE_CHECKING:
-    from ..live.publisher import Publisher
 
 logger = logging.getLogger(__name__)
 
 COOKIE = "demonstration"
 CALLS = 40
-# The pool in asgi.py has this bound: size + max_overflow.
-MOST_THREADS = 16
+# The bound of the pool in asgi.py: size + max_overflow.
+BOUND = 16
 
 # One at a time: each starts a process.
 _draining = asyncio.Lock()
@@ -97,32 +95,24 @@ def blocking(request: HttpRequest) -> JsonResponse:
     """Hold a thread for a fifth of a second, as sync code does while it waits."""
     if not may_watch(request.user):
         raise Http404
+    started = time.monotonic()
     with measure("block"):
         time.sleep(0.2)
-    return JsonResponse({"request_id": get_request_id()})
+    span = {"process": PROCESS, "started": started, "ended": time.monotonic()}
+    return JsonResponse({"request_id": get_request_id(), **span})
 
 
 @require_POST
 @for_watchers
 async def burst(request: HttpRequest) -> JsonResponse:
-    """Call the view above many times at once, and count the threads."""
-    state = request.scope["state"]  # type: ignore[attr-defined]
-    client: httpx.AsyncClient = state["client"]
-    live: Publisher = state["live"]
+    """Call the view above many times at once, and count the calls that run at the same time."""
+    client: httpx.AsyncClient = request.scope["state"]["client"]  # type: ignore[attr-defined]
     url = own_url(request, "/scenarios/blocking/")
     # To Django, the calls come from the visitor who called this view.
     headers = {"host": request.get_host(), "cookie": request.headers.get("cookie", "")}
-
-    async def call() -> int:
-        return (await client.get(url, headers=headers)).status_code
-
-    calls = [asyncio.create_task(call()) for _ in range(CALLS)]
-    threads = 0
-    while not all(each.done() for each in calls):
-        threads = max(threads, live.counters()["threads"]["leased"])
-        await asyncio.sleep(0.005)
-    responses = sum(each.result() == 200 for each in calls)
-    return JsonResponse({"responses": responses, "threads": threads, "limit": MOST_THREADS})
+    responses = await asyncio.gather(*(client.get(url, headers=headers) for _ in range(CALLS)))
+    spans = [each.json() for each in responses if each.status_code == 200]
+    return JsonResponse({"responses": len(spans), "at_work": _most_at_once(spans), "bound": BOUND})
 
 
 @require_POST
@@ -170,6 +160,21 @@ async def drain(request: HttpRequest) -> JsonResponse:
 @require_GET
 def stranger(request: HttpRequest) -> HttpResponse:
     return render(request, "showcase/stranger.html")
+
+
+def _most_at_once(spans: list[dict[str, Any]]) -> int:
+    """Return how many spans overlap in one process, at most."""
+    return max(
+        (
+            sum(
+                other["process"] == each["process"]
+                and other["started"] <= each["started"] < other["ended"]
+                for other in spans
+            )
+            for each in spans
+        ),
+        default=0,
+    )
 
 
 async def _is_complete(lines: Any) -> bool:

@@ -153,7 +153,7 @@ async def test_the_page_says_that_a_scenario_is_not_as_expected(
 ) -> None:
     visiting = await visit()
     await visiting.page.route(
-        "**/scenarios/burst/", lambda route: route.fulfill(json={"responses": 39, "threads": 41})
+        "**/scenarios/burst/", lambda route: route.fulfill(json={"responses": 39, "at_work": 41})
     )
     page = await visiting.opened(example.url)
 
@@ -162,7 +162,7 @@ async def test_the_page_says_that_a_scenario_is_not_as_expected(
     card = page.locator("[data-scenario=burst][data-result=bad]")
     await card.wait_for()
     assert await card.locator("output").inner_text() == (
-        "✗ Observed: 39 responses, at most 41 threads"
+        "✗ Observed: 39 responses, at most 41 at work"
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from example_project.scenarios.player import PLAYS
 from example_project.scenarios.table import SCENARIOS
-from example_project.scenarios.views import CALLS, MOST_THREADS
+from example_project.scenarios.views import BOUND, CALLS
 
 SHOWCASE = Path(__file__).resolve().parents[2] / "example_project/showcase"
 NAMES = [scenario.name for scenario in SCENARIOS]
@@ -27,7 +27,5 @@ def test_the_burst_scenario_expects_the_numbers_of_the_pool() -> None:
 
     [burst] = [scenario for scenario in SCENARIOS if scenario.name == "burst"]
 
-    assert pool._limit == MOST_THREADS
-    assert burst.expected == (
-        f"{CALLS} requests at once, served by at most {MOST_THREADS} threads."
-    )
+    assert pool._limit == BOUND
+    assert burst.expected == (f"{CALLS} requests at once: at most {BOUND} of them are at work.")

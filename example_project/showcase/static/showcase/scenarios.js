@@ -153,8 +153,8 @@ export const PLAYS = {
   async burst() {
     const counts = await (await post("/scenarios/burst/")).json();
     return [
-      counts.responses === 40 && counts.threads > 0 && counts.threads <= counts.limit,
-      `${counts.responses} responses, at most ${counts.threads} threads`,
+      counts.responses === 40 && counts.at_work > 0 && counts.at_work <= counts.bound,
+      `${counts.responses} responses, at most ${counts.at_work} at work`,
     ];
   },
 
