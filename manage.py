@@ -14,7 +14,7 @@ def main() -> None:
         choose_settings()
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        # The sentence says what to do; a traceback would bury it.
+        # The message says what to do. A traceback would bury it.
         sys.exit(f"manage.py: {error}")
 
 

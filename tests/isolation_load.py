@@ -1,9 +1,9 @@
-"""Load pages, streams, WebSockets and tasks, each of which must see only its own.
+"""Load pages, streams, WebSockets and tasks, each of which may see only what it has set itself.
 
     python -m tests.isolation_load --clients 60 --seconds 60
     python -m tests.isolation_load --clients 60 --seconds 60 --plain
 
-The app (``tests/servers/apps/isolation.py``) compares what is found on a thread and on its
+The app (``tests/servers/apps/isolation.py``) compares what it finds on a thread and on its
 connection with what was set there. One client in five leaves in the middle.
 """
 
@@ -29,24 +29,24 @@ from websockets.exceptions import WebSocketException
 
 from tests.servers.server import PATIENCE, Server, command, serve
 
-# Other requests come in between two steps. A sync page takes its few steps in one call.
+# Between two steps, other requests run. A sync page takes its few steps in one call.
 STEPS, STEPS_OF_ONE_CALL = 30, 5
-# How often a client leaves in the middle, and after how many seconds at most.
+# How often a client leaves in the middle, and after at most how many seconds.
 LEAVING, SOON = 0.2, 0.2
-# Threads of plain Channels and of the event loop, which stay when nothing is in flight.
+# Plain Channels and the event loop keep these threads when nothing is in flight.
 OTHER_THREADS = 2
-# Exceptions in the server's log, and warnings of our own.
+# Exceptions in the server's log, and our own warnings.
 _ERRORS = re.compile(
     r"^(?:[\w.]*(?:Error|Exception)\b|(?:WARNING|ERROR) asgi_middleware).*", re.MULTILINE
 )
-# asgiref raises it with Django 6.1, with a pool or without, when a client leaves while sync
-# middleware waits for a view.
+# With Django 6.1, asgiref raises this if a client leaves while sync middleware waits for a view,
+# with or without a pool.
 _NOT_OURS = "CurrentThreadExecutor already quit or is broken"
 
 
 @contextmanager
 def served(folder: Path, *, pooled: bool, audited: bool = False) -> Generator[Server]:
-    """Serve the app, plain or in the threads of a pool."""
+    """Serve the app without a pool, or in the threads of one."""
     environment = {
         "SQLITE_PATH": str(folder.resolve() / "db.sqlite3"),
         "POOLED": str(int(pooled)),
@@ -58,26 +58,26 @@ def served(folder: Path, *, pooled: bool, audited: bool = False) -> Generator[Se
 
 
 def own(owner: str | None) -> dict[str, str | None]:
-    """Return what is found on a thread, and on its connection, where *owner* was set."""
+    """Return what is found on a thread and its connection if *owner* was set there."""
     return {"user": owner, "tenant": owner}
 
 
 def found(body: str) -> list[dict[str, str | None]]:
-    """Return what a page has found at each step, and once more at its end."""
+    """Return what a page found at each step, and again at its end."""
     return [json.loads(line) for line in body.splitlines() if line]
 
 
 @dataclass
 class Figures:
-    """What the clients saw, and what the app has compared."""
+    """What the clients saw, and what the app compared."""
 
     responses: Counter[str] = field(default_factory=Counter[str])
     left: Counter[str] = field(default_factory=Counter[str])
     wrong: list[str] = field(default_factory=list[str])
-    """What clients were sent that was not their own."""
+    """Responses that belonged to another client."""
     broken: list[str] = field(default_factory=list[str])
     threads: int = 0
-    """The most that there were at once."""
+    """The most threads at any moment."""
     statistics: dict[str, Any] = field(default_factory=dict[str, Any])
     """The app's, at the end."""
     errors: list[str] = field(default_factory=list[str])
@@ -94,10 +94,10 @@ class Figures:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is in flight, and no thread or connection is left of it."""
+        """Whether nothing is in flight, and no thread or connection is left over."""
         at_rest = ("requests", "tasks", "connections")
         pool = self.statistics["pool"] or {}
-        # A pool has as many threads again for what is not a request.
+        # A pool has as many threads again for calls that belong to no request.
         threads = 1 + OTHER_THREADS + 2 * self.statistics["pool size"]
         return (
             not any(self.statistics[name] for name in at_rest)
@@ -149,7 +149,7 @@ class Load:
             await self._until_idle(http)
 
     def _kinds(self) -> dict[str, Callable[[httpx.AsyncClient], Awaitable[None]]]:
-        """Return what the clients ask for; each client asks for one kind, again and again."""
+        """Return the kinds of requests. Each client repeats one of them."""
 
         def page(path: str, steps: int) -> Callable[[httpx.AsyncClient], Awaitable[None]]:
             return lambda http: self._page(http, path, steps)
@@ -196,7 +196,7 @@ class Load:
                 else:
                     self._figures.responses[kind] += 1
 
-    # Each asks once, and compares what it is sent.
+    # Each of these sends one request, and checks what it receives.
 
     async def _page(self, http: httpx.AsyncClient, path: str, steps: int) -> None:
         owner = self._next_owner("request")
@@ -230,7 +230,7 @@ class Load:
                     if has_owner:
                         self._compare(path, [seen], [own(owner)])
             except asyncio.CancelledError:
-                # Not with the closing handshake.
+                # Without the closing handshake.
                 socket.transport.abort()
                 raise
 
@@ -266,7 +266,7 @@ class Load:
 
 
 def measure(clients: int, seconds: float, *, pooled: bool, audited: bool = False) -> Figures:
-    """Load an app of its own, until it is idle again."""
+    """Load a new server, and wait until it is idle again."""
     figures = Figures()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -2,8 +2,8 @@
 
     python -m tests.load --clients 300 --seconds 60
 
-Clients mix pages, queries, uploads, streams and WebSockets, each for itself. What they are
-answered is checked; a broken connection counts unless it was one of the killed worker's.
+Each client repeats one kind of request: pages, queries, uploads, streams or WebSockets. It checks
+the responses. A broken connection counts unless it belonged to the killed worker.
 """
 
 import argparse
@@ -37,12 +37,12 @@ SERVER = (
     *("--host", HOST, "--port", "{port}", "--workers", str(WORKERS), "--lifespan", "on"),
     *("--log-level", "warning"),
 )
-# Of the pool: size and max_overflow. Further threads are the event loop's own.
+# The bound of the pool: size + max_overflow. Other threads belong to the event loop.
 POOL = 16
-# Seconds after a kill in which what breaks was the killed worker's.
+# For this many seconds after the kill, broken connections count as the killed worker's.
 AFTERMATH = 3.0
-# A worker of uvicorn that ends closes connections without a request, also where one is on its
-# way, and answers handshakes of WebSockets that have just come with a 500 of its own.
+# When a worker of uvicorn ends, it closes idle connections, even if a request is on its way. It
+# responds to WebSocket handshakes that have just arrived with a 500 of its own.
 _NOT_BEGUN = (
     "without sending a response",
     "did not receive a valid HTTP response",
@@ -57,24 +57,24 @@ UPLOAD = random.Random(1).randbytes(200_000)
 
 @dataclass
 class Figures:
-    """What the clients saw, and what the workers took."""
+    """What the clients saw, and what the workers used."""
 
-    answers: Counter[str] = field(default_factory=Counter[str])
+    responses: Counter[str] = field(default_factory=Counter[str])
     wrong: list[str] = field(default_factory=list[str])
     broken: list[str] = field(default_factory=list[str])
     of_the_killed: int = 0
-    asked_again: int = 0
+    retried: int = 0
     unavailable: int = 0
     threads: int = 0
     memory: list[int] = field(default_factory=list[int])
     """Resident MB of the largest worker: after the last restart, and at the end."""
 
     def lines(self) -> list[str]:
-        rates = ", ".join(f"{count} {kind}" for kind, count in sorted(self.answers.items()))
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(self.responses.items()))
         return [
-            f"answered: {rates}",
+            f"responses: {counts}",
             f"wrong: {len(self.wrong)}  broken: {len(self.broken)}"
-            f"  broken by the kill: {self.of_the_killed}  asked again: {self.asked_again}"
+            f"  broken by the kill: {self.of_the_killed}  retried: {self.retried}"
             f"  unavailable: {self.unavailable}",
             f"most threads of a worker: {self.threads}",
             f"memory of a worker, MB: {self.memory}",
@@ -82,11 +82,11 @@ class Figures:
 
 
 class UnavailableError(Exception):
-    """503, with Retry-After: of a worker that ends, for what takes longer than its grace."""
+    """A 503 with Retry-After: the worker ends, and the request took longer than its grace."""
 
 
-async def _raise_unavailable(answer: httpx.Response) -> None:
-    if answer.status_code == 503 and "retry-after" in answer.headers:
+async def _raise_unavailable(response: httpx.Response) -> None:
+    if response.status_code == 503 and "retry-after" in response.headers:
         raise UnavailableError
 
 
@@ -141,55 +141,55 @@ class Load:
                     again = self._note_broken(f"{kind}: {error!r}", again=again)
                 else:
                     again = False
-                    self._figures.answers[kind] += 1
+                    self._figures.responses[kind] += 1
                     if not right:
                         self._figures.wrong.append(kind)
                 await asyncio.sleep(random.uniform(0, 0.05))
 
     def _note_broken(self, what: str, *, again: bool) -> bool:
-        """Return whether the client may ask again, as a browser does without a word."""
+        """Return whether the client may try again, as a browser does without saying so."""
         if time.monotonic() - self._killed_at < AFTERMATH:
             self._figures.of_the_killed += 1
         elif not again and any(each in what for each in _NOT_BEGUN):
-            self._figures.asked_again += 1
+            self._figures.retried += 1
             return True
         else:
             self._figures.broken.append(what)
         return False
 
-    # Each asks once, and tells whether the answer was right.
+    # Each of these sends one request, and returns whether the response was right.
 
     async def _page(self, client: httpx.AsyncClient) -> bool:
-        answer = await client.get("/")
-        return answer.status_code == 200 and answer.headers["x-request-id"] in answer.text
+        response = await client.get("/")
+        return response.status_code == 200 and response.headers["x-request-id"] in response.text
 
     async def _notes(self, client: httpx.AsyncClient) -> bool:
-        answer = await client.get("/notes/")
-        return answer.status_code == 200 and "notes" in answer.json()
+        response = await client.get("/notes/")
+        return response.status_code == 200 and "notes" in response.json()
 
     async def _status(self, client: httpx.AsyncClient) -> bool:
-        answer = await client.get("/status/")
-        return bool(answer.json()["request_id"] == answer.headers["x-request-id"])
+        response = await client.get("/status/")
+        return bool(response.json()["request_id"] == response.headers["x-request-id"])
 
     async def _upload(self, client: httpx.AsyncClient) -> bool:
         if "csrftoken" not in client.cookies:
             await client.get("/")
         size = random.randrange(1, len(UPLOAD))
         sent = UPLOAD[:size]
-        answer = await client.post(
+        response = await client.post(
             "/uploads/",
             files={"file": ("file", sent)},
             headers={"x-csrftoken": client.cookies["csrftoken"]},
         )
-        return answer.status_code == 200 and answer.json() == {
+        return response.status_code == 200 and response.json() == {
             "size": size,
             "sha256": hashlib.sha256(sent).hexdigest(),
         }
 
     async def _stream(self, client: httpx.AsyncClient) -> bool:
-        async with client.stream("GET", "/scenarios/stream/") as answer:
-            lines = [line async for line in answer.aiter_lines()]
-        # A restart ends it early, and well-formed.
+        async with client.stream("GET", "/scenarios/stream/") as response:
+            lines = [line async for line in response.aiter_lines()]
+        # A restart ends the stream early, but well-formed.
         return lines == [f"line {number}" for number in range(1, len(lines) + 1)]
 
     async def _socket(self, client: httpx.AsyncClient) -> bool:
@@ -223,7 +223,7 @@ class Load:
         os.kill(self._workers()[0], signal.SIGKILL)
 
     async def _settled(self) -> None:
-        """Wait until all workers are new ones, and serve."""
+        """Wait until all workers are new."""
         before = set(self._workers())
         async with asyncio.timeout(2 * PATIENCE):
             while len(workers := self._workers()) < WORKERS or before & set(workers):  # noqa: ASYNC110 -- other processes
@@ -248,7 +248,7 @@ def _of_status(process: int, name: str) -> int:
 
 
 def measure(clients: int, seconds: float) -> Figures:
-    """Load a site of its own, with a Redis of its own."""
+    """Load a site that has its own Redis."""
     figures = Figures()
     with redis() as running, tempfile.TemporaryDirectory() as folder:
         environment = {

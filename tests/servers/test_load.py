@@ -15,7 +15,7 @@ def test_no_response_is_wrong_whatever_goes_down() -> None:
 
     assert figures.wrong == []
     assert figures.broken == []
-    assert set(figures.answers) == {"page", "notes", "status", "upload", "stream", "socket"}
+    assert set(figures.responses) == {"page", "notes", "status", "upload", "stream", "socket"}
     assert figures.threads <= POOL + OTHERS
     # Memory stays flat: measured a second time, a quarter of the load later, it has not grown.
     first, last = figures.memory

@@ -1,4 +1,4 @@
-"""CORS and a guard of WebSockets around an app that answers everything."""
+"""CORS and the WebSocket guard around an app that responds to everything."""
 
 from functools import partial
 

@@ -1,15 +1,15 @@
-"""Django and Channels that say what they find on their thread and on its database connection.
+"""Django and Channels that report what they find on their thread and its database connection.
 
-Each request, WebSocket and task has an owner, which it sets as ``local.user``, a
-``threading.local``, and as ``connection.tenant``. Later it reads both, the tenant in the course
-of a query. What it reads is sent to the client; it is also compared here, because a client that
-leaves early never sees it.
+Each request, WebSocket and task has an owner. It sets the owner as ``local.user``, which is a
+``threading.local``, and as ``connection.tenant``. Later it reads both, the tenant during a query.
+The client receives what was read. The app compares it as well, because a client that leaves early
+never sees it.
 
-Variables of the environment:
+Environment variables:
 
-* ``SQLITE_PATH``: the database, which is made here.
-* ``POOLED``: 1 lends the threads of a pool; without it the app is Django and Channels alone.
-* ``AUDITED``: 1 connects receivers to the start and the end of requests.
+* ``SQLITE_PATH``: the database, which this module creates.
+* ``POOLED``: 1 lends the threads of a pool. Without it, the app is Django and Channels alone.
+* ``AUDITED``: 1 connects receivers to the signals for the start and the end of requests.
 """
 
 # ruff: noqa: E402 -- models and consumers can be imported only once Django is set up.
@@ -102,7 +102,7 @@ def query() -> None:
 
 
 def found(query: Callable[[], object] = query) -> Found:
-    """Return the user of this thread, and the tenant that its connection has during a query."""
+    """Return the user of this thread, and the tenant of its connection during a query."""
     tenants: list[str | None] = []
 
     def note(execute: Any, sql: Any, parameters: Any, many: Any, context: Any) -> Any:
@@ -119,7 +119,7 @@ def found_on(owner: str | None) -> Found:
 
 
 class Tally:
-    """How many comparisons there were of each kind, and which of them failed."""
+    """Counts comparisons of each kind, and those that failed, with examples."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -147,7 +147,7 @@ def line(seen: Found) -> bytes:
     return json.dumps(seen).encode() + b"\n"
 
 
-# --- gates, at which a test holds a request or a task ---
+# --- gates, where a test holds a request or a task ---
 
 
 class Gate:
@@ -168,7 +168,7 @@ gates: dict[str, Gate] = {}
 
 
 def gate(name: str) -> Gate:
-    # Atomic, as threads and the event loop share them.
+    # Atomic, because threads and the event loop share the gates.
     return gates.setdefault(name, Gate())
 
 
@@ -180,13 +180,13 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def gates_of(request: HttpRequest) -> Generator[Gate | None]:
-    """One for each step of the request; None where nobody holds it."""
+    """Yield a gate for each step of the request, or None if nobody holds it there."""
     for step in range(int(request.GET.get("steps", "3"))):
         name = request.GET.get("gate")
         yield gate(f"{name}-{step}") if name else None
 
 
-# --- pages; each takes some steps, and reads at each ---
+# --- pages, which read at each of their steps ---
 
 
 def read(request: HttpRequest, query: Callable[[], object] = query) -> bytes:
@@ -194,14 +194,14 @@ def read(request: HttpRequest, query: Callable[[], object] = query) -> bytes:
     if owner is not None:
         tally.compare("request", seen, found_on(owner))
     else:
-        # As under WSGI, it may find what an earlier request has left in a threading.local.
+        # As under WSGI, it may find what an earlier request left in a threading.local.
         right = _set_by("request", seen["user"]) and seen["tenant"] is None
         tally.note("request without an owner", 2, right, str(seen))
     return line(seen)
 
 
 def _set_by(kind: str, owner: str | None) -> bool:
-    """Return whether an owner is none, or one whose name begins with *kind*."""
+    """Return whether *owner* is None, or of this kind."""
     return owner is None or owner.startswith(f"{kind}-")
 
 
@@ -250,7 +250,7 @@ def file(request: HttpRequest) -> FileResponse:
 
 
 class Lines:
-    """A file that returns a line at each read, and reads once more when it is closed."""
+    """A file that returns a line at each read. It also looks at its thread when it is closed."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
@@ -274,7 +274,7 @@ async def rows_in_slices(kind: str) -> None:
 
 
 async def transaction_in_steps(kind: str) -> None:
-    """Begin and end a transaction in calls of their own. A cancelled request leaves it open."""
+    """Begin and end a transaction in separate calls. A cancelled request leaves it open."""
     block = transaction.atomic()
     seen = [await sync_to_async(_in_transaction)()]
     await sync_to_async(block.__enter__)()
@@ -293,12 +293,12 @@ def _in_transaction() -> bool:
 # --- a task that outlives its request ---
 
 tasks = set[asyncio.Task[list[Found]]]()
-# What each task has found. A task itself would keep its context, and with that a thread.
+# What each task found. The task itself would keep its context, and with that a thread.
 outcomes: dict[str, asyncio.Future[list[Found]]] = {}
 
 
 async def task(request: HttpRequest) -> HttpResponse:
-    """Begin a task whose owner is "task-ann" where that of the request is "ann"."""
+    """Start a task. If the request's owner is "ann", the task's owner is "task-ann"."""
     name = f"task-{request.GET['owner']}"
     outcomes[name] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(outlive(request, name))
@@ -340,7 +340,7 @@ pages = [
     path("file/", file),
     path("task/", task),
 ]
-# With a middleware of either form.
+# Each page is there twice, each time with another kind of middleware.
 urlpatterns = [*pages, path("wrapped/", include(pages))]
 
 
@@ -348,7 +348,7 @@ urlpatterns = [*pages, path("wrapped/", include(pages))]
 
 
 def choose_owner(request: HttpRequest) -> None:
-    """Set the owner that the query string names, on a connection that nobody has used."""
+    """Set the owner that the query string names. Nobody may have used the connection before."""
     seen = {
         "tenant": getattr(connection, "tenant", None),
         "in a transaction": connection.in_atomic_block,
@@ -366,7 +366,7 @@ class HookMiddleware(MiddlewareMixin):
 
 
 class WrappingMiddleware:
-    """Sync code that calls the view, and waits in its thread until an async one returns."""
+    """Sync code that calls the view, and waits in its thread until an async view returns."""
 
     sync_capable = True
     async_capable = False
@@ -385,7 +385,7 @@ def begin_audit(scope: Scope, **_: object) -> None:
 
 
 def end_audit(**_: object) -> None:
-    """Compare what the request began with and what its middleware has set, if it came to that."""
+    """Compare what the request began with and what its middleware set, if it was called."""
     owner = local.__dict__.pop("audit", "nobody: its start was on another thread")
     seen = (getattr(local, "user", None), getattr(connection, "tenant", None))
     right = seen in ((owner, owner), (None, None))
@@ -397,7 +397,7 @@ if os.environ.get("AUDITED") == "1":
     request_finished.connect(end_audit)
 
 
-# --- consumers; without an owner they set nothing ---
+# --- consumers, which set nothing if they have no owner ---
 
 
 def owner_of(scope: Scope) -> str | None:
@@ -405,7 +405,7 @@ def owner_of(scope: Scope) -> str | None:
 
 
 def within(owner: str | None) -> Found:
-    """Look, set the owner, and look again, all in one call: others may share the thread."""
+    """Look, set the owner and look again in one call, because others may share the thread."""
     before = found()
     right = all(_set_by("socket", each) for each in before.values())
     tally.note("socket at its start", 2, right, str(before))
@@ -417,7 +417,7 @@ def within(owner: str | None) -> Found:
     return after
 
 
-ANSWERS: dict[str, Callable[[str | None], Found]] = {
+COMMANDS: dict[str, Callable[[str | None], Found]] = {
     "found": lambda _owner: found(),
     "within": within,
 }
@@ -431,7 +431,7 @@ class AsyncReader(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.accept()
 
     async def receive(self, text_data: Any = None, bytes_data: Any = None) -> None:
-        seen = await database_sync_to_async(ANSWERS[text_data])(self.owner)
+        seen = await database_sync_to_async(COMMANDS[text_data])(self.owner)
         await self.send(text_data=json.dumps(seen))
 
 
@@ -443,7 +443,7 @@ class SyncReader(WebsocketConsumer):  # type: ignore[misc]
         self.accept()
 
     def receive(self, text_data: Any = None, bytes_data: Any = None) -> None:
-        self.send(text_data=json.dumps(ANSWERS[text_data](self.owner)))
+        self.send(text_data=json.dumps(COMMANDS[text_data](self.owner)))
 
 
 # --- pages beside Django, which need no thread ---
@@ -473,7 +473,7 @@ def open_connections() -> int:
 
 
 async def reached(query: dict[str, str]) -> object:
-    """Respond when somebody waits at the gate."""
+    """Respond when a request or a task waits at the gate."""
     await until(gate(query["gate"]).reached.is_set)
     return None
 
@@ -484,7 +484,7 @@ async def opened(query: dict[str, str]) -> object:
 
 
 async def outcome(query: dict[str, str]) -> object:
-    """Respond with what a task has found, when it has ended."""
+    """Respond with what a task found, when it has ended."""
     async with asyncio.timeout(PATIENCE):
         return await outcomes.pop(query["task"])
 
@@ -497,12 +497,12 @@ BESIDE: dict[str, Callable[[dict[str, str]], Awaitable[object]]] = {
 }
 
 numbers = itertools.count()
-# Those in flight: requests and WebSockets.
+# The requests and WebSockets in flight.
 requests = set[int]()
 
 
 async def serve_noting_the_end(scope: Scope, receive: Receive, send: Send) -> None:
-    """Let tasks know when their request has ended."""
+    """Serve a request, and let its tasks know when it has ended."""
     ended, number = asyncio.Event(), next(numbers)
     requests.add(number)
     try:

@@ -1,9 +1,9 @@
 """Django on PostgreSQL, with persistent connections.
 
-Variables of the environment:
+Environment variables:
 
-* ``THREADS``: how many threads there are; without it the app is Django alone.
-* ``PGHOST`` and others, which libpq reads: the database. By ``PGAPPNAME`` it tells these
+* ``THREADS``: the size of the pool. Without it, the app is Django alone.
+* ``PGHOST`` and others that libpq reads: the database. ``PGAPPNAME`` distinguishes the app's
   connections from others.
 """
 
@@ -32,12 +32,12 @@ PATIENCE = 10.0
 def write(token: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO visits (token) VALUES (%s)", [token])
-        # Long enough for others to come in the middle.
+        # Long enough for other requests to come in between.
         cursor.execute("SELECT pg_sleep(0.005)")
 
 
 def written() -> dict[str, Any]:
-    """Return all that this transaction has written, and the number of its connection."""
+    """Return everything that this transaction has written, and its connection's number."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT token FROM visits WHERE written_by = pg_current_xact_id()")
         tokens = [row[0] for row in cursor.fetchall()]
@@ -52,15 +52,15 @@ def visit(_request: HttpRequest, token: str) -> JsonResponse:
 
 @transaction.non_atomic_requests
 async def visit_in_steps(_request: HttpRequest, token: str) -> JsonResponse:
-    """The same, in a transaction that goes on from one sync call to the next."""
+    """Do the same in a transaction that goes on from one sync call to the next."""
     await sync_to_async(transaction.set_autocommit)(False)
     try:
         await sync_to_async(write)(token)
-        answer = await sync_to_async(written)()
+        found = await sync_to_async(written)()
         await sync_to_async(transaction.commit)()
     finally:
         await sync_to_async(end_transaction)()
-    return JsonResponse(answer)
+    return JsonResponse(found)
 
 
 def end_transaction() -> None:
@@ -82,7 +82,7 @@ def fail_in_database(_request: HttpRequest, token: str) -> HttpResponse:
 
 @transaction.non_atomic_requests
 def forget(_request: HttpRequest, token: str) -> HttpResponse:
-    """Begin a transaction, and do not end it."""
+    """Begin a transaction without ending it."""
     transaction.atomic().__enter__()
     return visit(_request, token)
 
@@ -105,12 +105,12 @@ urlpatterns = [
 
 @contextmanager
 def counted(_state: object) -> Generator[None]:
-    """At the end say how many connections the app still has, when the pool has closed its own."""
+    """At the end, print how many connections are left after the pool has closed its own."""
     yield
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
     deadline = time.monotonic() + PATIENCE
     with psycopg.connect(autocommit=True, application_name="observer") as observer:
-        # PostgreSQL hears a moment later that a client has left.
+        # PostgreSQL takes a moment to notice that a client has left.
         while (row := observer.execute(query, [os.environ["PGAPPNAME"]]).fetchone()) != (0,):
             if time.monotonic() > deadline:
                 break

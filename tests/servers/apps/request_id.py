@@ -1,6 +1,6 @@
-"""An app that answers with its request's ID, and fails when it is asked to.
+"""An app that responds with its request's ID, and fails at one path.
 
-Its log has a line for each request and for each exception, with the ID.
+Its log has a line with the ID for each request and for each exception.
 """
 
 import os
@@ -9,7 +9,7 @@ from asgi_middleware import RequestIDMiddleware, get_request_id
 from asgi_middleware.types import Receive, Scope, Send
 from tests.apps import answering, hello, lives
 
-# "unix", networks, or nothing, which is everybody.
+# "unix" or networks. Empty means that everybody is trusted.
 TRUSTED = os.environ.get("TRUSTED", "").split()
 
 

@@ -1,4 +1,4 @@
-"""The example behind something that takes the request ID from each answer."""
+"""The example behind a function that removes the request ID from each response."""
 
 from collections.abc import Awaitable
 

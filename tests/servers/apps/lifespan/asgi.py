@@ -1,10 +1,10 @@
-"""Django and Channels, alone and with what this package puts around them.
+"""Django and Channels, with and without the layers of this package.
 
-Variables of the environment:
+Environment variables:
 
-* ``GRACE``, ``HOLD``: the seconds of the drain; without the first there is no drain.
-* ``FAULT``: what is wrong with the second context, ``raises``, ``hangs`` or ``exit hangs``.
-* ``GATE``: a file; the first context waits until there is one.
+* ``GRACE``, ``HOLD``: the seconds of the drain. Without ``GRACE`` there is no drain.
+* ``FAULT``: what is wrong with the second context: ``raises``, ``hangs`` or ``exit hangs``.
+* ``GATE``: a file. The first context waits until it exists.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The same for Daphne, which sends no lifespan."""
+"""The same app for Daphne, which sends no lifespan events."""
 
 from asgi_middleware.lifespan.daphne import DaphneLifespan
 

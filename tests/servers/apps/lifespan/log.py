@@ -1,8 +1,8 @@
-"""What the app tells the test: a line for each event, with the process in which it was."""
+"""What the app reports to the test: a line for each event, with its process."""
 
 import os
 
 
 def say(event: str) -> None:
-    # In one piece: the processes of a server share their output.
+    # In one piece, because the processes of a server share their output.
     os.write(1, f"event {os.getpid()} {event}\n".encode())

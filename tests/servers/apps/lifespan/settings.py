@@ -1,7 +1,7 @@
-"""Settings under which Django refuses what probes send: no known host, and no TLS."""
+"""Settings with which Django refuses probes, which have no known host and no TLS."""
 
 ALLOWED_HOSTS = ["app.example"]
-# What a client has to send to be answered by a view.
+# The headers without which Django refuses a request before its view.
 HEADERS = {"host": "app.example", "x-forwarded-proto": "https"}
 
 MIDDLEWARE = [
@@ -14,6 +14,6 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = True
 USE_TZ = True
 
-# Of a view, and here because tests read it: urls.py connects signals, which it must not do
-# in the process of the tests. More than fits into the buffers on the way.
+# The response of a view, larger than the buffers on the way. It is here because tests import it:
+# urls.py connects signals, which it must not do in the process of the tests.
 BODY = "whole " * 100_000

@@ -1,4 +1,4 @@
-"""Views that are under way when the process is told to end."""
+"""Views that are running when the process is told to end."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ class Stream(StreamingHttpResponse):
 
 
 async def stream(_request: HttpRequest) -> Stream:
-    """Send events for as long as there is a client."""
+    """Stream until the client leaves."""
 
     async def events() -> AsyncGenerator[str]:
         try:
@@ -73,7 +73,7 @@ async def state(request: Any) -> JsonResponse:
 
 
 def handlers() -> list[str]:
-    """Return what handles the signals that end a process."""
+    """Return the handlers of the signals that end a process."""
     return [repr(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
 
 
