@@ -125,24 +125,33 @@ def without_thread(function: Any) -> Callable[[], object] | None:
     """
     try:
         called = function.args[-1].func
-        return _closing(called) if ismethod(called) else _starting(called)
+        return _closing(called) if ismethod(called) else _sending(called)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return None
 
 
-def _starting(sync_send: Any) -> Callable[[], object] | None:
-    """Return what stands for ``request_started``, if only Django's database listens to it."""
+def _sending(sync_send: Any) -> Callable[[], object] | None:
+    """Return what stands for a signal of a request, if only Django's own receivers listen to it."""
     # sync_send is a closure within Signal.asend.
     cells = zip(sync_send.__code__.co_freevars, sync_send.__closure__, strict=True)
     free = {name: cell.cell_contents for name, cell in cells}
     receivers = free["sync_receivers"]
-    if free["self"] is not sys.modules["django.core.signals"].request_started:
-        return None
+    signals: Any = sys.modules["django.core.signals"]
     db: Any = sys.modules["django.db"]
-    known = (db.reset_queries, db.close_old_connections)
-    if any(receiver not in known for receiver in receivers):
-        return None
-    return lambda: [(receiver, None) for receiver in receivers]
+    if free["self"] is signals.request_started:
+        if not set(receivers) <= {db.reset_queries, db.close_old_connections}:
+            return None
+        return lambda: [(receiver, None) for receiver in receivers]
+    # Of a request that has no response to close, because it was refused or its client has left.
+    if free["self"] is signals.request_finished and _only_django_listens(receivers):
+        reset_urlconf: Any = sys.modules["django.core.handlers.base"].reset_urlconf
+
+        def finish() -> list[tuple[object, None]]:
+            reset_urlconf(sender=None)
+            return [(receiver, None) for receiver in receivers]
+
+        return finish
+    return None
 
 
 def _closing(close: Any) -> Callable[[], object] | None:
@@ -160,20 +169,27 @@ def _closing(close: Any) -> Callable[[], object] | None:
         if not isinstance(request, http.HttpRequest) or getattr(request, "_files", None):
             return None
 
+    signals: Any = sys.modules["django.core.signals"]
+    receivers, async_receivers = signals.request_finished._live_receivers(response._handler_class)
+    if async_receivers or not _only_django_listens(receivers):
+        return None
+    reset_urlconf: Any = sys.modules["django.core.handlers.base"].reset_urlconf
+    return partial(_close, response, reset_urlconf)
+
+
+def _only_django_listens(receivers: list[Any]) -> bool:
+    """Tell whether *receivers* of ``request_finished`` are Django's, and have nothing to close.
+
+    Connections are closed as the thread is given back.
+    """
     cache: Any = sys.modules["django.core.cache"]
-    handlers: Any = sys.modules["django.core.handlers.base"]
-    receivers, async_receivers = sys.modules[
-        "django.core.signals"
-    ].request_finished._live_receivers(response._handler_class)
     known = {
         sys.modules["django.db"].close_old_connections,
         cache.close_caches,
-        handlers.reset_urlconf,
+        sys.modules["django.core.handlers.base"].reset_urlconf,
     }
     # One that is missing was disconnected, as Django's test client does for a while.
-    if async_receivers or set(receivers) != known or [*cache.caches.all(initialized_only=True)]:
-        return None
-    return partial(_close, response, handlers.reset_urlconf)
+    return set(receivers) == known and not [*cache.caches.all(initialized_only=True)]
 
 
 def _close(response: Any, reset_urlconf: Callable[..., object]) -> None:

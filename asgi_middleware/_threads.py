@@ -266,7 +266,7 @@ def is_below_sync_code() -> bool:
 
 
 def has_waiting_thread() -> bool:
-    """Tell whether a thread waits for this event loop: for tasks with a context of their own too."""
+    """Tell whether a thread waits for this loop: also for tasks with a context of their own."""
     # asgiref has no public name for that either.
     return is_below_sync_code() or asyncio.get_running_loop() in AsyncToSync.loop_thread_executors
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from .._django import without_thread
 from .._threads import Call, Worker
 from ..types import Scope
-from .pool import REST, ThreadPool
+from .pool import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +138,8 @@ class RequestLease(Executor):
         self._look_later(call, loop, loop.time() + self._pool.timeout)
 
     def _look_later(self, call: Call, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
-        delay = min(REST, max(0.0, deadline - loop.time())) or REST
+        left = deadline - loop.time()
+        delay = min(self._pool.rest_time, left) if left > 0 else self._pool.rest_time
         loop.call_later(delay, self._look, call, loop, deadline)
 
     def _look(self, call: Call, loop: asyncio.AbstractEventLoop, deadline: float) -> None:

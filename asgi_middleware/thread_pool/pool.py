@@ -8,7 +8,7 @@ What you can rely on:
   WebSockets, and each stays on its own. A task that outlives its request has a thread of its own.
 * **Connections are tidied at the borders of a request**, never between two of its calls. What is
   closed there takes with it whatever hung on the connection.
-* **The bound counts requests at work.** A request that has called nothing for a tenth of a second
+* **The bound counts requests at work.** A request that has called nothing for half a second
   keeps its thread and leaves its place to others, so a client that does not read costs nobody else
   anything.
 * **Requests wait in order of arrival**, up to ``timeout``. What ends a request is never refused,
@@ -44,8 +44,9 @@ from .shared import SharedThreads
 
 logger = logging.getLogger(__name__)
 
-# Seconds without a call after which a request leaves its place to one that waits.
-REST = 0.1
+# Seconds without a call after which a request leaves its place to one that waits. Less where
+# the pool's timeout is short: a quarter of that.
+REST = 0.5
 # As many of those who hold threads as one log line names.
 _NAMED = 10
 _NAME = "thread pool"
@@ -117,6 +118,7 @@ class ThreadPool:
             options.choice("streams", streams, ("keep", "release")),
         )
         self.timeout = timeout
+        self.rest_time = min(REST, timeout / 4)
         self.releases_streams = streams == "release"
         self._size = size
         self._max_overflow = max_overflow
@@ -290,7 +292,7 @@ class ThreadPool:
         if self._places_taken < self._limit:
             return True
         claim, since = next(iter(self._resting.items()), (None, 0.0))
-        if claim is None or time.monotonic() - since < REST:
+        if claim is None or time.monotonic() - since < self.rest_time:
             return False
         del self._resting[claim]
         claim.has_place = False

@@ -466,7 +466,11 @@ async def test_plain_django_starts_a_thread_for_each_of_200_views(django: Django
     assert len(threads) == CONCURRENT
 
 
-async def test_200_views_share_the_threads_of_a_pool(django: Django) -> None:
+async def test_200_views_share_the_threads_of_a_pool(
+    django: Django, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow the machine is, none of them rests.
+    monkeypatch.setattr("asgi_middleware.thread_pool.pool.REST", PATIENCE)
     # 200 is a multiple of 10, so every view meets nine others.
     all_at_once = threading.Barrier(10, timeout=PATIENCE)
     threads: set[Thread] = set()
@@ -527,6 +531,26 @@ async def test_a_refused_request_ends_as_if_its_client_had_left(
     assert len(finished) == 2
     assert not unwanted.begun.is_set()
     assert [record.name for record in caplog.records] == ["asgi_middleware.thread_pool.pool"]
+
+
+@pytest.mark.parametrize("target", ["/sync/", "/async/"])
+async def test_refused_requests_end_although_no_thread_comes_back(
+    target: str, django: Django
+) -> None:
+    call = Blocking()
+
+    async def given() -> str:
+        return await sync_to_async(str)()
+
+    async with pooled(django(), size=1, max_overflow=0, timeout=0.05) as (app, pool):
+        first = asyncio.create_task(get(app, "/sync/", lambda: str(call())))
+        await call.begins()
+        for _ in range(3):
+            responses = await asyncio.gather(*(get(app, target, given) for _ in range(20)))
+            assert [response.status for response in responses] == [503] * 20
+        assert pool.statistics() == (1, 0, 0, 0)
+        call.let_go.set()
+        await first
 
 
 async def test_the_end_of_a_request_is_never_refused(

@@ -16,7 +16,6 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from asgi_middleware import ThreadPool, ThreadPoolMiddleware
 from asgi_middleware.testing import request, stream, websocket
-from asgi_middleware.thread_pool.pool import REST
 from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 from tests.apps import BODY, START
 
@@ -599,6 +598,15 @@ async def until_raised(pool: ThreadPool) -> None:
             await asyncio.sleep(SOON)
 
 
+async def until_passed(pool: ThreadPool) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await pool.check()
+            except TimeoutError:
+                await asyncio.sleep(SOON)
+
+
 async def test_the_check_passes_once_the_requests_at_work_rest() -> None:
     rests, go_on = asyncio.Event(), asyncio.Event()
     call = Blocking()
@@ -614,7 +622,6 @@ async def test_the_check_passes_once_the_requests_at_work_rest() -> None:
         with letting_go(call):
             await request(ThreadPoolMiddleware(visiting(current_thread), pool=pool))
         await rests.wait()
-        await asyncio.sleep(2 * REST)
-        await pool.check()
+        await until_passed(pool)
         go_on.set()
         await task

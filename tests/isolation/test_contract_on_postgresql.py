@@ -1,0 +1,97 @@
+"""The same table on PostgreSQL: what its sessions know, and what SQLite has another way for."""
+
+from typing import Any
+
+import pytest
+
+from tests.servers.postgresql import DATABASE, USER, PostgreSQL
+
+from .cell import Arm
+from .runs import CONSUMERS, CONSUMERS_AT_ONCE, LASTING, LOOKING, OWNERS, REQUESTS
+from .table import cells, in_both_arms, looked, own, seen
+from .things import (
+    NONE,
+    POSTGRESQL_THINGS,
+    Atomic,
+    OpenCursor,
+    RowIterator,
+    Schema,
+    TemporaryTable,
+    Thing,
+)
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous"),
+]
+
+LEFT: list[type[Thing]] = [*POSTGRESQL_THINGS, Schema, TemporaryTable]
+IN_SESSION: list[type[Thing]] = [
+    *POSTGRESQL_THINGS,
+    TemporaryTable,
+    OpenCursor,
+    RowIterator,
+    Atomic,
+]
+
+
+@pytest.fixture
+def postgresql(postgresql_cluster: PostgreSQL, database_settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the cluster, for connections that are made from now on."""
+    database_settings.update(
+        ENGINE="django.db.backends.postgresql",
+        HOST=str(postgresql_cluster.folder),
+        NAME=DATABASE,
+        USER=USER,
+        PASSWORD="",
+        PORT="",
+    )
+    return database_settings
+
+
+@in_both_arms(
+    *cells([*REQUESTS, *CONSUMERS_AT_ONCE], IN_SESSION, ages=[0]),
+    *cells(["async view", "async stream"], IN_SESSION, ages=[60]),
+    *cells([*CONSUMERS, *LASTING], IN_SESSION),
+    *cells([*REQUESTS, *CONSUMERS, *LASTING], [Schema], ages=[0]),
+)
+async def test_an_owner_finds_a_thing_again(
+    arm: Arm, run: str, thing: type[Thing], age: int, postgresql: dict[str, Any]
+) -> None:
+    postgresql["CONN_MAX_AGE"] = age
+
+    assert await seen(arm, OWNERS[run], thing, sets=True) == own(run, thing, age)
+
+
+@in_both_arms(*cells(LOOKING, LEFT, ages=[60]))
+async def test_what_is_no_request_finds_nothing_of_a_request(
+    arm: Arm, run: str, thing: type[Thing], age: int, postgresql: dict[str, Any]
+) -> None:
+    postgresql["CONN_MAX_AGE"] = age
+
+    assert await seen(arm, LOOKING[run], thing, sets=False) == looked(run, thing)
+
+
+@in_both_arms(*cells(REQUESTS, LEFT, ages=[0]))
+async def test_a_request_finds_nothing_on_its_connection_if_the_last_was_closed(
+    arm: Arm, run: str, thing: type[Thing], age: int, postgresql: dict[str, Any]
+) -> None:
+    postgresql["CONN_MAX_AGE"] = age
+
+    assert await seen(arm, REQUESTS[run], thing, sets=False) == [NONE] * 3
+
+
+@in_both_arms(*cells([*REQUESTS, *CONSUMERS_AT_ONCE, *LASTING], [Atomic], ages=[0]))
+async def test_nothing_is_written_by_a_block_that_was_rolled_back(
+    arm: Arm,
+    run: str,
+    thing: type[Thing],
+    age: int,
+    postgresql: dict[str, Any],
+    postgresql_cluster: PostgreSQL,
+) -> None:
+    postgresql["CONN_MAX_AGE"] = age
+    await seen(arm, OWNERS[run], thing, sets=True)
+
+    with postgresql_cluster.connect() as connection:
+        assert connection.execute("SELECT owner FROM written").fetchall() == []
