@@ -62,7 +62,8 @@ def strings(
             parts = example
         yield f"{option}: {shown(value)} is one string; use {parts!r}"
     elif isinstance(value, bytes | Mapping) or not isinstance(value, Collection):
-        yield f"{option}: {shown(value)} is not a list; use {example!r}{_or_none(optional)}"
+        given = shown(cast("object", value))
+        yield f"{option}: {given} is not a list; use {example!r}{_or_none(optional)}"
     else:
         first = next(iter(example))
         for element in cast("Collection[object]", value):
@@ -220,18 +221,17 @@ def shown(value: object) -> str:
 
 def kind(value: object) -> str:
     """Return what *value* is, in words."""
-    for of, name in _KINDS:
-        if isinstance(value, of):
-            return name
-    return "not a bool"
-
-
-_KINDS: tuple[tuple[Any, str], ...] = (
-    (str, "a string"),
-    (bytes, "a string of bytes"),
-    (int | float, "a number"),
-    (list | tuple | set | frozenset, "a list"),
-)
+    match value:
+        case str():
+            return "a string"
+        case bytes():
+            return "a string of bytes"
+        case int() | float():
+            return "a number"
+        case list() | tuple() | set() | frozenset():
+            return "a list"
+        case _:
+            return "not a bool"
 
 
 def _number(value: object) -> float | None:
