@@ -20,7 +20,7 @@ INSTALLED_APPS = [
 ]
 
 # Only for HTTP: asgi.py has the layers around Django. All of these support async code, so an
-# async view runs on the event loop. Django's own still make a sync call before and after it.
+# async view runs on the event loop. Django's own still make sync calls before and after it.
 MIDDLEWARE = [
     "asgi_middleware.django.route_middleware",
     "django.middleware.security.SecurityMiddleware",
@@ -65,7 +65,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# Other origins whose pages may read responses. It is an option of the layers in asgi.py.
+# Other origins whose pages may read responses. asgi.py passes this list to the layers.
 CORS_ALLOWED_ORIGINS: list[str] = []
 # Whether the requests of these pages may carry cookies.
 CORS_ALLOW_CREDENTIALS = False
@@ -73,7 +73,7 @@ CORS_ALLOW_CREDENTIALS = False
 SERVER_TIMING = False
 METRICS_PUBLIC = False
 
-# Only what is ours. https://www.w3.org/TR/CSP3/
+# A page may load only what comes from this site. https://www.w3.org/TR/CSP3/
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
         "default-src": ["'none'"],

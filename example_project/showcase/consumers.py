@@ -18,8 +18,8 @@ UNSUPPORTED = 1003
 class EchoConsumer(AsyncWebsocketConsumer):
     """Tells visitors who they are, then sends back the JSON that they send."""
 
-    # No layer has this name. A consumer that talks to one visitor needs none, and so it survives
-    # the end of a Redis.
+    # No layer has this name. A consumer that talks to one visitor needs none, so it goes on
+    # when Redis fails.
     channel_layer_alias = "none"
 
     async def connect(self) -> None:

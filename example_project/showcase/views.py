@@ -87,7 +87,7 @@ def uploads(request: HttpRequest) -> JsonResponse:
 
 @require_GET
 async def status(request: HttpRequest) -> JsonResponse:
-    """Return since when this process serves, and its ticks. lifespan.py yields both."""
+    """Return the time of the startup, and the ticks since then. lifespan.py yields both."""
     state = _state(request)
     started_at, ticker = state.get("started_at"), state.get("ticker")
     return JsonResponse(
