@@ -56,13 +56,13 @@ def strings(
     """
     if value is None and optional:
         return
+    given = shown(value)
     if isinstance(value, str):
         parts: Collection[str] = split(value)
         if each is not None and any(True for part in parts for _ in each(option, part)):
             parts = example
-        yield f"{option}: {shown(value)} is one string; use {parts!r}"
+        yield f"{option}: {given} is one string; use {parts!r}"
     elif isinstance(value, bytes | Mapping) or not isinstance(value, Collection):
-        given = shown(cast("object", value))
         yield f"{option}: {given} is not a list; use {example!r}{_or_none(optional)}"
     else:
         first = next(iter(example))
