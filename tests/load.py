@@ -37,7 +37,7 @@ SERVER = (
     *("--host", HOST, "--port", "{port}", "--workers", str(WORKERS), "--lifespan", "on"),
     *("--log-level", "warning"),
 )
-# The bound of the pool: size + max_overflow. Other threads belong to the event loop.
+# The bound of the pool: size + max_overflow requests at work.
 POOL = 16
 # For this many seconds after the kill, broken connections count as the killed worker's.
 AFTERMATH = 3.0

@@ -1,6 +1,7 @@
 """What asgiref takes for an executor: the calls of one request, or of one WebSocket."""
 
 import asyncio
+import time
 from collections import deque
 from concurrent.futures import Executor
 from functools import partial
@@ -15,6 +16,8 @@ from .pool import ThreadPool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Turns of the event loop in which a request that does not wait for anything makes its next call.
+_STEPS = 20
 # A path in a log line is cut after so many characters.
 _LONGEST_PATH = 200
 
@@ -139,16 +142,17 @@ class RequestLease(Executor):
 
     def _look_later(self, call: Call, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
         left = deadline - loop.time()
-        delay = min(self._pool.rest_time, left) if left > 0 else self._pool.rest_time
+        interval = self._pool.rest_time / 5
+        delay = min(interval, left) if left > 0 else interval
         loop.call_later(delay, self._look, call, loop, deadline)
 
     def _look(self, call: Call, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
-        """See whether somebody has left a place meanwhile, or *call* has waited too long."""
+        """See whether others rest meanwhile, or *call* has waited too long."""
         with self._pool.lock:
-            if call in self._waiting:
-                self._pool.grant()
             if call not in self._waiting:
                 return
+            if self._pool.may_look_for_rest():
+                self._look_for_rest(loop, _STEPS, time.monotonic() - self._pool.rest_time)
             if self.is_ending or loop.time() < deadline:
                 self._look_later(call, loop, deadline)
                 return
@@ -156,6 +160,17 @@ class RequestLease(Executor):
         if self.refuse is None or not self.refuse():
             error = NoThreadError(f"no thread within {self._pool.timeout:g} s: all are at work")
             call.future.set_exception(error)
+
+    def _look_for_rest(self, loop: asyncio.AbstractEventLoop, steps: int, before: float) -> None:
+        """Take the places of those who rest since *before*, some turns of the loop from now.
+
+        A busy loop gives all others the time to go on: they only seem to rest.
+        """
+        if steps:
+            loop.call_soon(self._look_for_rest, loop, steps - 1, before)
+            return
+        with self._pool.lock:
+            self._pool.park(before)
 
     def _stop_waiting(self, call: Call, _: object) -> None:
         """Forget a call that has been made, was cancelled, or has waited too long."""

@@ -140,6 +140,7 @@ class ThreadPool:
         self._waiting: dict[Claim, None] = {}
         # Since when, the longest first.
         self._resting: dict[Claim, float] = {}
+        self._looked_at = 0.0
         self._places_taken = 0
         # Last in, first out, so that threads that are not needed are idle long enough to end.
         self._idle: list[Worker] = []
@@ -223,7 +224,7 @@ class ThreadPool:
             self._lend(claim)
         elif claim in self._waiting:
             return False
-        elif self._waiting or not self._has_place():
+        elif self._waiting or self._places_taken >= self._limit:
             self._waiting[claim] = None
             if self._exhausted_since is None:
                 self._exhausted_since = time.monotonic()
@@ -243,7 +244,7 @@ class ThreadPool:
         if claim.has_place:
             claim.has_place = False
             self._places_taken -= 1
-            self.grant()
+            self._grant()
 
     def resume(self, claim: Claim) -> None:
         """Count *claim* again, whose thread goes on with a call: it cannot wait."""
@@ -259,14 +260,22 @@ class ThreadPool:
             self._take_back(worker)
         self.give_up_place(claim)
 
-    def grant(self) -> None:
-        """Give free places to those who have waited longest."""
-        while self._waiting and self._has_place():
-            claim = next(iter(self._waiting))
-            del self._waiting[claim]
-            self._admit(claim)
-            claim.granted()
-        self._forget_exhaustion()
+    def may_look_for_rest(self) -> bool:
+        """Tell whether it is time to look who rests; one of those who wait does it for all."""
+        now = time.monotonic()
+        if now - self._looked_at < self.rest_time / 5:
+            return False
+        self._looked_at = now
+        return True
+
+    def park(self, before: float) -> None:
+        """Take the places of those who have called nothing since *before*, and grant them."""
+        rested = [claim for claim, since in self._resting.items() if since <= before]
+        for claim in rested:
+            del self._resting[claim]
+            claim.has_place = False
+        self._places_taken -= len(rested)
+        self._grant()
 
     def stop_waiting(self, claim: Claim) -> None:
         self._waiting.pop(claim, None)
@@ -287,17 +296,14 @@ class ThreadPool:
         """Return a thread for the tasks that outlive one request."""
         return OwnThread("thread pool task", self._outliving.add)
 
-    def _has_place(self) -> bool:
-        """Tell whether a place is free. One that rests for long enough leaves its own."""
-        if self._places_taken < self._limit:
-            return True
-        claim, since = next(iter(self._resting.items()), (None, 0.0))
-        if claim is None or time.monotonic() - since < self.rest_time:
-            return False
-        del self._resting[claim]
-        claim.has_place = False
-        self._places_taken -= 1
-        return True
+    def _grant(self) -> None:
+        """Give free places to those who have waited longest."""
+        while self._waiting and self._places_taken < self._limit:
+            claim = next(iter(self._waiting))
+            del self._waiting[claim]
+            self._admit(claim)
+            claim.granted()
+        self._forget_exhaustion()
 
     def _admit(self, claim: Claim) -> None:
         claim.has_place = True
@@ -339,7 +345,11 @@ class ThreadPool:
             self._idle_overflow.append(worker)
 
     def _forget_exhaustion(self) -> None:
-        if self._exhausted_since is not None and not self._waiting and self._has_place():
+        if self._exhausted_since is None or self._waiting:
+            return
+        before = time.monotonic() - self.rest_time
+        rested = sum(since <= before for since in self._resting.values())
+        if self._places_taken - rested < self._limit:
             self._exhausted_since = None
             self._has_warned = False
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import time
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -423,6 +424,34 @@ async def test_a_request_that_has_rested_waits_for_a_place_like_others() -> None
             go_on.set()
             await until(lambda: pool.statistics() == (2, 0, 1, 1))
         await asyncio.gather(first, task)
+
+
+async def test_a_request_on_a_busy_loop_does_not_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asgi_middleware.thread_pool.pool.REST", 0.01)
+    order: list[str] = []
+    begun = asyncio.Event()
+
+    async def first() -> None:
+        for _ in range(5):
+            await sync_to_async(order.append)("first")
+            begun.set()
+
+    async def second() -> None:
+        await sync_to_async(order.append)("second")
+
+    async def keep_busy() -> None:
+        while len(order) < 6:
+            time.sleep(0.02)  # noqa: ASYNC251 -- longer than a request has to rest
+            await asyncio.sleep(0)
+
+    async with full(PATIENCE) as pool:
+        task = asyncio.create_task(request(ThreadPoolMiddleware(visiting(first), pool=pool)))
+        await begun.wait()
+        busy = asyncio.create_task(keep_busy())
+        await request(ThreadPoolMiddleware(visiting(second), pool=pool), timeout=PATIENCE)
+        await asyncio.gather(task, busy)
+
+    assert order == ["first"] * 5 + ["second"]
 
 
 class Client:
