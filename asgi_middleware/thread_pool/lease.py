@@ -34,6 +34,8 @@ class RequestLease(Executor):
         self.worker: Worker | None = None
         self.has_place = False
         self.since = 0.0
+        # Whether the response has started.
+        self.has_started = False
         # How many calls there were.
         self.calls = 0
         # Whether what is called now only ends the request: it waits for as long as it takes.
@@ -101,11 +103,17 @@ class RequestLease(Executor):
             if self.worker is not None and not self.has_place:
                 self._pool.resume(self)
 
-    def give_back_between_calls(self) -> None:
-        """Keep the thread no longer than a call takes."""
-        with self._pool.lock:
-            self._gives_back = True
-            self._settle()
+    @property
+    def is_streaming(self) -> bool:
+        """Whether a response has started and is not complete: it waits for its client."""
+        return self.has_started and not self.is_ending
+
+    def release_stream(self) -> None:
+        """Give the thread back between calls, unless the response is complete."""
+        if self.is_streaming:
+            with self._pool.lock:
+                self._gives_back = True
+                self._settle()
 
     def end(self) -> None:
         """Give the thread back once no call runs."""
@@ -130,10 +138,11 @@ class RequestLease(Executor):
     def _settle(self) -> None:
         if self._running:
             return
-        if not self._gives_back:
+        if self._gives_back:
+            if not self._waiting:
+                self._pool.leave(self)
+        else:
             self._pool.rest(self)
-        elif not self._waiting:
-            self._pool.leave(self)
 
     def _wait(self, call: Call, loop: asyncio.AbstractEventLoop) -> None:
         self._waiting.append(call)
@@ -142,7 +151,7 @@ class RequestLease(Executor):
 
     def _look_later(self, call: Call, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
         left = deadline - loop.time()
-        interval = self._pool.rest_time / 5
+        interval = self._pool.look_interval
         delay = min(interval, left) if left > 0 else interval
         loop.call_later(delay, self._look, call, loop, deadline)
 
@@ -152,7 +161,7 @@ class RequestLease(Executor):
             if call not in self._waiting:
                 return
             if self._pool.may_look_for_rest():
-                self._look_for_rest(loop, _STEPS, time.monotonic() - self._pool.rest_time)
+                self._look_for_rest(loop, _STEPS, time.monotonic())
             if self.is_ending or loop.time() < deadline:
                 self._look_later(call, loop, deadline)
                 return
@@ -161,16 +170,16 @@ class RequestLease(Executor):
             error = NoThreadError(f"no thread within {self._pool.timeout:g} s: all are at work")
             call.future.set_exception(error)
 
-    def _look_for_rest(self, loop: asyncio.AbstractEventLoop, steps: int, before: float) -> None:
-        """Take the places of those who rest since *before*, some turns of the loop from now.
+    def _look_for_rest(self, loop: asyncio.AbstractEventLoop, steps: int, begun: float) -> None:
+        """Some turns of the loop from now, take the places of those who rest then.
 
-        A busy loop gives all others the time to go on: they only seem to rest.
+        On a busy loop some only seem to rest: within these turns they go on.
         """
         if steps:
-            loop.call_soon(self._look_for_rest, loop, steps - 1, before)
+            loop.call_soon(self._look_for_rest, loop, steps - 1, begun)
             return
         with self._pool.lock:
-            self._pool.park(before)
+            self._pool.park(begun)
 
     def _stop_waiting(self, call: Call, _: object) -> None:
         """Forget a call that has been made, was cancelled, or has waited too long."""

@@ -77,7 +77,6 @@ class _Refusable:
     def __init__(self, lease: RequestLease, pool: ThreadPool, receive: Receive, send: Send) -> None:
         self.has_started = False
         self.is_refused = False
-        self._is_complete = False
         self._has_responded = False
         self._lease = lease
         self._pool = pool
@@ -96,12 +95,12 @@ class _Refusable:
         if self.is_refused:
             return _nothing()  # what is sent after a disconnect goes nowhere
         if message["type"] == "http.response.start":
-            self.has_started = True
+            self.has_started = self._lease.has_started = True
             if self._pool.releases_streams:
                 # Called when the app waits; what is not a stream has sent its body by then.
-                asyncio.get_running_loop().call_soon(self._release_stream)
+                asyncio.get_running_loop().call_soon(self._lease.release_stream)
         elif ends_body(message):
-            self._is_complete = self._lease.is_ending = True
+            self._lease.is_ending = True
         if self._lease.is_calling and is_below_sync_code():
             return _send_without_place(self._lease, self._send, message)
         return self._send(message)
@@ -113,10 +112,6 @@ class _Refusable:
         self._has_responded = True
         retry_after = math.ceil(self._pool.timeout)
         await send_unavailable(self._send, "Too busy at the moment.", retry_after)
-
-    def _release_stream(self) -> None:
-        if not self._is_complete:
-            self._lease.give_back_between_calls()
 
     def _refuse(self) -> bool:
         """Let the app hear that its client has gone, if it listens for that, as Django does.

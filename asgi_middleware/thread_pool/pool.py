@@ -8,9 +8,9 @@ What you can rely on:
   WebSockets, and each stays on its own. A task that outlives its request has a thread of its own.
 * **Connections are tidied at the borders of a request**, never between two of its calls. What is
   closed there takes with it whatever hung on the connection.
-* **The bound counts requests at work.** A request that has called nothing for half a second
-  keeps its thread and leaves its place to others, so a client that does not read costs nobody else
-  anything.
+* **The bound counts requests at work.** A stream between its calls, and a request that has called
+  nothing for half a second, keep their threads and leave their places to others. So a client that
+  does not read costs nobody else anything.
 * **Requests wait in order of arrival**, up to ``timeout``. What ends a request is never refused,
   and neither are WebSockets and tasks.
 * **No reference to a request survives it**, and the interpreter always exits (``_threads``).
@@ -23,7 +23,8 @@ state         has thread  has place   left by
 new           no          no          a call: at work if there is a place, or waiting
 waiting       maybe       no          a place becomes free: at work
 at work       yes         yes         its last call returns: resting
-resting       yes         yes         a call: at work; somebody waits: parked
+resting       yes         yes         a call: at work; somebody waits, and it is a stream or has
+                                      rested for long: parked
 parked        yes         no          a call: at work if there is a place, or waiting
 any of these                          the end of the request: gone
 ============  ==========  ==========  ==============================================
@@ -73,6 +74,9 @@ class Claim(Protocol):
     since: float
     """When it was lent its thread, on the clock of ``time.monotonic``."""
 
+    @property
+    def is_streaming(self) -> bool: ...
+
     def granted(self) -> None:
         """Make the calls that have waited."""
 
@@ -118,7 +122,8 @@ class ThreadPool:
             options.choice("streams", streams, ("keep", "release")),
         )
         self.timeout = timeout
-        self.rest_time = min(REST, timeout / 4)
+        self._rest_time = min(REST, timeout / 4)
+        self.look_interval = self._rest_time / 20
         self.releases_streams = streams == "release"
         self._size = size
         self._max_overflow = max_overflow
@@ -263,18 +268,17 @@ class ThreadPool:
     def may_look_for_rest(self) -> bool:
         """Tell whether it is time to look who rests; one of those who wait does it for all."""
         now = time.monotonic()
-        if now - self._looked_at < self.rest_time / 5:
+        if now - self._looked_at < self.look_interval:
             return False
         self._looked_at = now
         return True
 
-    def park(self, before: float) -> None:
-        """Take the places of those who have called nothing since *before*, and grant them."""
-        rested = [claim for claim, since in self._resting.items() if since <= before]
-        for claim in rested:
+    def park(self, looked_since: float) -> None:
+        """Give others the places of those who have called nothing for too long."""
+        for claim in self._rested(looked_since):
             del self._resting[claim]
             claim.has_place = False
-        self._places_taken -= len(rested)
+            self._places_taken -= 1
         self._grant()
 
     def stop_waiting(self, claim: Claim) -> None:
@@ -347,11 +351,18 @@ class ThreadPool:
     def _forget_exhaustion(self) -> None:
         if self._exhausted_since is None or self._waiting:
             return
-        before = time.monotonic() - self.rest_time
-        rested = sum(since <= before for since in self._resting.values())
-        if self._places_taken - rested < self._limit:
+        if self._places_taken - len(self._rested(time.monotonic())) < self._limit:
             self._exhausted_since = None
             self._has_warned = False
+
+    def _rested(self, looked_since: float) -> list[Claim]:
+        """Return those who rest for long enough. A stream does as soon as it rests at all."""
+        long_ago = looked_since - self._rest_time
+        return [
+            claim
+            for claim, since in self._resting.items()
+            if since <= (looked_since if claim.is_streaming else long_ago)
+        ]
 
     def _who(self) -> str:
         """Say which requests are at work, and for how long."""
