@@ -44,6 +44,7 @@ class RequestLease(Executor):
         self.refuse: Callable[[], bool] | None = None
         self._pool = pool
         self._scope: Scope | None = scope
+        self._ended_as = "a request"
         self._running = 0
         self._waiting: list[Call] = []
         # Between calls, or because the request has ended.
@@ -82,7 +83,7 @@ class RequestLease(Executor):
     def describe(self) -> str:
         """Return the method and the route, or the path where no route is known."""
         if self._scope is None:
-            return "a request that has ended"
+            return f"{self._ended_as} (its client has gone)"
         route = getattr(self._scope.get("state", {}).get("timing"), "route", None)
         path = quote(route or self._scope["path"], safe="/<>:", errors="replace")
         method = quote(self._scope.get("method", "-"), errors="replace")
@@ -119,6 +120,8 @@ class RequestLease(Executor):
         """Give the thread back once no call runs."""
         with self._pool.lock:
             self.is_ending = self._gives_back = True
+            if self._running:  # a sync call goes on, although nobody waits for it any more
+                self._ended_as = self.describe()
             self.refuse = self._scope = None
             self._settle()
 

@@ -533,6 +533,27 @@ async def test_a_refused_request_ends_as_if_its_client_had_left(
     assert [record.name for record in caplog.records] == ["asgi_middleware.thread_pool.pool"]
 
 
+async def test_the_log_names_a_view_that_goes_on_without_its_client(
+    django: Django, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = Blocking()
+    app: ASGIApp = django()
+    logging.getLogger().addHandler(caplog.handler)  # django.setup() has removed it
+
+    async with pooled(app, size=1, max_overflow=0, timeout=0.05) as (app, _):
+        scope = {"state": {"given": lambda: str(call())}}
+        async with stream(app, target="/sync/", scope=scope, timeout=PATIENCE) as exchange:
+            exchange.send_body(b"", more_body=False)
+            await call.begins()
+            exchange.disconnect()
+            await exchange.finish()
+        assert (await get(app, "/sync/", str)).status == 503
+        call.let_go.set()
+
+    [line] = caplog.messages
+    assert line.endswith("at work: GET /sync/ (its client has gone) for 0 s")
+
+
 @pytest.mark.parametrize("target", ["/sync/", "/async/"])
 async def test_refused_requests_end_although_no_thread_comes_back(
     target: str, django: Django
