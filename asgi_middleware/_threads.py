@@ -10,7 +10,8 @@ What you can rely on:
 * The interpreter always exits. At exit each worker ends after the call that it is making, whether
   or not somebody still counts on it.
 
-asgiref asks an executor to run what ``sync_to_async`` calls. :class:`ThreadContext` says which:
+asgiref asks an executor to run what ``sync_to_async`` calls. :class:`ThreadContext` says which
+executor that is:
 https://docs.djangoproject.com/en/stable/topics/async/#async-adapter-functions
 """
 
@@ -40,7 +41,7 @@ T = TypeVar("T")
 LINGER = 1.0
 # Seconds that running calls have, all together, when the interpreter exits.
 EXIT_PATIENCE = 10.0
-# Seconds that the connections of a thread have to be closed before nobody waits for them.
+# Seconds that a thread has to close its connections. After that, nobody waits for it.
 _CLOSING_PATIENCE = 1.0
 
 
@@ -51,7 +52,8 @@ class Worker:
       returns True. By default the thread waits as long as it takes.
     * ``ended``: called in the thread as the last thing.
 
-    A daemon thread: Python waits for all others before it runs what would end this one.
+    It is a daemon thread. Python waits for all other threads before it runs ``_end_workers``,
+    which ends this one.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Worker:
         self._thread.start()
 
     def put(self, call: Callable[[], None]) -> bool:
-        """Make *call* after those that wait. Return False if the worker has been told to end."""
+        """Make *call* after the calls that wait. Return False if the worker was told to end."""
         with self._lock:
             if not self.is_ending:
                 self._calls.put(call)
@@ -94,7 +96,7 @@ class Worker:
         try:
             while (call := self._next()) is not None:
                 call()
-                del call  # or it, and with it a request, would be kept until the next one
+                del call  # or it, and with it a request, would be kept until the next call
             close_connections()
         finally:
             _workers.pop(self, None)
@@ -111,7 +113,7 @@ class Worker:
 
 
 class Call:
-    """A call of a sync function in a thread, and the future that it fulfils.
+    """A call of a sync function in a thread, and the future that gets its result.
 
     *returned* is called in the thread, before the future hears of the result.
     """
@@ -145,7 +147,7 @@ def _outcome(function: Callable[[], object]) -> tuple[object, BaseException | No
     try:
         return function(), None
     except StopIteration as error:
-        # No coroutine can raise one. Before Python 3.12 asyncio lets its awaiter wait forever.
+        # No coroutine can raise StopIteration. Before Python 3.12, its awaiter waits forever.
         instead = RuntimeError("a sync function raised StopIteration")
         instead.__cause__ = error
         return None, instead
@@ -189,7 +191,7 @@ class OwnThread(Executor):
     async def run(self, function: Callable[[], T]) -> T:
         """Call *function* in the thread, in a copy of our context.
 
-        Cancelled, this returns at once; the call goes on.
+        If this is cancelled, it ends at once, but the call goes on.
         """
         result: T = await self.submit(copy_context().run, function)
         return result
@@ -206,7 +208,7 @@ class OwnThread(Executor):
             worker.end()
 
     async def close(self) -> None:
-        """End the thread, and wait a second at most until its connections are closed."""
+        """End the thread, and wait for at most a second until its connections are closed."""
         try:
             async with asyncio.timeout(_CLOSING_PATIENCE):
                 await self.run_if_started(close_connections)
@@ -242,8 +244,8 @@ class ThreadContext(ThreadSensitiveContext):
 async def own_thread(name: str) -> AsyncGenerator[None]:
     """Within it, sync code runs in a thread that nobody else uses, and that ends with it.
 
-    With the thread go its database connections. Below ``async_to_sync``, as in a test, the thread
-    that waits there makes the calls, as usual: also those of a task with a context of its own.
+    Its database connections end with the thread. Below ``async_to_sync``, as in a test, the thread
+    that waits there makes the calls as usual, even those of a task with a context of its own.
     """
     if has_waiting_thread():
         yield
@@ -266,12 +268,12 @@ def is_below_sync_code() -> bool:
 
 
 def has_waiting_thread() -> bool:
-    """Tell whether a thread waits for this loop: also for tasks with a context of their own."""
+    """Tell whether a thread waits for this loop, even in a task with a context of its own."""
     # asgiref has no public name for that either.
     return is_below_sync_code() or asyncio.get_running_loop() in AsyncToSync.loop_thread_executors
 
 
-# Those whose threads run. A set could not be copied while another thread adds to it.
+# The workers whose threads run. A set could not be copied while another thread adds to it.
 _workers: dict[Worker, None] = {}
 
 

@@ -16,7 +16,7 @@ Grant = Literal["every", "listed", "pattern", "regex", "function"]
 
 
 class OriginFunction(Protocol):
-    """``(origin, scope) -> bool``, or an awaitable of one; only ``True`` allows."""
+    """``(origin, scope) -> bool``, or an awaitable of one; only ``True`` allows the origin."""
 
     def __call__(self, origin: str, scope: Scope, /) -> bool | Awaitable[bool]: ...
 
@@ -39,7 +39,7 @@ class AllowedOrigins:
         self._function = function
 
     def grant(self, origin: bytes) -> Grant | None:
-        """Return why *origin* is allowed, None if only the function may still allow it."""
+        """Return why *origin* is allowed, or None if only the function can still allow it."""
         if self.include_every:
             return "every"
         if origin in self.listed:
@@ -54,7 +54,7 @@ class AllowedOrigins:
         return None
 
     async def grant_by_function(self, origin: bytes, scope: Scope) -> Grant | None:
-        """Ask the function about *origin*. If it raises, that is logged and the origin refused."""
+        """Ask the function about *origin*. If it raises, log that, and refuse the origin."""
         if self._function is None or not is_plausible(origin):
             return None
         try:
@@ -64,5 +64,5 @@ class AllowedOrigins:
         except Exception:
             logger.exception("allow_origin_func failed; the origin is refused")
             return None
-        # A value that is only truthy does not count: a coroutine that nobody awaited is one.
+        # A value that is only truthy does not count, such as a coroutine that nobody awaited.
         return "function" if verdict is True else None

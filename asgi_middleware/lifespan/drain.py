@@ -45,9 +45,9 @@ class Drain:
 
         LifespanMiddleware(app, drain=Drain(grace=10, hold=5))
 
-    * ``hold``: seconds from the first SIGTERM or SIGINT until the server hears of it. Readiness is
-      503 meanwhile and requests are served, so that a load balancer looks elsewhere. It works on
-      uvicorn and Daphne; hypercorn and granian stop listening at once.
+    * ``hold``: seconds from the first SIGTERM or SIGINT until the server hears of it. Meanwhile
+      readiness is 503 but requests are served, so that a load balancer looks elsewhere. It works
+      on uvicorn and Daphne; hypercorn and granian stop listening at once.
     * ``grace``: seconds from then until ``receive()`` returns ``http.disconnect``, responses are
       completed, and WebSockets are closed with 1012.
 
@@ -118,7 +118,7 @@ class Countdown:
             self._connections.discard(endable)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # Called between any two instructions: it leaves everything else to the event loop.
+        # This may run between any two instructions, so it leaves all other work to the event loop.
         self._readiness.withdraw("draining")
         before, self._signalled_at = self._signalled_at, time.monotonic()
         later = self._loop.call_soon_threadsafe

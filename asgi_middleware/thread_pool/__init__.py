@@ -13,11 +13,11 @@ Channels' consumers query in parallel. Views stay as they are, and each request,
 and task finds on its thread what is its own. As under WSGI, a request can find what an earlier
 request left in a ``threading.local``.
 
-Belongs innermost, next to Django, whose threads it lends: responses from further out need
-none, and a request that is refused here is logged and gets its headers there.
+Put it innermost, next to Django, which uses its threads: responses from further out need none.
+The layers further out also log a request that is refused here, and add their headers to it.
 
-Read ``pool`` first: the guarantees stand at its top. ``lease`` is one request's claim to a thread,
-``shared`` the threads of WebSockets, ``middleware`` connects them with ASGI.
+Read ``pool`` first: the guarantees are at its top. ``lease`` is one request's claim to a thread,
+``shared`` holds the threads of WebSockets, and ``middleware`` connects them with ASGI.
 """
 
 from .middleware import ThreadPoolMiddleware

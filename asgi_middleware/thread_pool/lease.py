@@ -1,4 +1,4 @@
-"""What asgiref takes for an executor: the calls of one request, or of one WebSocket."""
+"""What asgiref uses as executors: one for each request, and one for each WebSocket."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Turns of the event loop in which a request that does not wait for anything makes its next call.
 _STEPS = 20
-# A path in a log line is cut after so many characters.
+# A path in a log line is cut after this many characters.
 _LONGEST_PATH = 200
 
 
@@ -38,7 +38,7 @@ class RequestLease(Executor):
         self.has_started = False
         # How many calls there were.
         self.calls = 0
-        # Whether what is called now only ends the request: it waits for as long as it takes.
+        # Whether the calls from now on only end the request. They wait for as long as it takes.
         self.is_ending = False
         # Called when a call has waited too long; returns whether that ends the request.
         self.refuse: Callable[[], bool] | None = None
@@ -47,17 +47,17 @@ class RequestLease(Executor):
         self._ended_as = "a request"
         self._running = 0
         self._waiting: list[Call] = []
-        # Between calls, or because the request has ended.
+        # Whether the thread goes back: between calls, or because the request has ended.
         self._gives_back = False
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Return a future of asyncio's, not the kind that other executors return.
 
-        ``loop.run_in_executor`` passes it on, and need not chain two of them for each call.
+        ``loop.run_in_executor`` passes it on as it is, without chaining two futures for each call.
         """
         loop = asyncio.get_running_loop()
-        # The first call may be Django's at the start of a request, one after the response's
-        # last message Django's at the end.
+        # The first call may be Django's own at the start of a request. A call after the last
+        # message of the response may be Django's own at the end.
         if self.is_ending or not self.calls:
             instead = without_thread(function)
             if instead is not None:
@@ -67,7 +67,7 @@ class RequestLease(Executor):
         call = Call(partial(function, *args, **kwargs), loop, self._returned)
         with self._pool.lock:
             self.calls += 1
-            # Who ends has its thread already, and gives it back the sooner.
+            # A request that is ending skips the queue: it has its thread, and gives it back sooner.
             if (self.is_ending and self._has_thread()) or self._pool.take_place(self):
                 self._put(call)
             else:
@@ -95,7 +95,7 @@ class RequestLease(Executor):
         return self._running > 0
 
     def give_up_place(self) -> None:
-        """Count no longer, until :meth:`resume`: the call that runs waits for the client."""
+        """Leave the bound until :meth:`resume`, because the running call waits for the client."""
         with self._pool.lock:
             self._pool.give_up_place(self)
 
@@ -159,7 +159,7 @@ class RequestLease(Executor):
         loop.call_later(delay, self._look, call, loop, deadline)
 
     def _look(self, call: Call, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
-        """See whether others rest meanwhile, or *call* has waited too long."""
+        """See whether other requests rest by now, and whether *call* has waited too long."""
         with self._pool.lock:
             if call not in self._waiting:
                 return
@@ -174,9 +174,9 @@ class RequestLease(Executor):
             call.future.set_exception(error)
 
     def _look_for_rest(self, loop: asyncio.AbstractEventLoop, steps: int, begun: float) -> None:
-        """Some turns of the loop from now, take the places of those who rest then.
+        """Take the places of the requests that still rest after some turns of the loop.
 
-        On a busy loop some only seem to rest: within these turns they go on.
+        On a busy loop some only seem to rest: they make their next call within these turns.
         """
         if steps:
             loop.call_soon(self._look_for_rest, loop, steps - 1, begun)
@@ -196,7 +196,8 @@ class RequestLease(Executor):
 class SharedLease(Executor):
     """The thread of a WebSocket, or of whatever else lasts: the same for all its calls.
 
-    It is left when nobody can make a call any more, tasks that outlive the WebSocket included.
+    It is given up once nobody can make a call any more, not even a task that outlives the
+    WebSocket.
     """
 
     def __init__(self, pool: ThreadPool) -> None:
@@ -217,7 +218,7 @@ class SharedLease(Executor):
         return call.future
 
     def move(self, worker: Worker) -> None:
-        """Make the calls that wait in *worker*. The lock is held."""
+        """Let *worker* make the calls that wait. The lock is held."""
         self.worker = worker
         for _ in self._waiting:
             worker.put(self._next_in(worker))

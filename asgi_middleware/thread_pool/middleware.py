@@ -23,11 +23,11 @@ class ThreadPoolMiddleware:
     * ``pool``: a :class:`ThreadPool`; None makes one of its own.
 
     A request has one thread for all its sync calls, from the first to its end, streams included.
-    WebSockets, and whatever else is not a request, have threads apart from those; each makes all
-    its calls on one.
+    WebSockets, and whatever else is not a request, have threads apart from those. Each of them
+    makes all its calls on one thread.
 
-    Below ``async_to_sync``, as in an async test of Django's, nothing is lent: the thread that
-    waits there makes the calls, within its transaction.
+    Below ``async_to_sync``, as in an async test of Django's ``TestCase``, nothing is lent: the
+    thread that waits there makes the calls, within its transaction.
 
     Raises :class:`ConfigurationError` for a ``pool`` that is not a :class:`ThreadPool`.
     """
@@ -97,7 +97,7 @@ class _Refusable:
         if message["type"] == "http.response.start":
             self.has_started = self._lease.has_started = True
             if self._pool.releases_streams:
-                # Called when the app waits; what is not a stream has sent its body by then.
+                # Called once the app waits: a response that is no stream has sent its body by then.
                 asyncio.get_running_loop().call_soon(self._lease.release_stream)
         elif ends_body(message):
             self._lease.is_ending = True
@@ -114,7 +114,7 @@ class _Refusable:
         await send_unavailable(self._send, "Too busy at the moment.", retry_after)
 
     def _refuse(self) -> bool:
-        """Let the app hear that its client has gone, if it listens for that, as Django does.
+        """Tell the app that its client has gone, if it listens for that, as Django does.
 
         Django then cancels the view, and ends the request in its own way.
         """
@@ -146,7 +146,7 @@ def _sending(lease: SharedLease, send: Send) -> Send:
 async def _send_without_place(
     lease: RequestLease | SharedLease, send: Send, message: Message
 ) -> None:
-    """Send what a thread waits for: meanwhile it waits for the client, and does no work."""
+    """Send a message for a thread, which meanwhile waits for the client and does no work."""
     lease.give_up_place()
     try:
         await send(message)

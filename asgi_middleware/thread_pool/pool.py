@@ -5,14 +5,15 @@ What you can rely on:
 * **A request keeps its thread** from its first sync call to its end. Nobody else runs there
   meanwhile.
 * **Requests share threads with requests only**, one after the other. WebSockets share threads with
-  WebSockets, and each stays on its own. A task that outlives its request has a thread of its own.
-* **Connections are tidied at the borders of a request**, never between two of its calls. What is
-  closed there takes with it whatever hung on the connection.
+  WebSockets, and each stays on one thread. A task that outlives its request has a thread of its
+  own.
+* **Connections are tidied at the borders of a request**, never between two of its calls. A
+  connection that is closed there takes with it whatever hung on it.
 * **The bound counts requests at work.** A stream between its calls, and a request that has called
   nothing for half a second, keep their threads and leave their places to others. So a client that
   does not read costs nobody else anything.
-* **Requests wait in order of arrival**, up to ``timeout``. What ends a request is never refused,
-  and neither are WebSockets and tasks.
+* **Requests wait in order of arrival**, up to ``timeout``. Calls that end a request are never
+  refused, and neither are WebSockets and tasks.
 * **No reference to a request survives it**, and the interpreter always exits (``_threads``).
 
 A request's claim to a thread goes through these states. "Place" is what the bound counts.
@@ -48,7 +49,7 @@ logger = logging.getLogger(__name__)
 # Seconds without a call after which a request leaves its place to one that waits. Less where
 # the pool's timeout is short: a quarter of that.
 REST = 0.5
-# As many of those who hold threads as one log line names.
+# How many of the requests at work one log line names.
 _NAMED = 10
 _NAME = "thread pool"
 
@@ -90,8 +91,8 @@ class ThreadPool:
 
         pool = ThreadPool(size=8, max_overflow=8)
 
-    * ``size``: how many threads stay once they were needed. WebSockets have up to as many more,
-      of their own.
+    * ``size``: how many threads stay once they have been needed. WebSockets have up to as many
+      more, of their own.
     * ``max_overflow``: how many more requests may be at work under load. The threads beyond
       ``size`` end after a second with nothing to do. None: no bound, as under plain Django.
     * ``timeout``: seconds that a request waits for its turn. It then gets a 503.
@@ -143,7 +144,7 @@ class ThreadPool:
         self._holders: dict[Claim, None] = {}
         # In order of arrival.
         self._waiting: dict[Claim, None] = {}
-        # Since when, the longest first.
+        # Which requests rest, and since when. The longest first.
         self._resting: dict[Claim, float] = {}
         self._looked_at = 0.0
         self._places_taken = 0
@@ -177,7 +178,7 @@ class ThreadPool:
     async def __aexit__(self, *_: object) -> None:
         with self.lock:
             self._entered -= 1
-            if self._entered:  # another event loop uses it still
+            if self._entered:  # another event loop still uses it
                 return
         thread = OwnThread("thread pool shutdown")
         try:
@@ -252,7 +253,7 @@ class ThreadPool:
             self._grant()
 
     def resume(self, claim: Claim) -> None:
-        """Count *claim* again, whose thread goes on with a call: it cannot wait."""
+        """Count *claim* again. It cannot wait for a place, because its call goes on."""
         claim.has_place = True
         self._places_taken += 1
 
@@ -266,7 +267,7 @@ class ThreadPool:
         self.give_up_place(claim)
 
     def may_look_for_rest(self) -> bool:
-        """Tell whether it is time to look who rests; one of those who wait does it for all."""
+        """Tell whether it is time to see who rests. One of those who wait does it for all."""
         now = time.monotonic()
         if now - self._looked_at < self.look_interval:
             return False
@@ -356,7 +357,7 @@ class ThreadPool:
             self._has_warned = False
 
     def _rested(self, looked_since: float) -> list[Claim]:
-        """Return those who rest for long enough. A stream does as soon as it rests at all."""
+        """Return those who have rested for long enough. For a stream, any rest is enough."""
         long_ago = looked_since - self._rest_time
         return [
             claim

@@ -1,4 +1,4 @@
-"""Threads that WebSockets share: each stays on one, and they are spread evenly."""
+"""Threads that WebSockets share: each WebSocket stays on one, and they are spread evenly."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ class User(Protocol):
     worker: Worker | None
 
     def move(self, worker: Worker) -> None:
-        """Make the calls that wait in *worker*."""
+        """Let *worker* make the calls that wait."""
 
 
 class SharedThreads:
@@ -27,11 +27,11 @@ class SharedThreads:
         self._size = size
         self._users: dict[Worker, int] = {}
         self._stuck: dict[Worker, int] = {}
-        # Those that have not made a call yet: nothing of theirs hangs on their thread.
+        # Users that have not made a call yet: nothing of theirs hangs on their thread.
         self._newcomers: dict[User, None] = {}
 
     def join(self, user: User) -> Worker:
-        """Return the thread with the fewest users, a new one if that has any and there may be."""
+        """Return the least used thread, or a new one if all are in use and *size* allows it."""
         self._newcomers[user] = None
         return self._least_used()
 
@@ -40,7 +40,7 @@ class SharedThreads:
         self._newcomers.pop(user, None)
 
     def leave(self, worker: Worker) -> None:
-        """Note that *worker* has one user less. After the last one, its connections are tidied."""
+        """Note that *worker* has one user fewer. After the last one, its connections are tidied."""
         if worker not in self._users:
             return
         self._users[worker] -= 1
