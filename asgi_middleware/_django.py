@@ -27,6 +27,17 @@ def forced_script_name() -> str | None:
     return name
 
 
+def route_of(path: str) -> str | None:
+    """Return the URL pattern that *path* matches, None where there is none or no Django."""
+    urls = sys.modules.get("django.urls")
+    if urls is None:
+        return None
+    try:
+        return f"/{urls.resolve(path).route}"
+    except Exception:  # noqa: BLE001 -- no match, no settings, or a converter that fails
+        return None
+
+
 def _connections() -> Any:
     """Return ``django.db.connections``, and None where nothing can have used it."""
     db, conf = sys.modules.get("django.db"), sys.modules.get("django.conf")

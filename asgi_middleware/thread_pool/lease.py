@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .._django import without_thread
+from .._django import route_of, without_thread
+from .._paths import path_below_root
 from .._threads import Call, Worker
 from ..types import Scope
 from .pool import ThreadPool
@@ -81,13 +82,13 @@ class RequestLease(Executor):
         self._waiting.clear()
 
     def describe(self) -> str:
-        """Return the method and the route, or the path where no route is known."""
+        """Return the method and the URL pattern, or the path where Django knows none."""
         if self._scope is None:
             return f"{self._ended_as} (its client has gone)"
-        route = getattr(self._scope.get("state", {}).get("timing"), "route", None)
-        path = quote(route or self._scope["path"], safe="/<>:", errors="replace")
+        path = path_below_root(self._scope)
+        where = route_of(path) or quote(path, errors="replace")[:_LONGEST_PATH]
         method = quote(self._scope.get("method", "-"), errors="replace")
-        return f"{method[:20]} {path[:_LONGEST_PATH]}"
+        return f"{method[:20]} {where}"
 
     @property
     def is_calling(self) -> bool:

@@ -211,7 +211,7 @@ class ThreadPool:
             return ThreadPoolStatistics(leased, idle, overflow, len(self._waiting))
 
     async def check(self) -> None:
-        """Raise TimeoutError while requests have found no place for more than ``timeout`` seconds.
+        """Raise TimeoutError while no place has become free for more than ``timeout`` seconds.
 
         For ``HealthMiddleware(checks={"threads": pool.check})``.
         """
@@ -287,7 +287,7 @@ class ThreadPool:
         self._forget_exhaustion()
 
     def warn(self) -> None:
-        """Log that a request has waited in vain: once, until nobody has to wait any more."""
+        """Log that a request has waited for too long: once, until nobody has to wait any more."""
         if not self._has_warned:
             self._has_warned = True
             logger.warning(
@@ -308,6 +308,7 @@ class ThreadPool:
             del self._waiting[claim]
             self._admit(claim)
             claim.granted()
+            self._exhausted_since = time.monotonic()  # as far as that one is concerned, it is over
         self._forget_exhaustion()
 
     def _admit(self, claim: Claim) -> None:

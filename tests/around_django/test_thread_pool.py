@@ -42,7 +42,7 @@ def given_by(request: HttpRequest) -> Any:
     return cast("Any", request).scope["state"]["given"]
 
 
-def sync_view(request: HttpRequest) -> HttpResponse:
+def sync_view(request: HttpRequest, **_captured: object) -> HttpResponse:
     return HttpResponse(given_by(request)())
 
 
@@ -80,6 +80,7 @@ urlpatterns = [
     path("gathering/", gathering_view),
     path("response/", response_view),
     path("stream/", stream_view),
+    path("reports/<int:year>/", sync_view),
 ]
 
 THIS = __name__
@@ -533,7 +534,7 @@ async def test_a_refused_request_ends_as_if_its_client_had_left(
     assert [record.name for record in caplog.records] == ["asgi_middleware.thread_pool.pool"]
 
 
-async def test_the_log_names_a_view_that_goes_on_without_its_client(
+async def test_the_log_names_the_route_of_a_view_that_goes_on_without_its_client(
     django: Django, caplog: pytest.LogCaptureFixture
 ) -> None:
     call = Blocking()
@@ -542,7 +543,8 @@ async def test_the_log_names_a_view_that_goes_on_without_its_client(
 
     async with pooled(app, size=1, max_overflow=0, timeout=0.05) as (app, _):
         scope = {"state": {"given": lambda: str(call())}}
-        async with stream(app, target="/sync/", scope=scope, timeout=PATIENCE) as exchange:
+        target = "/reports/2026/"
+        async with stream(app, target=target, scope=scope, timeout=PATIENCE) as exchange:
             exchange.send_body(b"", more_body=False)
             await call.begins()
             exchange.disconnect()
@@ -551,7 +553,7 @@ async def test_the_log_names_a_view_that_goes_on_without_its_client(
         call.let_go.set()
 
     [line] = caplog.messages
-    assert line.endswith("at work: GET /sync/ (its client has gone) for 0 s")
+    assert line.endswith("at work: GET /reports/<int:year>/ (its client has gone) for 0 s")
 
 
 @pytest.mark.parametrize("target", ["/sync/", "/async/"])

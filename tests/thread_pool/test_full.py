@@ -8,8 +8,8 @@ import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from threading import Thread
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -549,26 +549,6 @@ async def test_one_line_names_the_requests_at_work_until_there_are_places_again(
     assert names(pool, caplog) == [(logging.WARNING, line)] * 2
 
 
-async def test_the_log_line_names_the_route_if_it_is_known(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    call = Blocking()
-    record = SimpleNamespace(route="/reports/<int:year>/")
-
-    async with full(SOON) as pool:
-        app = ThreadPoolMiddleware(visiting(sync_to_async(call)), pool=pool)
-        state = {"state": {"timing": record}}
-        first = asyncio.create_task(
-            request(app, target="/reports/2026/", scope=state, timeout=PATIENCE)
-        )
-        await call.begins()
-        with letting_go(call):
-            await request(ThreadPoolMiddleware(visiting(current_thread), pool=pool))
-        await first
-
-    assert "at work: GET /reports/<int:year>/ for 0 s" in caplog.messages[0]
-
-
 async def test_a_client_cannot_forge_a_log_line_or_make_it_long(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -654,3 +634,21 @@ async def test_the_check_passes_once_the_requests_at_work_rest() -> None:
         await until_passed(pool)
         go_on.set()
         await task
+
+
+async def test_the_check_passes_while_requests_wait_and_get_their_turn() -> None:
+    calls = [Blocking() for _ in range(8)]
+
+    async with full(4 * SOON) as pool:
+        tasks = [await taken(pool, calls[0])]
+        for call, following in pairwise(calls):
+            app = ThreadPoolMiddleware(visiting(sync_to_async(following)), pool=pool)
+            tasks.append(asyncio.create_task(request(app, timeout=PATIENCE)))
+            await until(lambda: pool.statistics().waiting == 1)
+            # Places are taken all the time, for longer than the timeout; each request waits less.
+            await asyncio.sleep(SOON)
+            await pool.check()
+            call.let_go.set()
+            await following.begins()
+        calls[-1].let_go.set()
+        await asyncio.gather(*tasks)
