@@ -82,13 +82,14 @@ class RequestLease(Executor):
         self._waiting.clear()
 
     def describe(self) -> str:
-        """Return the method and the URL pattern, or the path where Django knows none."""
+        """Return the method, the path, and the URL pattern where it says more than the path."""
         if self._scope is None:
-            return f"{self._ended_as} (its client has gone)"
+            return f"{self._ended_as}, whose client has gone,"
         path = path_below_root(self._scope)
-        where = route_of(path) or quote(path, errors="replace")[:_LONGEST_PATH]
+        route = route_of(path)
+        pattern = f" ({route})" if route not in (None, path) else ""
         method = quote(self._scope.get("method", "-"), errors="replace")
-        return f"{method[:20]} {where}"
+        return f"{method[:20]} {quote(path, errors='replace')[:_LONGEST_PATH]}{pattern}"
 
     @property
     def is_calling(self) -> bool:

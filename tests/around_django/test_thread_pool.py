@@ -553,7 +553,9 @@ async def test_the_log_names_the_route_of_a_view_that_goes_on_without_its_client
         call.let_go.set()
 
     [line] = caplog.messages
-    assert line.endswith("at work: GET /reports/<int:year>/ (its client has gone) for 0 s")
+    assert line.endswith(
+        "at work: GET /reports/2026/ (/reports/<int:year>/), whose client has gone, for 0 s"
+    )
 
 
 @pytest.mark.parametrize("target", ["/sync/", "/async/"])
