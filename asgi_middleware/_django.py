@@ -7,6 +7,7 @@ Everything works without Django, and before its settings are there: then there i
 
 import logging
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -102,19 +103,25 @@ async def transactions_kept() -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        for connection in kept:
-            del connection.close_if_unusable_or_obsolete
+        with _keeping:
+            for connection in kept:
+                _kept[connection] -= 1
+                if not _kept[connection]:
+                    del _kept[connection], connection.close_if_unusable_or_obsolete
 
 
 def _keep_transactions() -> list[Any]:
-    kept = [
-        connection
-        for connection in _opened_here()
-        if connection.in_atomic_block and "close_if_unusable_or_obsolete" not in vars(connection)
-    ]
-    for connection in kept:
-        connection.close_if_unusable_or_obsolete = _nothing
+    with _keeping:
+        kept = [each for each in _opened_here() if each.in_atomic_block]
+        for connection in kept:
+            connection.close_if_unusable_or_obsolete = _nothing
+            _kept[connection] = _kept.get(connection, 0) + 1
     return kept
+
+
+# The connections that are kept, and how many requests keep each.
+_kept: dict[Any, int] = {}
+_keeping = threading.Lock()
 
 
 def _nothing() -> None:

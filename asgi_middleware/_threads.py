@@ -70,8 +70,14 @@ class Worker:
         # Reentrant: the garbage collector may end a worker at any point.
         self._lock = threading.RLock()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        if _is_exiting:
+            raise RuntimeError("no thread starts while the interpreter exits")
         _workers[self] = None
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has no more
+            del _workers[self]
+            raise
 
     def put(self, call: Callable[[], None]) -> bool:
         """Make *call* after the calls that wait. Return False if the worker was told to end."""
@@ -86,6 +92,13 @@ class Worker:
             if not self.is_ending:
                 self.is_ending = True
                 self._calls.put(None)
+
+    def post(self, call: "Callable[[], None] | None") -> None:
+        """Put *call*, or None for the end, without a lock: for finalizers, which may run anywhere.
+
+        It may never be made if the worker has been told to end.
+        """
+        self._calls.put(call)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the end of the thread, and return whether it has come."""
@@ -218,7 +231,8 @@ class OwnThread(Executor):
             self.end()
 
     def __del__(self) -> None:
-        self.end()
+        if self._worker is not None:
+            self._worker.post(None)
 
 
 class ThreadContext(ThreadSensitiveContext):
@@ -277,8 +291,19 @@ def has_waiting_thread() -> bool:
 _workers: dict[Worker, None] = {}
 
 
+# Whether workers have been told to end for good.
+_is_exiting = False
+
+
+def is_exiting() -> bool:
+    """Tell whether the interpreter exits: a thread that starts now could hang it."""
+    return _is_exiting
+
+
 @atexit.register
 def _end_workers() -> None:
+    global _is_exiting  # noqa: PLW0603
+    _is_exiting = True
     workers = list(_workers)
     for worker in workers:
         worker.end()

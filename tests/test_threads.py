@@ -221,6 +221,16 @@ while not waits.is_set():
     loop.run_until_complete(asyncio.sleep(0.01))
 pending._log_destroy_pending = False
 """,
+    "a loop that is closed, a request that waits for the place of another": """
+pool = ThreadPool(1, max_overflow=0)
+waiting = ThreadPoolMiddleware(app, pool=pool)
+loop = asyncio.new_event_loop()
+tasks = [loop.create_task(request(waiting, timeout=3600)) for _ in range(3)]
+while not waits.is_set() or pool.statistics().waiting < 2:
+    loop.run_until_complete(asyncio.sleep(0.01))
+loop.close()
+del tasks
+""",
     "a loop that is closed, a socket": """
 async def scope_of_socket():
     asyncio.create_task(request_app({"type": "websocket"}, None, None))

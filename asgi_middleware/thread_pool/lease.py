@@ -1,6 +1,8 @@
 """What asgiref uses as executors: one for each request, and one for each WebSocket."""
 
 import asyncio
+import logging
+import math
 import time
 from collections import deque
 from concurrent.futures import Executor
@@ -17,6 +19,10 @@ from .pool import ThreadPool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+logger = logging.getLogger("asgi_middleware.thread_pool")
+
+# Seconds that the end of a request waits for the pool's lock, which is held for microseconds.
+_PATIENCE = 1.0
 # Turns of the event loop in which a request that does not wait for anything makes its next call.
 _STEPS = 20
 # A path in a log line is cut after this many characters.
@@ -103,7 +109,7 @@ class RequestLease(Executor):
 
     def resume(self) -> None:
         with self._pool.lock:
-            if self.worker is not None and not self.has_place:
+            if self._running and not self.has_place:
                 self._pool.resume(self)
 
     @property
@@ -120,12 +126,19 @@ class RequestLease(Executor):
 
     def end(self) -> None:
         """Give the thread back once no call runs."""
-        with self._pool.lock:
+        # The garbage collector may end a request, too, in a thread that another waits for.
+        if not self._pool.lock.acquire(timeout=_PATIENCE):
+            if self.worker is not None:
+                self.worker.post(self.end)
+            return
+        try:
             self.is_ending = self._gives_back = True
             if self._running:  # a sync call goes on, although nobody waits for it any more
                 self._ended_as = self.describe()
             self.refuse = self._scope = None
             self._settle()
+        finally:
+            self._pool.lock.release()
 
     def _has_thread(self) -> bool:
         return self.worker is not None and not self.worker.is_ending
@@ -170,8 +183,13 @@ class RequestLease(Executor):
             if self.is_ending or loop.time() < deadline:
                 self._look_later(call, loop, deadline)
                 return
-            self._pool.warn()
-        if self.refuse is None or not self.refuse():
+            warning = self._pool.warning()
+        if warning is not None:
+            logger.warning("%s", warning)
+        if self.refuse is not None and self.refuse():
+            # Whoever still awaits the call waits on, and looks who rests, for others too.
+            self._look_later(call, loop, math.inf)
+        elif not call.future.done():
             error = NoThreadError(f"no thread within {self._pool.timeout:g} s: all are at work")
             call.future.set_exception(error)
 
@@ -193,6 +211,7 @@ class RequestLease(Executor):
                 self._waiting.remove(call)
                 if not self._waiting:
                     self._pool.stop_waiting(self)
+                self._settle()
 
 
 class SharedLease(Executor):
@@ -259,6 +278,6 @@ class SharedLease(Executor):
             self._running -= 1
 
     def __del__(self) -> None:
+        # Without a lock: the garbage collector may run this anywhere.
         if self.worker is not None:
-            with self._pool.lock:
-                self._pool.shared.leave(self.worker)
+            self.worker.post(partial(self._pool.leave_shared, self.worker))

@@ -77,7 +77,7 @@ class _Refusable:
     def __init__(self, lease: RequestLease, pool: ThreadPool, receive: Receive, send: Send) -> None:
         self.has_started = False
         self.is_refused = False
-        self._has_responded = False
+        self._response: asyncio.Task[None] | None = None
         self._lease = lease
         self._pool = pool
         self._listening = EndableReceive(receive, self._respond_and_disconnect)
@@ -106,12 +106,16 @@ class _Refusable:
         return self._send(message)
 
     async def respond(self) -> None:
-        """Send the refusal, if it has not been sent."""
-        if self._has_responded:
-            return
-        self._has_responded = True
-        retry_after = math.ceil(self._pool.timeout)
-        await send_unavailable(self._send, "Too busy at the moment.", retry_after)
+        """Send the refusal, if it has not been sent.
+
+        In a task, so that it is sent whole: Django cancels whoever listens for a disconnect.
+        """
+        if self._response is None:
+            retry_after = math.ceil(self._pool.timeout)
+            sending = send_unavailable(self._send, "Too busy at the moment.", retry_after)
+            self._response = asyncio.create_task(sending)
+        if not self._response.done():
+            await asyncio.shield(self._response)
 
     def _refuse(self) -> bool:
         """Tell the app that its client has gone, if it listens for that, as Django does.

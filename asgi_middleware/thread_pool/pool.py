@@ -31,7 +31,6 @@ any of these                          the end of the request: gone
 ============  ==========  ==========  ==============================================
 """
 
-import logging
 import math
 import os
 import threading
@@ -41,10 +40,8 @@ from weakref import WeakSet
 
 from .. import _options as options
 from .._django import renew_connections
-from .._threads import OwnThread, Worker
+from .._threads import OwnThread, Worker, is_exiting
 from .shared import SharedThreads
-
-logger = logging.getLogger(__name__)
 
 # Seconds without a call after which a request leaves its place to one that waits. Less where
 # the pool's timeout is short: a quarter of that.
@@ -130,8 +127,6 @@ class ThreadPool:
         self._max_overflow = max_overflow
         self._streams = streams
         self._limit = math.inf if max_overflow is None else size + max_overflow
-        self._entered = 0
-        self._closed = False
         self._start_afresh()
         _pools.add(self)
 
@@ -140,6 +135,8 @@ class ThreadPool:
         # Everything in a pool and its leases changes under this lock, because event loops and
         # threads share them. Reentrant: the garbage collector may end a request at any point.
         self.lock = threading.RLock()
+        self._entered = 0
+        self._closed = False
         self.shared = SharedThreads(self._size)
         self._holders: dict[Claim, None] = {}
         # In order of arrival.
@@ -172,7 +169,7 @@ class ThreadPool:
             self._entered += 1
             if self._closed:
                 self._closed = False
-                self.shared = SharedThreads(self._size)
+                self.shared.reopen(self._size)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -193,13 +190,12 @@ class ThreadPool:
         """
         with self.lock:
             self._closed = True
-            workers = [*self._workers, *self.shared.workers(), *self._outliving]
+            workers = [*self._workers, *self.shared.close(), *self._outliving]
             for worker in workers:
                 worker.end()
             self._idle.clear()
             self._idle_overflow.clear()
             self._lasting.clear()
-            self.shared = SharedThreads(0)
         for worker in workers:
             worker.join()
 
@@ -221,7 +217,7 @@ class ThreadPool:
             if since is not None and (seconds := time.monotonic() - since) > self.timeout:
                 raise TimeoutError(f"no thread for {seconds:.0f} s; {self._who()}")
 
-    # The rest is for leases. They hold the lock, except for `own_thread`.
+    # The rest is for leases. They hold the lock, except where it is taken here.
 
     def take_place(self, claim: Claim) -> bool:
         """Let *claim* make a call; False if it has to wait until it is granted a place."""
@@ -256,6 +252,9 @@ class ThreadPool:
         """Count *claim* again. It cannot wait for a place, because its call goes on."""
         claim.has_place = True
         self._places_taken += 1
+        if claim in self._waiting:  # for another call
+            self.stop_waiting(claim)
+            claim.granted()
 
     def leave(self, claim: Claim) -> None:
         """Take back whatever *claim* has."""
@@ -286,24 +285,29 @@ class ThreadPool:
         self._waiting.pop(claim, None)
         self._forget_exhaustion()
 
-    def warn(self) -> None:
-        """Log that a request has waited for too long: once, until nobody has to wait any more."""
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning(
-                "no thread within %g s; %d requests wait; %s",
-                self.timeout,
-                len(self._waiting),
-                self._who(),
-            )
+    def warning(self) -> str | None:
+        """Say that a request has waited for too long: once, until nobody has to wait any more.
+
+        The caller logs it without the lock: a handler may block, or run other people's code.
+        """
+        if self._has_warned:
+            return None
+        self._has_warned = True
+        waiting = len(self._waiting)
+        return f"no thread within {self.timeout:g} s; {waiting} requests wait; {self._who()}"
 
     def own_thread(self) -> OwnThread:
         """Return a thread for the tasks that outlive one request."""
-        return OwnThread("thread pool task", self._outliving.add)
+        return OwnThread("thread pool task", self._note_outliving)
+
+    def leave_shared(self, worker: Worker) -> None:
+        """Note that a WebSocket makes no more calls in *worker*."""
+        with self.lock:
+            self.shared.leave(worker)
 
     def _grant(self) -> None:
         """Give free places to those who have waited longest."""
-        while self._waiting and self._places_taken < self._limit:
+        while self._waiting and self._places_taken < self._limit and not is_exiting():
             claim = next(iter(self._waiting))
             del self._waiting[claim]
             self._admit(claim)
@@ -386,6 +390,10 @@ class ThreadPool:
             self._idle_overflow.remove(worker)
             worker.end()
             return True
+
+    def _note_outliving(self, worker: Worker) -> None:
+        with self.lock:
+            self._outliving.add(worker)
 
     def _note_end(self, worker: Worker) -> None:
         with self.lock:

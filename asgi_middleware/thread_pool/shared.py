@@ -64,8 +64,16 @@ class SharedThreads:
         if calls > 1:
             self._stuck[worker] = calls - 1
 
-    def workers(self) -> list[Worker]:
-        return list(self._users)
+    def close(self) -> list[Worker]:
+        """Return all threads, and forget them. Those that start after that end with their users."""
+        workers = list(self._users)
+        self._users.clear()
+        self._size = 0
+        return workers
+
+    def reopen(self, size: int) -> None:
+        """Keep up to *size* threads again."""
+        self._size = size
 
     def _least_used(self) -> Worker:
         free = {worker: users for worker, users in self._users.items() if worker not in self._stuck}

@@ -9,10 +9,17 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
-from django.db import ProgrammingError, connection, connections
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import (
+    ProgrammingError,
+    close_old_connections,
+    connection,
+    connections,
+    transaction,
+)
 
 from asgi_middleware import HealthMiddleware, LifespanMiddleware, TaskSupervisor
+from asgi_middleware._django import transactions_kept
 from asgi_middleware.lifespan import State
 from asgi_middleware.testing import lifespan, request
 from tests.apps import hello
@@ -222,3 +229,20 @@ def starting(spawning: Any) -> Any:
         yield
 
     return tasks
+
+
+def test_a_transaction_is_kept_for_as_long_as_any_request_needs_it() -> None:
+    async def at_once() -> bool:
+        first, second = transactions_kept(), transactions_kept()
+        await first.__aenter__()
+        await second.__aenter__()
+        await first.__aexit__(None, None, None)
+        await sync_to_async(close_old_connections)()
+        is_open = connections["default"].connection is not None
+        await second.__aexit__(None, None, None)
+        return await sync_to_async(lambda: is_open or bool(connections["default"].connection))()
+
+    with transaction.atomic():
+        assert async_to_sync(at_once)()
+        assert not connections["default"].closed_in_transaction
+        assert "close_if_unusable_or_obsolete" not in vars(connections["default"])

@@ -531,7 +531,7 @@ async def test_a_refused_request_ends_as_if_its_client_had_left(
 
     assert len(finished) == 2
     assert not unwanted.begun.is_set()
-    assert [record.name for record in caplog.records] == ["asgi_middleware.thread_pool.pool"]
+    assert [record.name for record in caplog.records] == ["asgi_middleware.thread_pool"]
 
 
 async def test_the_log_names_the_route_of_a_view_that_goes_on_without_its_client(

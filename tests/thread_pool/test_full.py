@@ -652,3 +652,123 @@ async def test_the_check_passes_while_requests_wait_and_get_their_turn() -> None
             await following.begins()
         calls[-1].let_go.set()
         await asyncio.gather(*tasks)
+
+
+# --- places are counted right, whatever happens ---
+
+
+def is_idle(pool: ThreadPool) -> bool:
+    return pool.statistics()[::3] == (0, 0) and pool._places_taken == 0 and not pool._resting
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_again_gives_its_thread_back() -> None:
+    call = Blocking()
+    rests, go_on = asyncio.Event(), asyncio.Event()
+
+    async def resting() -> None:
+        await current_thread()
+        rests.set()
+        await go_on.wait()
+        await current_thread()
+
+    async with full(PATIENCE) as pool:
+        app: Any = ThreadPoolMiddleware(visiting(resting), pool=pool)
+        client = Client(reads=2)
+        scope = {"type": "http", "method": "GET", "path": "/"}
+        task = asyncio.create_task(app(scope, client.receive, client.send))
+        await rests.wait()
+        first = await taken(pool, call)
+        with letting_go(call):
+            go_on.set()
+            await until(lambda: pool.statistics().waiting == 1)
+            task.cancel()
+            await asyncio.wait({task})
+            await until(lambda: pool.statistics().leased == 1)
+        await first
+        await until(lambda: is_idle(pool))
+
+
+async def test_a_send_that_returns_while_its_request_waits_takes_one_place() -> None:
+    client = Client(reads=0)
+    calls = [Blocking(), Blocking()]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def another() -> None:
+            await client.is_full.wait()
+            await calls[0].begins()
+            await calls[1].begins()
+            await current_thread()
+
+        await asyncio.gather(sync_to_async(async_to_sync(send))(START), another())
+
+    async with ThreadPool(size=2, max_overflow=0, timeout=PATIENCE) as pool:
+        middleware: Any = ThreadPoolMiddleware(app, pool=pool)
+        scope = {"type": "http", "method": "GET", "path": "/"}
+        task = asyncio.create_task(middleware(scope, client.receive, client.send))
+        await client.is_full.wait()
+        others = [await taken(pool, call) for call in calls]
+        await until(lambda: pool.statistics().waiting == 1)
+        client.let_go.set()
+        await task
+        for call in calls:
+            call.let_go.set()
+        await asyncio.gather(*others)
+        await until(lambda: is_idle(pool))
+
+
+async def test_a_refused_request_that_waits_on_still_looks_who_rests() -> None:
+    call = Blocking()
+    rests, go_on = asyncio.Event(), asyncio.Event()
+    tasks: list[asyncio.Task[Thread]] = []
+
+    async def resting() -> None:
+        await sync_to_async(call)()
+        rests.set()
+        await go_on.wait()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        tasks.append(asyncio.create_task(current_thread()))
+        await receive()
+        await receive()
+
+    async with full(SOON) as pool:
+        first = asyncio.create_task(request(ThreadPoolMiddleware(visiting(resting), pool=pool)))
+        await call.begins()
+        with letting_go(call):
+            assert (await request(ThreadPoolMiddleware(app, pool=pool))).status == 503
+        await rests.wait()
+        async with asyncio.timeout(PATIENCE):
+            await tasks[0]
+        go_on.set()
+        await first
+
+
+async def test_a_503_is_sent_whole_although_the_request_goes_on_meanwhile() -> None:
+    call = Blocking()
+    client = Client(reads=0)
+    sent: list[str] = []
+
+    async def send(message: Message) -> None:
+        await client.send(message)
+        sent.append(message["type"])
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        hearing = asyncio.ensure_future(receive())
+        await current_thread()
+        await send(START)
+        hearing.cancel()
+        await asyncio.wait({hearing})
+
+    async with full(SOON) as pool:
+        first = await taken(pool, call)
+        middleware: Any = ThreadPoolMiddleware(app, pool=pool)
+        scope = {"type": "http", "method": "GET", "path": "/"}
+        task = asyncio.create_task(middleware(scope, client.receive, send))
+        await client.is_full.wait()
+        call.let_go.set()
+        await first
+        await asyncio.sleep(SOON)
+        client.let_go.set()
+        await task
+
+    assert sent == ["http.response.start", "http.response.body"]

@@ -247,3 +247,21 @@ async def test_a_task_that_startup_leaves_running_does_not_count_as_a_request() 
     ):
         assert (await tasks[0]).name == "thread pool socket"
         assert pool.statistics() == (0, 0, 0, 0)
+
+
+async def test_a_pool_that_is_entered_again_ends_the_threads_that_came_in_between() -> None:
+    threads: list[Thread] = []
+
+    def query() -> None:
+        threads.append(threading.current_thread())
+
+    pool = ThreadPool()
+    async with pool:
+        pass
+    async with websocket(ThreadPoolMiddleware(querier(query), pool=pool)) as socket:
+        await socket.send("query")
+        assert await socket.receive() == "done"
+        async with pool:
+            assert threads[0].is_alive()
+
+    assert not threads[0].is_alive()
