@@ -52,6 +52,7 @@ def _problems(middleware: object) -> Iterator[str]:
         try:
             signature(middleware).bind(None)
         except TypeError as error:
-            yield f"{name} cannot be called with only an app ({error}); use partial({name}, ...)"
+            missing = str(error).replace("keyword-only ", "")  # which Python 3.12 adds
+            yield f"{name} cannot be called with only an app ({missing}); use partial({name}, ...)"
         except ValueError:
             pass  # a builtin, which does not show its parameters
