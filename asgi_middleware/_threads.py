@@ -128,7 +128,7 @@ class Worker:
 class Call:
     """A call of a sync function in a thread, and the future that gets its result.
 
-    *returned* is called in the thread, before the future hears of the result.
+    *returned* is called in the thread, before the future gets the result.
     """
 
     __slots__ = ("_function", "_loop", "_returned", "future")
@@ -239,7 +239,7 @@ class ThreadContext(ThreadSensitiveContext):
     """Within it, asgiref gives *executor* each thread-sensitive call.
 
     Tasks that outlive it go on, as they do after the context that Django makes: their calls go to
-    *afterwards*, by default to a thread of their own.
+    the executor that *afterwards* returns.
     """
 
     def __init__(self, executor: Executor, afterwards: Callable[[], Executor]) -> None:

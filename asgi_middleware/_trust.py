@@ -1,7 +1,7 @@
 """Whose headers to believe: the option ``trusted``, checked and compiled to a function.
 
-It is about the peer, ``scope["client"]``: the other end of the connection, or whoever the server
-names in its place (https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope).
+It is about the peer, ``scope["client"]``: the other end of the connection, or the address that
+the server names in its place (https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope).
 """
 
 from collections.abc import Callable, Collection, Iterator

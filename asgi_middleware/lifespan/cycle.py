@@ -120,7 +120,7 @@ class Cycle:
         elif scope["type"] == "http":
             with self._in_flight:
                 await self._app(scope, receive, send)
-        else:  # not counted: nothing would end it, and shutdown would wait in vain
+        else:  # not counted: nothing would end it, and shutdown would wait for nothing
             await self._app(scope, receive, send)
 
     async def _enter_all(self, deadline: Deadline) -> Failure | None:

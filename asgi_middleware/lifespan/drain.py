@@ -1,7 +1,7 @@
 """The end of a process that still has requests.
 
 A drain goes through four stages, from left to right and never back. Each cell shows the stage that
-follows an event, and *server* if the server's own handler then hears of the signal.
+follows an event, and *server* if the server's own handler is then called.
 
 =====================  ===============  ===============  ==================  ===========
 event                  serving          hold             grace               over
@@ -45,7 +45,7 @@ class Drain:
 
         LifespanMiddleware(app, drain=Drain(grace=10, hold=5))
 
-    * ``hold``: seconds from the first SIGTERM or SIGINT until the server hears of it. Meanwhile
+    * ``hold``: seconds from the first SIGTERM or SIGINT until the server is told. Meanwhile
       readiness is 503 but requests are served, so that a load balancer looks elsewhere. It works
       on uvicorn and Daphne; hypercorn and granian stop listening at once.
     * ``grace``: seconds from then until ``receive()`` returns ``http.disconnect``, responses are

@@ -108,7 +108,7 @@ class _Refusable:
     async def respond(self) -> None:
         """Send the refusal, if it has not been sent.
 
-        In a task, so that it is sent whole: Django cancels whoever listens for a disconnect.
+        In a task, so that it is sent whole: Django cancels its task that listens for a disconnect.
         """
         if self._response is None:
             retry_after = math.ceil(self._pool.timeout)

@@ -110,7 +110,7 @@ def perhaps_cut_short(draw: st.DrawFn, exchange: Exchange) -> Exchange:
         case "disconnect":
             return replace(ignores, disconnect_at=number)
         case "cancel":
-            # This app heeds a disconnect. The counts could differ if it went on after one.
+            # This app ends at a disconnect. The counts could differ if it went on after one.
             return replace(exchange, cancel_at=number)
         case _:
             return ignores

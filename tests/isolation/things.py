@@ -22,7 +22,7 @@ ANN, BEN, NONE = "ann", "ben", "none"
 # Django passes every attribute on to the connection of the thread.
 connection: Any = current_connection
 
-# Enough for whoever reads row by row.
+# Enough rows to be read one by one.
 _ROWS = 100
 _TABLES = f"""
 CREATE TABLE notes (id integer PRIMARY KEY, owner text NOT NULL);
@@ -192,7 +192,7 @@ class Attribute(Thing):
 
 
 class Schema(Thing):
-    """What django-tenants does: the name is an attribute, and each cursor heeds it."""
+    """What django-tenants does: the name is an attribute, and each cursor follows it."""
 
     name = "set_schema"
 

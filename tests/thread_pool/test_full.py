@@ -5,7 +5,7 @@ import gc
 import logging
 import time
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -22,7 +22,7 @@ from tests.apps import BODY, START
 
 from .calls import PATIENCE, Blocking, current_thread, until, visiting
 
-# A timeout in seconds for requests that wait in vain. Requests that get a thread have PATIENCE.
+# A timeout in seconds for requests that are to wait for too long. Others have PATIENCE.
 SOON = 0.05
 
 
@@ -121,7 +121,7 @@ async def test_nothing_of_a_call_stays_after_it_has_waited() -> None:
         await until(lambda: references[0]() is None)
 
 
-# --- requests that wait in vain ---
+# --- requests that wait for too long ---
 
 
 def listening(visit: ASGIApp) -> ASGIApp:
@@ -406,8 +406,8 @@ async def test_a_request_that_rests_leaves_its_place_and_keeps_its_thread() -> N
     assert first is not other
 
 
-async def test_a_request_that_has_rested_waits_for_a_place_like_others() -> None:
-    call = Blocking()
+def visit_with_a_rest() -> tuple[asyncio.Event, asyncio.Event, Callable[[], Awaitable[None]]]:
+    """Return what is set when the visit rests, what lets it go on, and the visit: two calls."""
     rests, go_on = asyncio.Event(), asyncio.Event()
 
     async def resting() -> None:
@@ -415,6 +415,13 @@ async def test_a_request_that_has_rested_waits_for_a_place_like_others() -> None
         rests.set()
         await go_on.wait()
         await current_thread()
+
+    return rests, go_on, resting
+
+
+async def test_a_request_that_has_rested_waits_for_a_place_like_others() -> None:
+    call = Blocking()
+    rests, go_on, resting = visit_with_a_rest()
 
     async with full(PATIENCE) as pool:
         task = asyncio.create_task(request(ThreadPoolMiddleware(visiting(resting), pool=pool)))
@@ -663,13 +670,7 @@ def is_idle(pool: ThreadPool) -> bool:
 
 async def test_a_request_that_is_cancelled_while_it_waits_again_gives_its_thread_back() -> None:
     call = Blocking()
-    rests, go_on = asyncio.Event(), asyncio.Event()
-
-    async def resting() -> None:
-        await current_thread()
-        rests.set()
-        await go_on.wait()
-        await current_thread()
+    rests, go_on, resting = visit_with_a_rest()
 
     async with full(PATIENCE) as pool:
         app: Any = ThreadPoolMiddleware(visiting(resting), pool=pool)
