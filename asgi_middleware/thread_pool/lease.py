@@ -65,7 +65,8 @@ class RequestLease(Executor):
         loop = asyncio.get_running_loop()
         # The first call may be Django's own at the start of a request. A call after the last
         # message of the response may be Django's own at the end.
-        if self.is_ending or not self.calls:
+        # What ends a request waits for the call that runs: it may still read the body.
+        if (self.is_ending or not self.calls) and not self._running:
             instead = without_thread(function)
             if instead is not None:
                 future: asyncio.Future[Any] = loop.create_future()
