@@ -92,7 +92,7 @@ def function(
     if not callable(value):
         yield f"{option}: {shown(value)} cannot be called; use {example}{_or_none(optional)}"
     elif not may_be_async and is_async(value):
-        yield f"{option}: {shown(value)} is async; use a plain function: {example}"
+        yield f"{option}: {shown(value)} is async, which this option cannot be; use {example}"
 
 
 def is_async(value: object) -> bool:

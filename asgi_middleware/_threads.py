@@ -151,7 +151,7 @@ class Call:
         if self._returned is not None:
             self._returned()
         with suppress(RuntimeError):  # the loop is closed, and nobody waits
-            self._loop.call_soon_threadsafe(_tell, self.future, result, error)
+            self._loop.call_soon_threadsafe(_resolve, self.future, result, error)
         # This frame is in the traceback of the error, which must not lead back to the error.
         del self, result, error
 
@@ -168,7 +168,7 @@ def _outcome(function: Callable[[], object]) -> tuple[object, BaseException | No
         return None, error
 
 
-def _tell(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
+def _resolve(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
     if future.done():  # it was cancelled, or refused, meanwhile
         return
     if error is None:

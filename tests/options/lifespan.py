@@ -72,7 +72,7 @@ ROWS: list[Row] = [
         LifespanMiddleware,
         {"lifespan": [pool]},
         (
-            f"lifespan: {pool!r} is async; use a plain function: a function that takes the state"
+            f"lifespan: {pool!r} is async, which this option cannot be; use a function that takes the state"
             " and returns a context manager",
         ),
     ),

@@ -35,7 +35,7 @@ TRUSTED: list[tuple[object, tuple[str, ...]]] = [
     ({"unix": True}, ("trusted: {'unix': True} is not a list; use ['10.0.0.0/8']",)),
     (
         coroutine_function,
-        (f"trusted: {coroutine_function!r} is async; use a plain function: (scope) -> bool",),
+        (f"trusted: {coroutine_function!r} is async, which this option cannot be; use (scope) -> bool",),
     ),
     (
         ["localhost", "10.0.0.1/8", "::ffff:10.0.0.0/104", 10, "10.0.0.0/33"],
@@ -148,9 +148,9 @@ ROWS: list[Row] = [
             "transformer": coroutine_function,
         },
         (
-            f"generator: {coroutine_function!r} is async; use a plain function: uuid7_hex",
-            f"validator: {coroutine_function!r} is async; use a plain function: is_uuid",
-            f"transformer: {coroutine_function!r} is async; use a plain function: str.lower",
+            f"generator: {coroutine_function!r} is async, which this option cannot be; use uuid7_hex",
+            f"validator: {coroutine_function!r} is async, which this option cannot be; use is_uuid",
+            f"transformer: {coroutine_function!r} is async, which this option cannot be; use str.lower",
         ),
     ),
     (

@@ -62,7 +62,7 @@ ROWS: list[Row] = [
     (
         TimingMiddleware,
         {"server_timing": in_vain},
-        (f"server_timing: {in_vain!r} is async; use a plain function: attrgetter('expose')",),
+        (f"server_timing: {in_vain!r} is async, which this option cannot be; use attrgetter('expose')",),
     ),
     (
         TimingMiddleware,
