@@ -1,0 +1,64 @@
+"""How the cost of a call grows with its input: by counts of work, never by time.
+
+    assert_linear(lambda size: parse(b"x," * size))
+
+Work is what Python runs and copies: each bytecode counts 1, each string or list that a variable
+gets counts its length, and so does one whose built-in method is called. So a loop inside a loop
+shows, and so does ``text += part``. What one call of a regular expression does is not seen.
+"""
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, cast
+
+_SIZED = (bytes, bytearray, str, list, tuple, dict, set, frozenset)
+
+
+def assert_linear(call: Callable[[int], object], size: int = 500) -> None:
+    """Fail if *call* with ten times the *size* costs more than about ten times as much."""
+    small, large = (work(lambda each=each: call(each)) for each in (size, 10 * size))  # type: ignore[misc]
+    assert large <= 12 * small, f"{size}: {small} steps, {10 * size}: {large} steps"
+
+
+def work(call: Callable[[], object]) -> int:
+    """Return how much work *call* does in this thread. It may run an event loop."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        seen: dict[str, object] = {}
+
+        def inside(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal count
+            if event == "opcode":
+                count += 1
+            elif event == "line":
+                for name, value in frame.f_locals.items():
+                    if seen.get(name) is not value:
+                        seen[name] = value
+                        count += _length(value)
+            return inside
+
+        # Since Python 3.12, opcodes are traced only in a frame that has its function already.
+        frame.f_trace = inside
+        frame.f_trace_opcodes = True
+        return inside
+
+    def profile(frame: FrameType, event: str, called: object) -> None:
+        nonlocal count
+        if event == "c_call":
+            count += _length(getattr(called, "__self__", None))
+
+    before = sys.gettrace(), sys.getprofile()
+    sys.settrace(trace)
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(before[1])
+        sys.settrace(before[0])
+    return count
+
+
+def _length(value: object) -> int:
+    return len(cast("Any", value)) if isinstance(value, _SIZED) else 0
