@@ -12,9 +12,9 @@ A constructor gives all of them to :func:`check`, which raises them together:
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from inspect import iscoroutinefunction
 from typing import Any, cast
 
+from ._async import is_async
 from ._headers import is_token
 from .errors import ConfigurationError
 
@@ -93,11 +93,6 @@ def function(
         yield f"{option}: {shown(value)} cannot be called; use {example}{_or_none(optional)}"
     elif not may_be_async and is_async(value):
         yield f"{option}: {shown(value)} is async, which this option cannot be; use {example}"
-
-
-def is_async(value: object) -> bool:
-    """Tell whether calling *value* gives a coroutine."""
-    return iscoroutinefunction(value) or iscoroutinefunction(getattr(value, "__call__", None))  # noqa: B004
 
 
 def seconds(

@@ -26,6 +26,7 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 
 from . import _options as options
+from ._async import is_async
 from ._paths import path_below_root
 from ._responses import send_response
 from ._threads import own_thread
@@ -175,7 +176,7 @@ class _CheckRuns:
         else:
             error = TimeoutError(f"it took more than {self._timeout:g} s")
             result = "timed out"
-            if options.is_async(self._checks[name]):
+            if is_async(self._checks[name]):
                 call.cancel()
         before = self._results.get(name, "ok")
         if result != before:
@@ -194,7 +195,7 @@ async def _outcome(check: Check) -> BaseException | None:
     try:
         # In a thread of its own: a connection that the database has dropped fails only one check.
         async with own_thread("health check"):
-            passed = await (check() if options.is_async(check) else sync_to_async(check)())
+            passed = await (check() if is_async(check) else sync_to_async(check)())
             if isawaitable(passed):
                 passed = await passed
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- an error is a result here

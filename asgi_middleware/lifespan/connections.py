@@ -8,8 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 
-from asgiref.sync import markcoroutinefunction
-
+from .._async import as_async
 from .._headers import values
 from .._messages import ENDS_WEBSOCKET, HTTP_DISCONNECT, is_last
 from .._responses import SERVICE_RESTART, TRY_AGAIN_LATER, close_websocket, send_unavailable
@@ -100,8 +99,7 @@ async def serve_websocket(
         return send(message)
 
     with countdown.connection(receive, disconnect) as endable:
-        # A sync consumer of Channels gives it to async_to_sync, which warns of what looks sync.
-        await app(scope, endable.receive, markcoroutinefunction(send_until_drained))
+        await app(scope, endable.receive, as_async(send_until_drained))
 
 
 class _Response:

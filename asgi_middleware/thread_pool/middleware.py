@@ -4,9 +4,8 @@ import asyncio
 import math
 from collections.abc import Awaitable
 
-from asgiref.sync import markcoroutinefunction
-
 from .. import _options as options
+from .._async import as_async
 from .._django import transactions_kept
 from .._messages import HTTP_DISCONNECT, ends_body
 from .._receive import EndableReceive
@@ -90,7 +89,7 @@ class _Refusable:
             self._lease.is_ending = True
         return message
 
-    @markcoroutinefunction  # or async_to_sync warns of it
+    @as_async
     def send(self, message: Message) -> Awaitable[None]:
         if self.is_refused:
             return _nothing()  # what is sent after a disconnect goes nowhere
@@ -138,7 +137,7 @@ class _Refusable:
 def _sending(lease: SharedLease, send: Send) -> Send:
     """Return a *send* that keeps others off a thread that waits for it."""
 
-    @markcoroutinefunction  # or async_to_sync warns of it, in each sync consumer
+    @as_async
     def send_from_anywhere(message: Message) -> Awaitable[None]:
         if lease.is_calling and is_below_sync_code():
             return _send_without_place(lease, send, message)
