@@ -9,3 +9,14 @@ def qualified_name(value: object) -> str:
         value = value.func
     name: str = getattr(value, "__qualname__", type(value).__qualname__)
     return name
+
+
+def name_of(app: object) -> str:
+    """Return the name of an app: of what our own layers are around, if it is one of them."""
+    while _is_ours(app) and callable(inner := getattr(app, "app", None)):
+        app = inner
+    return qualified_name(app)
+
+
+def _is_ours(app: object) -> bool:
+    return any(base.__module__.startswith(f"{__package__}.") for base in type(app).__mro__)

@@ -17,7 +17,7 @@ from .deadline import PATIENCE, Deadline
 from .drain import Countdown, Drain
 from .failure import Failure
 from .inner import InnerLifespan
-from .state import RESERVED, State, merge
+from .state import RESERVED, State, merge, state_of
 from .tasks import TaskSupervisor
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ class CycleOptions:
     shutdown_timeout: float
     readiness: Readiness
     drain: Drain | None
+    max_requests: int | None
+    max_requests_jitter: int
 
 
 class Cycle:
@@ -46,21 +48,26 @@ class Cycle:
     def __init__(self, app: ASGIApp, scope: Scope, options: CycleOptions) -> None:
         self.settled = asyncio.Event()
         self._app = app
-        self._server_has_state = "state" in scope
         self._options = options
         self._readiness = options.readiness
-        self._countdown = options.drain and Countdown(options.drain, options.readiness)
+        self._countdown = options.drain and Countdown(
+            options.drain,
+            options.readiness,
+            options.max_requests,
+            options.max_requests_jitter,
+        )
         self._open = False
         self._in_flight = InFlight()
         self._context_task: ContextTask
         self._exits: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         # A cycle around this one shares its tasks: they end before either closes anything.
-        shared = scope.get("state", {}).get("tasks")
+        shared: Any = state_of(scope).get("tasks")
         self._owns_tasks = not isinstance(shared, TaskSupervisor) or shared.stopping
+        self._tasks: TaskSupervisor
         self._tasks = TaskSupervisor(self._task_died) if self._owns_tasks else shared
         self.state: State = {"tasks": self._tasks}
         self._owners = dict(RESERVED)
-        self._inner = InnerLifespan(app, scope, {"tasks": self._tasks}, self._inner_died)
+        self._inner = InnerLifespan(app, scope, self._inner_died)
 
     @property
     def serving(self) -> bool:
@@ -110,9 +117,13 @@ class Cycle:
         return failure
 
     async def call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the app for a request or a WebSocket, with our state in its scope."""
-        if not self._server_has_state:
-            scope = {**scope, "state": {**self.state, **scope.get("state", {})}}
+        """Call the app for a request or a WebSocket, with our state in its scope.
+
+        Most servers have copied it there, unless something in between has lost it.
+        """
+        given = state_of(scope)
+        if not self.state.keys() <= given.keys():
+            scope = {**scope, "state": {**self.state, **given}}
         if self._countdown:
             serve = serve_http if scope["type"] == "http" else serve_websocket
             with self._in_flight:
@@ -129,11 +140,11 @@ class Cycle:
             failure = await self._context_task.run(qualified_name(factory), entering, deadline)
             if failure:
                 return failure
-        failure = await self._inner.start(deadline)
+        failure = await self._inner.start(self.state, deadline)
         if failure:
             return failure
         try:
-            self._merge_inner_state()
+            merge(self.state, self._owners, self._inner.added(), source=self._inner.name)
         except ValueError as conflict:
             return Failure(self._inner.name, conflict)
         return None
@@ -146,12 +157,6 @@ class Cycle:
         self._exits.append((name, partial(context.__aexit__, None, None, None)))
         if isinstance(yielded, Mapping):
             merge(self.state, self._owners, cast("Mapping[str, object]", yielded), source=name)
-
-    def _merge_inner_state(self) -> None:
-        yielded = dict(self._inner.state)
-        if yielded.get("tasks") is self._tasks:
-            del yielded["tasks"]
-        merge(self.state, self._owners, yielded, source=self._inner.name)
 
     async def _give_up(self, failure: Failure | None, deadline: Deadline) -> None:
         self._readiness.withdraw("startup failed")
@@ -169,8 +174,6 @@ class Cycle:
             await self._in_flight.ended(deadline)
         finally:
             failure = await self._close_all(deadline)
-            if self._countdown:
-                self._countdown.close()
         return failure
 
     async def _close_all(self, deadline: Deadline) -> Failure | None:
@@ -196,6 +199,8 @@ class Cycle:
                 failure.log("shutdown")
                 failures.append(failure)
         await self._context_task.end()
+        if self._countdown:
+            self._countdown.close()
         if cancelled:
             raise cancelled
         return failures[0] if failures else None

@@ -1,8 +1,12 @@
 """What failed at startup or shutdown, and in which part."""
 
 import logging
+import re
 
 logger = logging.getLogger(__name__)
+
+
+_REPORT = re.compile(r"(?P<text>\w+: .*) \(in (?P<name>[^()]+)\)")
 
 
 class Failure:
@@ -12,6 +16,12 @@ class Failure:
         self.name = name
         self.error = error
         self._text = text or f"{type(error).__name__}: {error}"
+
+    @classmethod
+    def reported(cls, name: str, error: BaseException, text: str) -> "Failure":
+        """Return the failure that *name* has reported; it may name the part of it at fault."""
+        report = _REPORT.fullmatch(text)
+        return cls(report["name"], error, report["text"]) if report else cls(name, error, text)
 
     def __str__(self) -> str:
         return f"{self._text} (in {self.name})"

@@ -2,64 +2,86 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from .._names import qualified_name
+from .._names import name_of
 from ..types import ASGIApp, Message, Scope
 from .cancellation import cancel
 from .deadline import PATIENCE, Deadline
 from .failure import Failure
-from .state import State
+from .state import State, state_of
 
 logger = logging.getLogger(__name__)
 
+_UNSUPPORTED = (
+    "%s does not support lifespan, and is served without; to fail at startup on purpose, send"
+    " lifespan.startup.failed"
+)
+
 
 class InnerLifespan:
-    """Runs *app* with a lifespan scope in a task of its own, with *state* for it to fill.
+    """Runs *app* with a lifespan scope, in a task of its own.
 
-    *died* is called if the app raises while it should be serving.
+    *died* is called if the app fails while it should be serving.
     """
 
-    def __init__(
-        self, app: ASGIApp, scope: Scope, state: State, died: Callable[[Failure], object]
-    ) -> None:
-        self.name = qualified_name(app)
-        self.state = state
+    def __init__(self, app: ASGIApp, scope: Scope, died: Callable[[Failure], object]) -> None:
+        self.name = name_of(app)
         self._app = app
         self._scope = scope
         self._died = died
+        self._given: State = {}
+        self._state: State = {}
         self._task: asyncio.Task[None] | None = None
-        self._phase = ""  # what the app was last asked for: "startup", "shutdown"
-        self._verdict: asyncio.Future[Message]
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
+        # What the app says of startup and of shutdown, and that it waits without having said it.
+        self._startup, self._shutdown, self._ignores = (_future() for _ in range(3))
         self._error: BaseException | None = None
-        self._shutdown = asyncio.Event()
+        self._interrupted = False
 
-    async def start(self, deadline: Deadline) -> Failure | None:
-        """Start the app, wait for its verdict, and return what went wrong.
+    async def start(self, state: State, deadline: Deadline) -> Failure | None:
+        """Start the app with *state*, wait for its verdict, and return what went wrong.
 
-        An app does not support lifespan if it raises before its first ``receive()``, as Django and
-        Channels' ProtocolTypeRouter do, or returns without a verdict. That is not a failure.
+        An app without lifespan shows it in many ways: it raises, returns, sends what is not meant
+        for a lifespan, or waits for its next message. Servers then go on, and so do we. Only
+        ``lifespan.startup.failed`` is a failure, and an attempt to exit.
         https://asgi.readthedocs.io/en/latest/specs/lifespan.html#scope
         """
-        self._verdict = verdict = asyncio.get_running_loop().create_future()
+        self._given = {**state_of(self._scope), **state}
+        self._state = dict(self._given)
+        self._messages.put_nowait({"type": "lifespan.startup"})
         self._task = task = asyncio.create_task(self._run(), name=f"lifespan of {self.name}")
         try:
-            await asyncio.wait(
-                {task, verdict}, timeout=deadline.left(), return_when=asyncio.FIRST_COMPLETED
-            )
+            await _first(deadline.left(), task, self._startup, self._ignores)
+            if self._ignores.done():
+                await _first(PATIENCE, task, self._startup)
         finally:
-            late = not task.done() and not verdict.done()
-            if late:
+            waits = not task.done() and not self._startup.done()
+            if waits:
                 self._task = None
                 await cancel(task, self.name)
-        if late:
+        if waits and not self._ignores.done():
             return Failure(self.name, deadline.missed(self._error))
-        if not verdict.done():
-            return self._without_verdict()
-        if verdict.result()["type"] == "lifespan.startup.failed":
-            return await self._failed(task, verdict.result())
+        if not self._startup.done():
+            if isinstance(self._error, SystemExit | KeyboardInterrupt):
+                return Failure(self.name, self._error)
+            logger.debug(_UNSUPPORTED, self.name, exc_info=self._error)
+            return None
+        if _has_failed(self._startup):
+            await self._return(task)
+            return self._reported(self._startup)
         task.add_done_callback(self._ended)
         return None
+
+    def added(self) -> Mapping[str, Any]:
+        """Return what the app has put into the state."""
+        unchanged = self._given
+        return {
+            key: value
+            for key, value in self._state.items()
+            if key not in unchanged or value is not unchanged[key]
+        }
 
     async def stop(self, deadline: Deadline) -> Failure | None:
         """Ask the app to stop, wait for its end, and return what went wrong."""
@@ -67,70 +89,87 @@ class InnerLifespan:
         if task is None or task.done():
             return None
         task.remove_done_callback(self._ended)
-        self._verdict = verdict = asyncio.get_running_loop().create_future()
-        self._shutdown.set()
+        self._messages.put_nowait({"type": "lifespan.shutdown"})
         try:
-            await asyncio.wait(
-                {task, verdict},
-                timeout=deadline.left(at_least=PATIENCE),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await _first(deadline.left(at_least=PATIENCE), task, self._shutdown)
         finally:
-            late = not task.done() and not verdict.done()
+            late = not task.done() and not self._shutdown.done()
             if late:
                 await cancel(task, self.name)
         if late:
             return Failure(self.name, deadline.missed(self._error))
-        if verdict.done():
-            if verdict.result()["type"] == "lifespan.shutdown.failed":
-                return await self._failed(task, verdict.result())
-            await self._return(task)
-        return None if self._error is None else Failure(self.name, self._error)
+        await self._return(task)
+        return self._failure()
 
     async def _run(self) -> None:
         try:
-            await self._app({**self._scope, "state": self.state}, self._receive, self._send)
+            await self._app({**self._scope, "state": self._state}, self._receive, self._send)
         except BaseException as error:  # noqa: BLE001 -- SystemExit would end the event loop
             self._error = error
+        task = asyncio.current_task()
+        self._interrupted = task is not None and task.cancelling() > 0
 
     async def _receive(self) -> Message:
-        if not self._phase:
-            self._phase = "startup"
-        elif self._phase == "startup":
-            await self._shutdown.wait()
-            self._phase = "shutdown"
-        else:
-            await asyncio.get_running_loop().create_future()  # nothing comes after shutdown
-        return {"type": f"lifespan.{self._phase}"}
+        """Return the next message.
+
+        A task that waits here before it has given a verdict has nothing to say of startup. The app
+        may have other tasks that read ahead.
+        """
+        is_waiting = self._messages.empty() and asyncio.current_task() is self._task
+        if is_waiting and not self._startup.done() and not self._ignores.done():
+            self._ignores.set_result({})
+        return await self._messages.get()
 
     async def _send(self, message: Message) -> None:
-        expected = {f"lifespan.{self._phase}.complete", f"lifespan.{self._phase}.failed"}
-        if message["type"] not in expected or self._verdict.done():
-            raise RuntimeError(f"{self.name} sent {message['type']}, which nothing had asked for")
-        self._verdict.set_result(message)
+        kind = message["type"]
+        if kind in ("lifespan.startup.complete", "lifespan.startup.failed"):
+            verdict, is_expected = self._startup, True
+        elif kind in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+            verdict, is_expected = self._shutdown, self._startup.done()
+        else:
+            raise RuntimeError(f"{self.name} sent {kind}, which is no message of a lifespan")
+        if verdict.done() or not is_expected:
+            raise RuntimeError(f"{self.name} sent {kind} out of turn")
+        verdict.set_result(message)
 
-    def _without_verdict(self) -> Failure | None:
-        if self._error is None or (not self._phase and isinstance(self._error, Exception)):
-            logger.debug("%s does not support lifespan", self.name, exc_info=self._error)
+    def _failure(self) -> Failure | None:
+        """Return what went wrong since startup. That the event loop ends is nobody's fault."""
+        if self._interrupted and isinstance(self._error, asyncio.CancelledError | None):
             return None
-        return Failure(self.name, self._error)
+        if _has_failed(self._shutdown):
+            return self._reported(self._shutdown)
+        return None if self._error is None else Failure(self.name, self._error)
 
-    async def _failed(self, task: "asyncio.Task[None]", message: Message) -> Failure:
-        """Return the failure that *message* reports, with the error that the app then raised."""
-        await self._return(task)
+    def _reported(self, verdict: "asyncio.Future[Message]") -> Failure:
+        """Return the failure that the app has reported, with the error that it then raised."""
+        message = verdict.result()
         # Starlette sends a traceback. Its last line is the message that others send.
         text = str(message.get("message", "")).strip().rpartition("\n")[2]
         reported = RuntimeError(text or message["type"])
         error = self._error if isinstance(self._error, Exception) else reported
-        return Failure(self.name, error, text)
+        return Failure.reported(self.name, error, text)
 
     async def _return(self, task: "asyncio.Task[None]") -> None:
         """Wait for the app to return after its last message; if it does not, that is no error."""
         await asyncio.wait({task}, timeout=PATIENCE)
         if not task.done():
             await cancel(task, self.name)
-            self._error = None
+            self._error, self._interrupted = None, False
 
     def _ended(self, _: "asyncio.Task[None]") -> None:
-        if self._error is not None and not isinstance(self._error, asyncio.CancelledError):
-            self._died(Failure(self.name, self._error))
+        failure = self._failure()
+        if failure:
+            self._died(failure)
+
+
+def _future() -> "asyncio.Future[Message]":
+    return asyncio.get_running_loop().create_future()
+
+
+def _has_failed(verdict: "asyncio.Future[Message]") -> bool:
+    return verdict.done() and verdict.result()["type"].endswith(".failed")
+
+
+async def _first(timeout: float, *futures: "asyncio.Future[Any]") -> None:
+    """Wait until one of *futures* is done, or for *timeout* seconds."""
+    await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)

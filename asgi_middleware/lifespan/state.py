@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..types import Scope
+
 State = dict[str, Any]
 
 # Keys that layers set, with their owners: some once for all requests, some for each.
@@ -11,6 +13,15 @@ RESERVED = {
     "tasks": "LifespanMiddleware",
     "timing": "TimingMiddleware",
 }
+
+
+def state_of(scope: Scope) -> State:
+    """Return the state that a server has put into *scope*, not a copy; an empty one if it has not.
+
+    https://asgi.readthedocs.io/en/latest/specs/lifespan.html#lifespan-state
+    """
+    state: State | None = scope.get("state")
+    return {} if state is None else state
 
 
 def merge(state: State, owners: dict[str, str], yielded: Mapping[str, Any], *, source: str) -> None:

@@ -149,8 +149,8 @@ async def test_the_scope_of_a_server_that_copies_its_state_is_passed_on() -> Non
         given[:] = (scope, receive, send)
         await wrapped(scope, receive, send)
 
-    async with running(Server(wrapped, state={})):
-        await request(server, scope={"state": {"a": 1}})
+    async with running(Server(wrapped, state={})) as started:
+        await request(server, scope={"state": {**(started.state or {}), "a": 1}})
 
     assert [a is b for a, b in zip(passed, given, strict=True)] == [True] * 3
 

@@ -11,7 +11,7 @@ import pytest
 
 from .apps.lifespan.settings import HEADERS
 from .lifespan import NAMES, ONE_PROCESS, events, page_row, serving
-from .server import PATIENCE, Server
+from .server import PATIENCE, Server, command, serve
 
 pytestmark = pytest.mark.process
 
@@ -52,6 +52,30 @@ def test_a_startup_that_does_not_succeed_ends_the_process(
     assert message in server.log()
     for process in events(server).values():
         assert process == ["first opened", "first closed"]
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn", "granian", "daphne"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "an async consumer",
+        "a dispatcher by type",
+        "a response of Starlette",
+        "a loop over messages",
+    ],
+)
+def test_an_app_serves_wrapped_as_it_serves_bare(shape: str, server: str, tmp_path: Path) -> None:
+    pytest.importorskip(server)
+    # Startup hangs on the bare server, which is nothing to wait for here.
+    hangs = shape == "a loop over messages" and server != "daphne"
+    applications = ["wrapped"] if hangs else ["bare", "wrapped"]
+    if server == "daphne":
+        applications[-1] = "wrapped_for_daphne"
+
+    for application in applications:
+        run = command(server, f"tests.servers.apps.shapes:{application}")
+        with serve(run, log=tmp_path / application, environment={"SHAPE": shape}) as process:
+            assert httpx.get(process.url, timeout=PATIENCE).text == "hello"
 
 
 @pytest.mark.parametrize("name", ONE_PROCESS)

@@ -1,0 +1,32 @@
+"""The app of the shape that the environment variable ``SHAPE`` names, which also serves a page."""
+
+import os
+
+import django
+
+from asgi_middleware import LifespanMiddleware
+from asgi_middleware.types import Receive, Scope, Send
+from tests.apps import hello
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.servers.apps.lifespan.settings"
+django.setup()
+
+from tests.lifespan.shapes import SHAPES  # noqa: E402 -- Django is set up
+
+SHAPE, _ = SHAPES[os.environ["SHAPE"]]
+
+
+async def bare(scope: Scope, receive: Receive, send: Send) -> None:
+    await (hello if scope["type"] == "http" else SHAPE)(scope, receive, send)
+
+
+wrapped = LifespanMiddleware(bare)
+
+
+def __getattr__(name: str) -> object:
+    """Return ``wrapped_for_daphne``, which cannot be made where there is no Daphne."""
+    if name != "wrapped_for_daphne":
+        raise AttributeError(name)
+    from asgi_middleware.lifespan.daphne import DaphneLifespan
+
+    return DaphneLifespan(wrapped)
