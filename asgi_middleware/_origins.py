@@ -1,8 +1,13 @@
-"""Origins and patterns of origins: how they are written, and what matches them.
+"""Origins and patterns of origins: what a client may send, and how a configuration names it.
 
-A configuration names an origin as a browser sends it: scheme, host and port, in lower case,
-without the default port, an international name in its ASCII form. A request's ``Origin`` can
-then be looked up as it came.
+These are two questions. :func:`is_sendable` is for what arrives: could a client send that as its
+``Origin``, so that it may be looked up, matched or asked about? :func:`problem_with` is for what is
+configured: does it name an origin, or a pattern of origins, exactly as clients send them?
+
+Both go by the URL standard, which knows two kinds of schemes. Those that are *special*, such as
+``https``, have hosts in lower case and in ASCII, and default ports. Those of browser extensions,
+mobile shells and desktop shells have neither: ``capacitor://localhost``, ``app://.``, ``file://``.
+https://url.spec.whatwg.org/#special-scheme
 https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin
 """
 
@@ -10,19 +15,32 @@ import re
 from collections.abc import Collection, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import NamedTuple
+from unicodedata import category, normalize
 
 # Bytes: room for a scheme, a host name of 253 bytes and a port.
 MAX_LENGTH = 326
 
-_SHAPE = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[^\]/]*\]|[^:/\[\]]*)(?::(?P<port>[^/:]*))?"
-)
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_PORT = re.compile(r"[1-9][0-9]{0,4}")
-# Visible ASCII without the comma, which separates several origins.
-_ONE_ORIGIN = re.compile(rb"[\x21-\x2b\x2d-\x7e]+")
-DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+# The special schemes. A file has no port.
+DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21", "file": ""}
 
+# A host, of any scheme, has no forbidden code point (https://url.spec.whatwg.org/#host-miscellaneous).
+# Nor has it a comma here, which stands between several origins.
+_SHAPE = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[^\]]*\]|[^\x00-\x20#,/:<>?@\[\\\]^|\x7f]*)"
+    r"(?::(?P<port>[0-9]+|\*))?"
+)
+# What nearly all origins look like. Only the others need a closer look.
+_USUAL = re.compile(
+    r"https?://(?:(?!xn--)[a-z0-9-]+\.)*[a-z]+(?::(?!(?:80|443)\Z)[1-9][0-9]{0,3})?"
+)
+# https://url.spec.whatwg.org/#ends-in-a-number-checker
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_ZEROS = re.compile(r"\b0(?::0)+\b")
+
+# Nobody can register a name under these. https://www.iana.org/assignments/special-use-domain-names
+_SPECIAL_USE = frozenset(
+    {"example", "home.arpa", "internal", "invalid", "local", "localhost", "onion", "test"}
+)
 # Anybody can get a name under these, so a page there may be a stranger's. This is a short list
 # of suffixes that configurations do name; the complete list has thousands.
 SHARED_SUFFIXES = frozenset(
@@ -55,9 +73,15 @@ def parse(text: str) -> Origin | None:
     return Origin(match["scheme"], match["host"], match["port"] or "")
 
 
-def is_plausible(origin: bytes) -> bool:
-    """Tell whether *origin* may be matched with a regex and shown to a function."""
-    return len(origin) <= MAX_LENGTH and _ONE_ORIGIN.fullmatch(origin) is not None
+def is_sendable(origin: str) -> bool:
+    """Tell whether a client could send *origin*.
+
+    The asterisk is not for hosts of clients, but for patterns.
+    """
+    if origin == "null" or (len(origin) <= MAX_LENGTH and _USUAL.fullmatch(origin)):
+        return True
+    parsed = parse(origin)
+    return parsed is not None and "*" not in origin and _serialized(parsed) == parsed
 
 
 class Patterns:
@@ -68,14 +92,12 @@ class Patterns:
     """
 
     def __init__(self, patterns: Collection[str]) -> None:
-        self._patterns = frozenset(
-            parsed for pattern in patterns if (parsed := parse(pattern)) is not None
-        )
+        self._patterns = frozenset(map(parse, patterns))
 
     def match(self, origin: str) -> bool:
-        """Tell whether *origin*, as a browser sent it, matches one of the patterns."""
-        parsed = parse(origin) if self._patterns else None
-        if parsed is None or is_pattern(origin) or problem_with(origin):
+        """Tell whether *origin* matches one of the patterns, and a client could send it."""
+        parsed = parse(origin)
+        if parsed is None or not is_sendable(origin):
             return False
         scheme, host, port = parsed
         return any(
@@ -90,13 +112,21 @@ def is_pattern(text: str) -> bool:
 
 
 def problem_with(text: str) -> str | None:
-    """Return why *text*, an origin or a pattern, matches no browser's origin, and the way out."""
+    """Return why *text*, an origin or a pattern, matches nothing, and the way out."""
+    if text == "null":
+        return None
     if not text:
         return "'' is empty; use an origin such as 'https://app.example' or leave it out"
-    corrected = _corrected(text if "://" in text else f"https://{text}")
+    stripped = text.strip()
+    corrected = _corrected(stripped if "://" in text else f"https://{stripped}")
     if corrected == text:
         return None
-    way_out = repr(corrected) if corrected else "an origin such as 'https://app.example:8443'"
+    if corrected:
+        way_out = repr(corrected)
+    elif not text.isascii():
+        way_out = f"what a browser's console says to new URL({text!r}).origin"
+    else:
+        way_out = "an origin such as 'https://app.example:8443'"
     return f"{text!r} {_fault(text)}; use {way_out}"
 
 
@@ -111,7 +141,9 @@ def shared_suffix(pattern: str) -> str | None:
     parsed = parse(pattern)
     if parsed is None or not parsed.host.startswith("*."):
         return None
-    base = parsed.host.removeprefix("*.")
+    base = parsed.host.removeprefix("*.").removesuffix(".")
+    if base in _SPECIAL_USE:
+        return None
     return base if "." not in base or base in SHARED_SUFFIXES else None
 
 
@@ -122,7 +154,7 @@ def is_loopback(text: str) -> bool:
     """
     if (parsed := parse(text)) is None:
         return False
-    host = parsed.host
+    host = parsed.host.removesuffix(".")
     is_ipv4 = host.rpartition(".")[2].isdigit()
     return (
         host in ("[::1]", "localhost")
@@ -133,32 +165,42 @@ def is_loopback(text: str) -> bool:
 
 def _candidates(host: str) -> list[str]:
     """Return the hosts of all patterns that would match *host*: itself, and wildcards."""
-    labels = host.split(".")
-    return [host, *(f"*.{'.'.join(labels[n:])}" for n in range(1, len(labels)))]
+    candidates = [host]
+    label, dot, base = host.partition(".")
+    while label and dot:
+        candidates.append(f"*.{base}")
+        label, dot, base = base.partition(".")
+    return candidates
 
 
 def _corrected(text: str) -> str | None:
-    """Return *text* as a browser would send it, None if that cannot be known."""
-    scheme, _, rest = text.lower().partition("://")
-    authority = rest.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
-    if (parsed := parse(f"{scheme}://{authority}")) is None:
+    """Return *text* as a client would send it, None if that cannot be known."""
+    scheme, _, rest = text.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    parsed = parse(f"{scheme.lower()}://{authority.rpartition('@')[2].removesuffix(':')}")
+    if parsed is None:
         return None
-    host = _ascii_host(parsed.host)
-    # Without leading zeros. A port that is nothing but zeros stays, and is not valid.
-    port = parsed.port.lstrip("0") or parsed.port
-    if host is None or (port not in ("", "*") and not _is_port(port)):
+    if authority != parsed.host and (not parsed.host or parsed.scheme == "file"):
+        return None  # a port or a user, which these cannot have
+    is_wildcard = parsed.host.startswith("*.")
+    host = parsed.host.removeprefix("*.")
+    if "*" in host or (is_wildcard and not host.strip(".")):
         return None
-    if port == DEFAULT_PORTS.get(parsed.scheme):
-        port = ""
-    corrected = str(Origin(parsed.scheme, host, port))
-    return corrected if len(corrected) <= MAX_LENGTH else None
+    corrected = _serialized(parsed._replace(host=host))
+    if corrected is None or (is_wildcard and _is_address(corrected.host)):
+        return None
+    if is_wildcard:
+        corrected = corrected._replace(host=f"*.{corrected.host}")
+    return written if len(written := str(corrected)) <= MAX_LENGTH else None
 
 
 def _fault(text: str) -> str:
     """Say what is wrong with *text*, which is known to be wrong."""
+    if text != text.strip():
+        return "has blanks around it"
     if "://" not in text:
         return "has no scheme"
-    rest = text.partition("://")[2]
+    scheme, _, rest = text.partition("://")
     authority, slash, path = rest.partition("/")
     if slash and not path:
         return "ends with a slash"
@@ -166,33 +208,97 @@ def _fault(text: str) -> str:
         return "has a path"
     if "@" in authority:
         return "has a user name"
-    if text != text.lower():
-        return "is not in lower case"
     if not text.isascii():
         return "is not in its ASCII form"
-    parsed = parse(text)
-    if parsed is not None and parsed.port and parsed.port == DEFAULT_PORTS.get(parsed.scheme):
+    parsed = parse(text.lower())
+    if parsed is not None and text != text.lower():
+        return "is not in lower case"
+    if parsed is not None and parsed.port and parsed.port == DEFAULT_PORTS.get(scheme):
         return "names the default port of its scheme"
     return "is not a valid origin"
 
 
-def _ascii_host(host: str) -> str | None:
-    """Return *host* as browsers write it (https://url.spec.whatwg.org/#host-serializing)."""
-    try:
-        if host.startswith("["):
-            # It has no zone: https://url.spec.whatwg.org/#concept-ipv6
-            return None if "%" in host else f"[{IPv6Address(host[1:-1])}]"
-        if not host.isascii():
-            host = host.encode("idna").decode("ascii")
-        labels = host.removeprefix("*.").split(".")
-        if labels[-1].isdigit():
-            # Browsers read this as an address, and no wildcard can stand before one.
-            return str(IPv4Address(host))
-    except (AddressValueError, UnicodeError):
+def _serialized(origin: Origin) -> Origin | None:
+    """Return an origin as the URL standard writes it, None if it is not valid or not certain."""
+    scheme, host, port = origin
+    if host.startswith("["):
+        written = _ipv6(host)
+    elif scheme in DEFAULT_PORTS and (host or scheme != "file"):
+        written = _domain(host)
+    else:
+        written = host if host.isascii() else None
+    if written is None or (port and (not written or scheme == "file")):
         return None
-    fits = len(host) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
-    return host if fits else None
+    if scheme == "file" and written == "localhost":
+        written = ""
+    if port not in ("", "*"):
+        port = port.lstrip("0") or "0"
+        if len(port) > 5 or int(port) > 65535:
+            return None
+        if port == DEFAULT_PORTS.get(scheme):
+            port = ""
+    return Origin(scheme, written, port)
 
 
-def _is_port(port: str) -> bool:
-    return _PORT.fullmatch(port) is not None and int(port) <= 65535
+def _domain(host: str) -> str | None:
+    """Return the host of a special scheme; its labels may be of any length, even empty.
+
+    https://url.spec.whatwg.org/#concept-host-parser
+    """
+    # Only ASCII letters: what becomes of the others has changed over the years.
+    labels = [
+        _label(label) for label in host.encode().lower().decode().removesuffix(".").split(".")
+    ]
+    if not host or "%" in host or None in labels:
+        return None
+    name = ".".join(map(str, labels))
+    if _NUMBER.fullmatch(name.rpartition(".")[2]):
+        try:
+            return str(IPv4Address(name))
+        except AddressValueError:
+            return None
+    return f"{name}." if host.endswith(".") else name
+
+
+def _label(label: str) -> str | None:
+    """Return a label in ASCII, None if it is not valid or versions of IDNA disagree on it."""
+    if label.startswith("xn--"):
+        try:
+            decoded = label[4:].encode("ascii").decode("punycode")
+        except UnicodeError:
+            return None
+        return label if decoded and _is_stable(decoded) else None
+    if label.isascii():
+        return label
+    letters = [char for char in label if not char.isascii()]
+    if not all(map(str.islower, letters)) or not _is_stable(label):
+        return None
+    return f"xn--{label.encode('punycode').decode()}"
+
+
+def _is_stable(label: str) -> bool:
+    """Tell whether a label keeps all its characters (https://www.unicode.org/reports/tr46/#Processing)."""
+    folded = "".join(char if char in "ßς" else char.casefold() for char in label)
+    return normalize("NFKC", folded) == label and "Cc" not in map(category, label)
+
+
+def _ipv6(host: str) -> str | None:
+    """https://url.spec.whatwg.org/#concept-ipv6-serializer, for which ``str()`` is no substitute.
+
+    Python writes an IPv4 address in it with dots, or not, by its version.
+    """
+    if "%" in host:  # a zone, which it cannot have: https://url.spec.whatwg.org/#concept-ipv6
+        return None
+    try:
+        packed = IPv6Address(host[1:-1]).packed
+    except AddressValueError:
+        return None
+    text = ":".join(f"{packed[n] << 8 | packed[n + 1]:x}" for n in range(0, 16, 2))
+    longest = max(_ZEROS.finditer(text), key=lambda zeros: len(zeros[0]), default=None)
+    if longest is not None:
+        text = f"{text[: longest.start()].rstrip(':')}::{text[longest.end() :].lstrip(':')}"
+    return f"[{text}]"
+
+
+def _is_address(host: str) -> bool:
+    return host.startswith("[") or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None

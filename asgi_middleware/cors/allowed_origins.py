@@ -3,16 +3,18 @@
 import inspect
 import logging
 import re
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Sequence
 from typing import Literal, Protocol
 
-from .._origins import Patterns, is_pattern, is_plausible
+from .._origins import Patterns, is_pattern, is_sendable
 from ..types import Scope
 
 logger = logging.getLogger("asgi_middleware.cors")
 
 # Why an origin is allowed, in the order in which the reasons are tried.
 Grant = Literal["every", "listed", "pattern", "regex", "function"]
+
+Regex = str | re.Pattern[str]
 
 
 class OriginFunction(Protocol):
@@ -22,12 +24,12 @@ class OriginFunction(Protocol):
 
 
 class AllowedOrigins:
-    """The origins that a configuration allows: ``*``, a list, patterns, a regex, a function."""
+    """The origins that a configuration allows: ``*``, a list, patterns, regexes, a function."""
 
     def __init__(
         self,
         origins: Collection[str],
-        regex: str | re.Pattern[str] | None = None,
+        regexes: Regex | Sequence[Regex] | None = None,
         function: OriginFunction | None = None,
     ) -> None:
         self.include_every = "*" in origins
@@ -35,7 +37,8 @@ class AllowedOrigins:
         self.have_function = function is not None
         patterns = [origin for origin in origins if is_pattern(origin)]
         self._patterns = Patterns(patterns) if patterns else None
-        self._regex = None if regex is None else re.compile(regex)
+        # Each has its own flags, groups and comments, so they cannot be joined as text.
+        self._regexes = [re.compile(regex) for regex in regexes_of(regexes)]
         self._function = function
 
     def grant(self, origin: bytes) -> Grant | None:
@@ -44,21 +47,23 @@ class AllowedOrigins:
             return "every"
         if origin in self.listed:
             return "listed"
-        if (self._patterns is None and self._regex is None) or not is_plausible(origin):
+        if self._patterns is None and not self._regexes:
             return None
-        text = origin.decode("ascii")
+        text = _text(origin)
+        if text is None:
+            return None
         if self._patterns is not None and self._patterns.match(text):
             return "pattern"
-        if self._regex is not None and self._regex.fullmatch(text):
+        if any(regex.fullmatch(text) for regex in self._regexes):
             return "regex"
         return None
 
     async def grant_by_function(self, origin: bytes, scope: Scope) -> Grant | None:
         """Ask the function about *origin*. If it raises, log that, and refuse the origin."""
-        if self._function is None or not is_plausible(origin):
+        if self._function is None or (text := _text(origin)) is None:
             return None
         try:
-            verdict = self._function(origin.decode("ascii"), scope)
+            verdict = self._function(text, scope)
             if inspect.isawaitable(verdict):
                 verdict = await verdict
         except Exception:
@@ -66,3 +71,16 @@ class AllowedOrigins:
             return None
         # A value that is only truthy does not count, such as a coroutine that nobody awaited.
         return "function" if verdict is True else None
+
+
+def regexes_of(option: Regex | Sequence[Regex] | None) -> Sequence[Regex]:
+    """Return the regular expressions of an option that may be one, several or none."""
+    if option is None:
+        return ()
+    return (option,) if isinstance(option, str | re.Pattern) else option
+
+
+def _text(origin: bytes) -> str | None:
+    """Return *origin* as text, None if no client could send it."""
+    text = origin.decode("latin-1")
+    return text if is_sendable(text) else None

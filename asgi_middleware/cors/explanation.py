@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .._origins import is_plausible
+from .._origins import is_sendable
 from ..types import Header
 from .allowed_origins import Grant
 from .policy import CompiledPolicy
@@ -25,7 +25,7 @@ def explain(
     reason, grant = policy.origins.grant(sent), policy.granted(sent)
     if reason is not None:
         verdict = _VERDICTS[reason]
-    elif not is_plausible(sent):
+    elif not is_sendable(origin):
         verdict = "refused: no browser sends an origin like that"
     elif policy.origins.have_function:
         verdict = _VERDICTS["function"]

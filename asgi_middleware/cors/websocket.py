@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from .. import _options as options
 from .._headers import values, with_readable_headers
-from .._origins import MAX_LENGTH, is_pattern, parse, problem_with, problems
+from .._origins import MAX_LENGTH, is_sendable, parse, problems
 from .._responses import refuse_handshake
 from ..types import ASGIApp, Receive, Scope, Send
 from .allowed_origins import AllowedOrigins, OriginFunction
@@ -97,8 +97,6 @@ class WebSocketOriginMiddleware:
         if len(origins) != 1 or len(origins[0]) > MAX_LENGTH:
             return False
         origin = origins[0].decode("latin-1")
-        if problem_with(origin) or is_pattern(origin):
-            return False  # `null`, or malformed
         if self._allow_same_origin and self._is_same(origin, hosts):
             return True
         grant = self._allowed_origins.grant(origins[0])
@@ -112,7 +110,7 @@ class WebSocketOriginMiddleware:
             return False
         host = hosts[0].decode("latin-1").lower()
         own, asked = parse(origin), parse(f"http://{host}")
-        if own is None or asked is None:
+        if own is None or asked is None or not is_sendable(origin):
             return False
         # A browser leaves out the default port, whichever scheme it speaks to the proxy.
         port = "" if asked.port in ("80", "443") else asked.port

@@ -258,6 +258,37 @@ TABLE = [
         [Row("null", granted("null"), origin="null"), Row("another", VARY)],
     ),
     Configuration(
+        "other clients than web pages",
+        {
+            "allow_origins": ["file://", "app://.", "capacitor://localhost"],
+            "allow_credentials": True,
+            "allow_origin_func": lambda origin, scope: origin.startswith("chrome-extension://"),
+        },
+        [
+            Row("a file", granted("file://", allow_credentials="true"), origin="file://"),
+            Row("Electron", granted("app://.", allow_credentials="true"), origin="app://."),
+            Row("another host", VARY, origin="app://x"),
+            Row(
+                "asked about",
+                granted("chrome-extension://a", allow_credentials="true"),
+                origin="chrome-extension://a",
+            ),
+            Row("malformed, and so not asked about", VARY, origin="chrome-extension://a/"),
+        ],
+    ),
+    Configuration(
+        "a function that allows everything",
+        {"allow_origin_func": lambda origin, scope: True},
+        [
+            Row("null", granted("null"), origin="null"),
+            Row("a file", granted("file://"), origin="file://"),
+            *(
+                Row(f"malformed: {origin}", VARY, origin=origin)
+                for origin in ("", "a.example", "https://A.example", "https://a.example/", "*")
+            ),
+        ],
+    ),
+    Configuration(
         "patterns",
         {
             "allow_origins": ["https://*.a.example", "http://localhost:*"],

@@ -7,9 +7,25 @@ from asgi_middleware._origins import (
     Patterns,
     is_loopback,
     is_pattern,
+    is_sendable,
     problem_with,
     shared_suffix,
 )
+
+# What clients that are not web pages send: extensions, mobile shells, desktop shells, WebViews.
+CLIENTS = [
+    "chrome-extension://gighmmpiobklfepjocnamgkkbiglidom",
+    "moz-extension://3c6bf0a6-2a3b-4f0c-8a33-97e1d2b1b5b4",
+    "safari-web-extension://BD1D5A08-7A2B-4E5C-9E5D-0C3B8C4E2F11",
+    "capacitor://localhost",
+    "ionic://localhost",
+    "app://localhost",
+    "app://.",
+    "tauri://localhost",
+    "http://tauri.localhost",
+    "https://appassets.androidplatform.net",
+    "file://",
+]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +45,14 @@ from asgi_middleware._origins import (
         "https://*.a.example:8443",
         "http://localhost:*",
         "https://*.a.example:*",
+        "https://*.a.example.",
+        "https://a.example.",
+        "https://-a-.example",
+        "https://a.example:0",
+        "https://" + "a" * 64,
+        "http://[::ffff:c000:201]:8080",
+        "null",
+        *CLIENTS,
     ],
 )
 def test_an_origin_or_pattern_in_a_browsers_form_has_no_problem(origin: str) -> None:
@@ -69,6 +93,34 @@ def test_an_origin_or_pattern_in_a_browsers_form_has_no_problem(origin: str) -> 
             "'https://münchen.example' is not in its ASCII form;"
             " use 'https://xn--mnchen-3ya.example'",
         ),
+        (
+            "http://[::ffff:192.0.2.1]",
+            "'http://[::ffff:192.0.2.1]' is not a valid origin; use 'http://[::ffff:c000:201]'",
+        ),
+        (
+            "https://straße.example",
+            "'https://straße.example' is not in its ASCII form;"
+            " use 'https://xn--strae-oqa.example'",
+        ),
+        *(
+            (
+                origin,
+                f"{origin!r} is not in its ASCII form; use what a browser's console says to"
+                f" new URL({origin!r}).origin",
+            )
+            for origin in ("https://STRAẞE.example", "https://ﬁ.example", "https://日本.example")
+        ),
+        (
+            " https://a.example",
+            "' https://a.example' has blanks around it; use 'https://a.example'",
+        ),
+        ("APP://A.b", "'APP://A.b' is not in lower case; use 'app://A.b'"),
+        ("file:///", "'file:///' ends with a slash; use 'file://'"),
+        ("app://./index.html", "'app://./index.html' has a path; use 'app://.'"),
+        (
+            "capacitor://localhost:080",
+            "'capacitor://localhost:080' is not a valid origin; use 'capacitor://localhost:80'",
+        ),
         ("http://[0:0::1]", "'http://[0:0::1]' is not a valid origin; use 'http://[::1]'"),
         (
             "http://a.example:080",
@@ -85,17 +137,23 @@ def test_an_origin_or_pattern_in_a_browsers_form_has_no_problem(origin: str) -> 
                 "https://a.*.example",
                 "https://*a.example",
                 "https://a b.example",
-                "https://a..example",
-                "https://-a.example",
-                "https://a.example:0",
                 "https://a.example:65536",
                 "https://a.example:https",
                 "https://1.2.3",
                 "https://1.2.3.256",
                 "https://*.0.0.1",
+                "https://*.1.2.3.4",
+                "https://*.",
+                "https://*.*.a.example",
+                "chrome-extension://*",
+                "https://a.0x1",
+                "https://a|b.example",
+                "https://a%41.example",
+                "https://xn--",
+                "app://:80",
+                "file://:80",
                 "http://[::1%25lo]",
                 "http://[::g]",
-                "https://" + "a" * 64,
                 "https://" + "a." * 160 + "example",
             )
         ),
@@ -117,6 +175,8 @@ def test_a_problem_with_an_origin_says_what_to_use(origin: str, problem: str) ->
         ("https://*.a.example", "http://b.a.example", False),
         ("https://*.a.example", "https://B.a.example", False),
         ("https://*.a.example", "https://.a.example", False),
+        ("https://*.a.example", "https://b.a.example.", False),
+        ("https://*.a.example.", "https://b.a.example.", True),
         ("https://*.a.example", "https://b..a.example", False),
         ("https://*.a.example", "https://*.a.example", False),
         ("https://*.a.example", "https://b.a.example/", False),
@@ -152,13 +212,21 @@ def test_a_pattern_matches_no_monstrous_origin() -> None:
 @pytest.mark.parametrize(
     ("pattern", "suffix"),
     [
-        ("https://*.example", "example"),
+        ("https://*.com", "com"),
         ("https://*.co.uk", "co.uk"),
+        ("https://*.co.uk.", "co.uk"),
         ("https://*.github.io", "github.io"),
         ("https://*.me.github.io", None),
         ("https://*.a.example", None),
         ("https://a.github.io", None),
         ("http://localhost:*", None),
+        *(
+            (f"https://*.{name}:3000", None)
+            for name in (
+                *("localhost", "test", "internal", "local", "home.arpa"),
+                *("example", "invalid", "onion"),
+            )
+        ),
     ],
 )
 def test_a_suffix_that_strangers_share_is_known(pattern: str, suffix: str | None) -> None:
@@ -174,9 +242,45 @@ def test_a_suffix_that_strangers_share_is_known(pattern: str, suffix: str | None
         ("http://[::1]:8000", True),
         ("http://localhost:*", True),
         ("http://a.example", False),
+        ("http://localhost.:3000", True),
         ("http://localhost.example", False),
         ("http://127.evil.example", False),
     ],
 )
 def test_an_origin_of_this_machine_is_known(origin: str, expected: bool) -> None:
     assert is_loopback(origin) is expected
+
+
+@pytest.mark.parametrize("origin", ["null", "https://a.example", "http://127.0.0.1:8000", *CLIENTS])
+def test_a_client_could_send_an_origin_as_the_url_standard_writes_it(origin: str) -> None:
+    assert is_sendable(origin)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "",
+        "NULL",
+        "a.example",
+        "https://",
+        "https://A.example",
+        "https://a.example/",
+        "https://a.example:443",
+        "https://a.example:080",
+        "https://a.example:",
+        "https://me@a.example",
+        "https://münchen.example",
+        "https://a.example,https://b.example",
+        "https://a.example https://b.example",
+        "https://*.a.example",
+        "http://localhost:*",
+        "http://[::ffff:192.0.2.1]",
+        "http://127.1",
+        "https://" + "a" * MAX_LENGTH,
+        "APP://x",
+        "app://x/",
+        "about:blank",
+    ],
+)
+def test_no_client_sends_an_origin_that_is_written_otherwise(origin: str) -> None:
+    assert not is_sendable(origin)

@@ -90,6 +90,9 @@ async def test_a_handshake_with_several_lines_is_refused(headers: list[tuple[str
         (["https://*.b.example"], "https://c.b.example", True),
         (["https://*.b.example"], "https://b.example", False),
         (["http://localhost:*"], "http://localhost:3000", True),
+        (["file://", "app://."], "file://", True),
+        (["file://", "app://."], "app://.", True),
+        (["file://", "app://."], "app://x", False),
         (["same-origin", "https://b.example"], "https://b.example", True),
         (["same-origin", "https://b.example"], "https://testserver", True),
         ([], "https://testserver", False),
@@ -140,7 +143,14 @@ async def test_a_forged_host_does_not_help_against_allowed_hosts(
         pytest.param(allows_b, "https://c.example", False, id="async, refuses"),
         pytest.param(lambda origin, scope: True, "https://c.example", True, id="allows"),
         pytest.param(lambda origin, scope: 1, "https://c.example", False, id="merely true"),
-        pytest.param(lambda origin, scope: True, "null", False, id="never asked about null"),
+        *(
+            pytest.param(lambda origin, scope: True, origin, True, id=origin)
+            for origin in ("null", "file://", "app://.", "safari-web-extension://BD1D5A08")
+        ),
+        *(
+            pytest.param(lambda origin, scope: True, origin, False, id=f"never asked: {origin}")
+            for origin in ("", "a.example", "https://A.example", "https://a.example/", "*")
+        ),
         pytest.param(fails, "https://b.example", False, id="fails"),
         pytest.param(fails, "https://testserver", True, id="asked last"),
     ],

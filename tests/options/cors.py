@@ -96,7 +96,7 @@ WITH_CREDENTIALS: list[Row] = [
     (CORSPolicy, {"allow_credentials": True, **options}, problems)
     for options, problems in (
         (
-            {"allow_origins": ["*", "null", "https://*.co.uk", "https://*.example"]},
+            {"allow_origins": ["*", "null", "https://*.co.uk", "https://*.com"]},
             (
                 "allow_origins: '*' cannot be combined with allow_credentials=True because every"
                 f" site could act as its visitors; {OWN_ORIGINS}",
@@ -104,8 +104,8 @@ WITH_CREDENTIALS: list[Row] = [
                 f" page can take this origin in a sandboxed frame; {OWN_ORIGINS}",
                 "allow_origins: 'https://*.co.uk' cannot be combined with allow_credentials=True"
                 f" because anybody can get a name under 'co.uk'; {OWN_ORIGINS}",
-                "allow_origins: 'https://*.example' cannot be combined with allow_credentials=True"
-                f" because anybody can get a name under 'example'; {OWN_ORIGINS}",
+                "allow_origins: 'https://*.com' cannot be combined with allow_credentials=True"
+                f" because anybody can get a name under 'com'; {OWN_ORIGINS}",
             ),
         ),
         (
