@@ -51,6 +51,24 @@ async def test_the_server_is_not_asked_again_once_the_client_has_gone(kind: str)
     assert server.asked == 1
 
 
+async def test_an_app_that_asks_in_a_loop_after_the_end_lets_others_go_on() -> None:
+    endable = EndableReceive(Server(GONE), instead)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while turns < 100:
+            turns += 1
+            await asyncio.sleep(0)
+
+    going_on = asyncio.create_task(others())
+    async with asyncio.timeout(10):
+        while not going_on.done():
+            assert (await endable.receive()) is GONE
+
+    assert turns == 100
+
+
 async def test_a_task_that_waits_gets_the_other_message_at_once() -> None:
     endable = EndableReceive(Server(), instead)
     waiting = await begun_receive(endable)

@@ -1,16 +1,20 @@
 """Requests and WebSockets: how many are in flight, and how a drain ends one.
 
 An app is never cancelled. Its ``receive()`` returns a disconnect, as if the client had gone.
-Django, Channels and Starlette all react to that, and have time to clean up.
+Django, Channels and Starlette all react to that, and have time to clean up. If the app goes on,
+its ``send()`` then raises ``ConnectionResetError``, as ASGI 2.4 has it for a client that has gone.
 """
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable
+from typing import cast
 
 from .._async import as_async
 from .._headers import values
 from .._messages import ENDS_WEBSOCKET, HTTP_DISCONNECT, is_last
+from .._receive import Endable, EndableReceive
 from .._responses import SERVICE_RESTART, TRY_AGAIN_LATER, close_websocket, send_unavailable
 from ..types import ASGIApp, Headers, Message, Receive, Scope, Send
 from .deadline import PATIENCE, Deadline
@@ -63,61 +67,103 @@ async def serve_http(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, countdown: Countdown
 ) -> None:
     """Call *app* so that the drain can end the request, and complete the response."""
-    response = _Response(send)
-    drained = False
-
-    async def disconnect() -> Message:
-        nonlocal drained
-        drained = True
-        return HTTP_DISCONNECT
-
-    with countdown.connection(receive, disconnect) as endable:
-        await app(scope, endable.receive, response.send)
-    if drained and not response.complete:
-        await _try(response.end())
+    request = _Request(receive, send)
+    with countdown.open(request):
+        await request.call(app, scope)
+    if request.drained and not request.complete:
+        await _try(request.end())
 
 
 async def serve_websocket(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, countdown: Countdown
 ) -> None:
     """Call *app* so that the drain can close the WebSocket."""
-    drained = ended = False
-
-    async def disconnect() -> Message:
-        nonlocal drained
-        if not (drained or ended):
-            drained = True
-            await _try(close_websocket(send, SERVICE_RESTART))
-        drained = True
-        return {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": ""}
-
-    def send_until_drained(message: Message) -> Awaitable[None]:
-        nonlocal ended
-        if drained:
-            return _nothing()  # a message after a disconnect goes nowhere
-        ended = ended or message["type"] in ENDS_WEBSOCKET
-        return send(message)
-
-    with countdown.connection(receive, disconnect) as endable:
-        await app(scope, endable.receive, as_async(send_until_drained))
+    websocket = _WebSocket(receive, send)
+    with countdown.open(websocket):
+        await websocket.call(app, scope)
 
 
-class _Response:
-    """Passes a response on, and knows what is missing at its end."""
+class _DrainedError(ConnectionResetError):
+    """What ``send`` raises."""
 
-    def __init__(self, send: Send) -> None:
-        self.complete = False
+
+class _Connection(ABC):
+    """Passes messages on until the drain ends: first what the app receives, then what it sends."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.drained = False
+        self._receiving = EndableReceive(receive, self._disconnected)
+        self._sending = Endable()
         self._send = send
+
+    async def call(self, app: ASGIApp, scope: Scope) -> None:
+        try:
+            await app(scope, self._receiving.receive, self.send)
+        except Exception as error:
+            if not _says_that_it_was_drained(error):
+                raise
+            logger.debug("the app has ended by an error of the drain", exc_info=True)
+
+    @abstractmethod
+    def send(self, message: Message) -> Awaitable[None]: ...
+
+    def disconnect(self) -> None:
+        self._receiving.end()
+
+    def reset(self) -> None:
+        self._sending.end()
+
+    @abstractmethod
+    async def _disconnected(self) -> Message:
+        """Return what the app receives from now on."""
+
+    async def _send_until_reset(self, message: Message) -> None:
+        """Send *message*, or raise once the drain is over: meanwhile too, if nobody reads it."""
+        if not self._sending.ended:
+            await self._sending.unless_ended(self._send(message))
+        if self._sending.ended:
+            await self._disconnected()
+            await asyncio.sleep(0)  # an app that sends in a loop lets others go on
+            raise _DrainedError("the process is about to end, and the client will connect again")
+
+
+class _Request(_Connection):
+    """A request, and what is missing at the end of its response."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        super().__init__(receive, send)
+        self.complete = False
         self._started = False
         self._sized = False
         self._trailers = False
 
+    @property
+    def kind(self) -> str:
+        return "streams" if self._started and not self.complete else "requests"
+
     def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
+            if self._sending.ended:
+                return self._send_until_reset(message)
             message = self._start(message)
         elif is_last(message, trailers=self._trailers):
             self.complete = True
+        else:
+            return self._send_until_reset(message)
         return self._send(message)
+
+    async def end(self) -> None:
+        """Complete the response, if that is still possible."""
+        if not self._started:
+            await send_unavailable(self._send, _UNAVAILABLE, retry_after=1)
+        elif not self._sized:  # otherwise the client waits for the rest until the server cuts it
+            await self._send({"type": "http.response.body"})
+            if self._trailers:
+                await self._send({"type": "http.response.trailers", "headers": []})
+
+    async def _disconnected(self) -> Message:
+        self.drained = True
+        return HTTP_DISCONNECT
 
     def _start(self, message: Message) -> Message:
         headers: Headers = message.get("headers", ())
@@ -129,14 +175,42 @@ class _Response:
         self._trailers = message.get("trailers", False)
         return message
 
-    async def end(self) -> None:
-        """Complete the response, if that is still possible."""
-        if not self._started:
-            await send_unavailable(self._send, _UNAVAILABLE, retry_after=1)
-        elif not self._sized:  # otherwise the client waits for the rest until the server cuts it
-            await self._send({"type": "http.response.body"})
-            if self._trailers:
-                await self._send({"type": "http.response.trailers", "headers": []})
+
+class _WebSocket(_Connection):
+    """A WebSocket, which is closed before its app hears of it."""
+
+    kind = "WebSockets"
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        super().__init__(receive, send)
+        self._ended = False
+
+    @as_async
+    def send(self, message: Message) -> Awaitable[None]:
+        ends = message["type"] in ENDS_WEBSOCKET
+        if self.drained and (ends or not self._sending.ended):
+            return asyncio.sleep(0)  # it goes nowhere, but lets others go on
+        if ends:
+            self._ended = True
+            return self._send(message)
+        return self._send_until_reset(message)
+
+    async def _disconnected(self) -> Message:
+        if not (self.drained or self._ended):
+            self.drained = True
+            await _try(close_websocket(self._send, SERVICE_RESTART))
+        self.drained = True
+        return {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": ""}
+
+
+def _says_that_it_was_drained(error: BaseException) -> bool:
+    """Tell whether *error* is ours, or what an app such as Starlette raises in its place."""
+    if isinstance(error, BaseExceptionGroup):
+        errors = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return all(map(_says_that_it_was_drained, errors))
+    return isinstance(error, _DrainedError) or isinstance(
+        error.__cause__ or error.__context__, _DrainedError
+    )
 
 
 async def _try(sending: Awaitable[None]) -> None:
@@ -146,7 +220,3 @@ async def _try(sending: Awaitable[None]) -> None:
             await sending
     except Exception:
         logger.debug("the end of a connection could not be sent", exc_info=True)
-
-
-async def _nothing() -> None:
-    pass

@@ -1,42 +1,54 @@
 """The end of a process that still has requests.
 
 A drain goes through four stages, from left to right and never back. Each cell shows the stage that
-follows an event, and *server* if the server's own handler is then called.
+follows an event, and *server* if the server is then told to end.
 
 =====================  ===============  ===============  ==================  ===========
 event                  serving          hold             grace               over
 =====================  ===============  ===============  ==================  ===========
-first signal           hold [1]_                         server              server
+first signal           hold [1]_        grace, server    server              server
 another signal                          grace, server    over, server [2]_   server
-the hold has passed                     grace, server
+``Drain.begin()``      hold
+``max_requests``       hold
+the hold has passed                     grace [3]_
 shutdown               grace            grace
 the grace has passed                                     over
 =====================  ===============  ===============  ==================  ===========
 
 .. [1] With a hold of 0 seconds: grace, server.
 .. [2] Within a second of the signal before it: server. Both signals are then one decision.
+.. [3] And *server*, unless ``begin()`` began it: whoever calls that tells the server.
 
-The first signal also withdraws readiness. Requests are served until the drain is over. Then the
-app receives a disconnect for each connection that is still open (``connections.py``).
+The first event also withdraws readiness. Requests are served until the drain is over. Then the
+app receives a disconnect for each connection that is still open, and half a second later its
+``send()`` raises (``connections.py``).
 """
 
 import asyncio
+import logging
+import secrets
+import signal
 import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from types import FrameType
+from typing import Protocol
 
 from .. import _options as options
-from .._receive import EndableReceive
 from ..readiness import Readiness
-from ..types import Message, Receive
 from .signals import SignalChain
+
+logger = logging.getLogger(__name__)
 
 # A terminal signals a whole group of processes, and a parent among them then signals its
 # children: within this many seconds, two signals are one decision.
 _ONE_DECISION = 1.0
+# The seconds between the disconnect and the error. Django needs a turn of the loop, and must not
+# get the error: it would not close its response.
+_REACTION = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +57,9 @@ class Drain:
 
         LifespanMiddleware(app, drain=Drain(grace=10, hold=5))
 
-    * ``hold``: seconds from the first SIGTERM or SIGINT until the server is told. Meanwhile
-      readiness is 503 but requests are served, so that a load balancer looks elsewhere. It works
-      on uvicorn and Daphne; hypercorn and granian stop listening at once.
+    * ``hold``: seconds from the first SIGTERM, SIGINT or SIGQUIT until the server is told.
+      Meanwhile readiness is 503 but requests are served, so that a load balancer looks elsewhere.
+      It works on uvicorn and Daphne; hypercorn and granian stop listening at once.
     * ``grace``: seconds from then until ``receive()`` returns ``http.disconnect``, responses are
       completed, and WebSockets are closed with 1012.
 
@@ -56,6 +68,10 @@ class Drain:
 
     grace: float = 10.0
     hold: float = 0.0
+    countdowns: "set[Countdown]" = field(
+        default_factory=set["Countdown"], init=False, repr=False, compare=False
+    )
+    """Those of the apps that run, which begin() begins."""
 
     def __post_init__(self) -> None:
         options.check(
@@ -63,6 +79,18 @@ class Drain:
             options.seconds("grace", self.grace, zero=True, example=10.0),
             options.seconds("hold", self.hold, zero=True, example=5.0),
         )
+
+    def begin(self) -> None:
+        """Begin the drain, as a first signal does, in a program that ends its server itself.
+
+            drain.begin()
+            server.should_exit = True  # of uvicorn
+
+        Call it from any thread, or from a signal handler. Once is enough. The server is not told:
+        that is yours to do.
+        """
+        for countdown in tuple(self.countdowns):
+            countdown.begin()
 
 
 class Stage(IntEnum):
@@ -74,18 +102,49 @@ class Stage(IntEnum):
     OVER = 3
 
 
+class Connection(Protocol):
+    """A request or a WebSocket, as a drain sees it."""
+
+    @property
+    def kind(self) -> str:
+        """One of ``KINDS``."""
+        ...
+
+    def disconnect(self) -> None:
+        """Let the app receive a disconnect."""
+
+    def reset(self) -> None:
+        """Let the app's ``send()`` raise."""
+
+
+# What the log counts. A stream is a response that has started and not ended.
+KINDS = ("requests", "streams", "WebSockets")
+
+
 class Countdown:
     """The drain of one cycle, from the first signal or shutdown until it is over."""
 
-    def __init__(self, drain: Drain, readiness: Readiness) -> None:
+    def __init__(
+        self,
+        drain: Drain,
+        readiness: Readiness,
+        max_requests: int | None = None,
+        max_requests_jitter: int = 0,
+    ) -> None:
         self._stage = Stage.SERVING
         self._drain = drain
         self._readiness = readiness
         self._loop = asyncio.get_running_loop()
         self._signals = SignalChain(self._on_signal)
+        self._began_at: float | None = None
         self._signalled_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._connections: set[EndableReceive] = set()
+        self._connections: set[Connection] = set()
+        self._requests_left = max_requests
+        if max_requests is not None:
+            # Forked workers share the state of `random`, and would all end at once.
+            self._requests_left = max_requests + secrets.randbelow(max_requests_jitter + 1)
+        drain.countdowns.add(self)
 
     @property
     def over(self) -> bool:
@@ -94,66 +153,112 @@ class Countdown:
     def listen(self) -> None:
         """Handle signals from now on."""
         self._signals.install()
+        deafness = self._signals.deafness()
+        if deafness:
+            logger.warning("no signal begins the drain: %s", deafness)
+        if self._requests_left is not None and not self._signals.can_terminate:
+            self._requests_left = None
+            logger.warning("max_requests has no effect: the server does not handle SIGTERM here")
+
+    def begin(self) -> None:
+        """Begin, from any thread; the server is not told."""
+        self._withdraw()
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._begin, "Drain.begin()", None)
 
     def shut_down(self) -> None:
-        """Begin the grace period, if no signal has begun it."""
-        self._advance(Stage.GRACE)
+        """Begin the grace period, if nothing has begun it."""
+        self._advance(Stage.GRACE, "shutdown")
 
     def close(self) -> None:
         """Leave the signals to the server again."""
+        self._drain.countdowns.discard(self)
         self._signals.remove()
         self._stop_timer()
+        if self._began_at is not None:
+            logger.info("all is closed, %.1f s after the drain began", self._age())
 
     @contextmanager
-    def connection(
-        self, receive: Receive, instead: Callable[[], Awaitable[Message]]
-    ) -> Generator[EndableReceive]:
-        """Yield a ``receive`` that returns the message of *instead* once the drain is over."""
-        endable = EndableReceive(receive, instead)
-        endable.ended = self.over
-        self._connections.add(endable)
+    def open(self, connection: Connection) -> Generator[None]:
+        """Count *connection*, which the drain may end until the block does."""
+        self._connections.add(connection)
+        self._count()
         try:
-            yield endable
+            yield
         finally:
-            self._connections.discard(endable)
+            self._connections.discard(connection)
+
+    def _count(self) -> None:
+        if self._requests_left is None:
+            return
+        self._requests_left -= 1
+        if self._requests_left == 0:
+            self._withdraw()
+            self._begin("max_requests", self._signals.terminate)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # This may run between any two instructions, so it leaves all other work to the event loop.
-        self._readiness.withdraw("draining")
+        self._withdraw()
         before, self._signalled_at = self._signalled_at, time.monotonic()
         later = self._loop.call_soon_threadsafe
+        name = signal.Signals(number).name
         if before is None and self._stage is Stage.SERVING and self._drain.hold:
-            later(self._begin_hold, number, frame)
+            later(self._begin, name, partial(self._signals.pass_on, number, frame))
             return
         if before is None or self._signalled_at - before <= _ONE_DECISION:
-            later(self._advance, Stage.GRACE)
+            later(self._advance, Stage.GRACE, name)
         else:
             later(self._end_stage)
         self._signals.pass_on(number, frame)
 
-    def _begin_hold(self, number: int, frame: FrameType | None) -> None:
-        if self._advance(Stage.HOLD):
-            self._start_timer(self._drain.hold, self._end_hold, number, frame)
+    def _withdraw(self) -> None:
+        self._readiness.withdraw("draining")
 
-    def _end_hold(self, number: int, frame: FrameType | None) -> None:
+    def _begin(self, why: str, tell: Callable[[], object] | None) -> None:
+        """Begin the hold; *tell* then tells the server."""
+        if self._advance(Stage.HOLD, why):
+            self._start_timer(self._drain.hold, self._end_hold, tell)
+
+    def _end_hold(self, tell: Callable[[], object] | None) -> None:
         self._advance(Stage.GRACE)
-        self._signals.pass_on(number, frame)
+        if tell is not None:
+            tell()
 
     def _end_stage(self) -> None:
         self._advance(Stage.OVER if self._stage is Stage.GRACE else Stage.GRACE)
 
-    def _advance(self, stage: Stage) -> bool:
+    def _advance(self, stage: Stage, why: str = "") -> bool:
         """Enter *stage*, and tell whether it was still to come."""
         if stage <= self._stage:
             return False
+        if self._stage is Stage.SERVING:
+            self._began_at = time.monotonic()
+            logger.info("the drain begins (%s); open: %s", why, self._numbers())
         self._stage = stage
         self._stop_timer()
         if stage is Stage.GRACE:
             self._start_timer(self._drain.grace, self._advance, Stage.OVER)
         elif stage is Stage.OVER:
-            for endable in self._connections:
-                endable.end()
+            logger.info(
+                "the grace is over, %.1f s after the drain began; ended: %s",
+                self._age(),
+                self._numbers(),
+            )
+            self._start_timer(_REACTION, self._reset)
+            for connection in self._connections:
+                connection.disconnect()
         return True
+
+    def _reset(self) -> None:
+        for connection in self._connections:
+            connection.reset()
+
+    def _age(self) -> float:
+        return time.monotonic() - (self._began_at or 0.0)
+
+    def _numbers(self) -> str:
+        kinds = [connection.kind for connection in self._connections]
+        return ", ".join(f"{kind} {kinds.count(kind)}" for kind in KINDS)
 
     def _start_timer(self, delay: float, call: Callable[..., object], *arguments: object) -> None:
         self._timer = self._loop.call_later(delay, call, *arguments)

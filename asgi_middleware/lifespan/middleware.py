@@ -14,6 +14,7 @@ from .connections import refuse
 from .contexts import ContextFactory, context_factories
 from .cycle import Cycle, CycleOptions
 from .drain import Drain
+from .state import state_of
 from .unasked import UnaskedCycle
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,15 @@ logger = logging.getLogger(__name__)
 WhenMissing = Literal["start", "warn", "error"]
 
 _MISSING = "a request came, but the server has sent no lifespan.startup"
+_UNASKED = (
+    "the server signals no startup: contexts are opened on the first request, and nothing will"
+    " close them. Use --lifespan on with uvicorn and DaphneLifespan with Daphne; around an app that"
+    " mounts this one, use LifespanMiddleware there"
+)
+_NO_ASYNCIO = (
+    "asgi_middleware needs asyncio, and this server runs another event loop, such as trio's; use"
+    " hypercorn --worker-class asyncio, or another server"
+)
 
 
 class LifespanMiddleware:
@@ -37,6 +47,9 @@ class LifespanMiddleware:
     * ``readiness``: shared with :class:`HealthMiddleware`.
     * ``drain``: a :class:`Drain`, to end streams and WebSockets at a signal. Without one, no
       signal handler is touched.
+    * ``max_requests``: after how many requests and WebSockets the process drains and then sends
+      itself SIGTERM, so that a supervisor or a parent starts a new one. Each process adds a random
+      number up to ``max_requests_jitter``. Without a ``drain``, ``Drain()`` is used.
 
     An app inside with a lifespan of its own starts after the contexts and stops before them.
 
@@ -53,7 +66,11 @@ class LifespanMiddleware:
         when_missing: WhenMissing = "start",
         readiness: Readiness | None = None,
         drain: Drain | None = None,
+        max_requests: int | None = None,
+        max_requests_jitter: int = 0,
     ) -> None:
+        if drain is None and max_requests is not None:
+            drain = Drain()
         options.check(
             "LifespanMiddleware",
             context_factories("lifespan", lifespan),
@@ -63,6 +80,8 @@ class LifespanMiddleware:
             options.instance("readiness", readiness, Readiness, "Readiness()", optional=True),
             options.instance("drain", drain, Drain, "Drain()", optional=True),
             _grace(drain, shutdown_timeout),
+            options.whole_number("max_requests", max_requests, 1, example=10_000, optional=True),
+            options.whole_number("max_requests_jitter", max_requests_jitter, 0, example=1_000),
         )
         self.app = app
         self._when_missing = when_missing
@@ -72,9 +91,11 @@ class LifespanMiddleware:
             shutdown_timeout=shutdown_timeout,
             readiness=readiness or Readiness(),
             drain=drain,
+            max_requests=max_requests,
+            max_requests_jitter=max_requests_jitter,
         )
-        # Where a request finds the cycle of its event loop; None once that cycle has ended.
-        self._cycles: WeakKeyDictionary[asyncio.AbstractEventLoop, Cycle | None]
+        # Where a request finds the cycles of its event loop; none are left once all have ended.
+        self._cycles: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Cycle]]
         self._cycles = WeakKeyDictionary()
         self._warned = False
         self._options.readiness.when_probed = self._probed
@@ -88,6 +109,8 @@ class LifespanMiddleware:
             when_missing=self._when_missing,
             readiness=self._options.readiness,
             drain=self._options.drain,
+            max_requests=self._options.max_requests,
+            max_requests_jitter=self._options.max_requests_jitter,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,15 +119,16 @@ class LifespanMiddleware:
         if scope["type"] not in ("http", "websocket"):
             return await self.app(scope, receive, send)
 
-        if self._is_missing():
+        loop = _running_loop()
+        if self._is_missing(loop):
             if self._when_missing == "error":
                 raise RuntimeError(_MISSING)
             if self._when_missing == "warn":
-                self._warn()
-                scope = {**scope, "state": {**scope.get("state", {})}}
+                self._warn(f"{_MISSING}; requests are served with an empty state")
+                scope = {**scope, "state": {**state_of(scope)}}
                 return await self.app(scope, receive, send)
-            self._start_unasked()
-        cycle = self._cycles[asyncio.get_running_loop()]
+            self._start_unasked(loop)
+        cycle = _cycle_of(scope, self._cycles[loop])
         if cycle is not None and not cycle.settled.is_set():
             await cycle.settled.wait()
         if cycle is None or not cycle.serving:
@@ -114,9 +138,16 @@ class LifespanMiddleware:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start, serve and stop as the server says."""
-        loop = asyncio.get_running_loop()
+        try:
+            loop = _running_loop()
+        except RuntimeError as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            raise
         # Before the first await, so that early requests find the cycle and wait.
-        cycle = self._cycles[loop] = Cycle(self.app, scope, self._options)
+        cycle = Cycle(self.app, scope, self._options)
+        cycles = self._cycles.setdefault(loop, [])
+        cycles.append(cycle)
         try:
             await receive()  # lifespan.startup: nothing else can come
             failure = await cycle.start()
@@ -124,11 +155,11 @@ class LifespanMiddleware:
             if started:
                 # The only scope that is meant to be filled in place: the server gives each request
                 # a copy. https://asgi.readthedocs.io/en/latest/specs/lifespan.html#lifespan-state
-                scope.get("state", {}).update(cycle.state)
+                state_of(scope).update(cycle.state)
                 failure = await cycle.serve(_until_shutdown(receive, send))
         finally:
             cycle.settled.set()
-            self._cycles[loop] = None
+            cycles.remove(cycle)
 
         # The last await of all. hypercorn raises here, and goes on serving if we do not return at
         # once. Any server may end its loop now.
@@ -139,29 +170,54 @@ class LifespanMiddleware:
         if not started:
             raise failure.exception()
 
-    def _is_missing(self) -> bool:
+    def _is_missing(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Tell whether nothing has started on this loop, or a failed start should be repeated."""
-        loop = asyncio.get_running_loop()
         if loop not in self._cycles:
             return True
-        cycle = self._cycles[loop]
-        return isinstance(cycle, UnaskedCycle) and cycle.retry_is_due
+        newest = self._cycles[loop][-1:]
+        return any(isinstance(cycle, UnaskedCycle) and cycle.retry_is_due for cycle in newest)
 
-    def _start_unasked(self) -> None:
-        loop = asyncio.get_running_loop()
-        cycle = UnaskedCycle(self.app, self._options, self._cycles.get(loop))
-        self._cycles[loop] = cycle
-        cycle.begin(ended=partial(self._cycles.__setitem__, loop, None))
+    def _start_unasked(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._warn(_UNASKED)
+        cycles = self._cycles.setdefault(loop, [])
+        failed = cycles.pop() if cycles else None
+        cycle = UnaskedCycle(self.app, self._options, failed)
+        cycles.append(cycle)
+        cycle.begin(ended=partial(cycles.remove, cycle))
 
     def _probed(self) -> None:
         """Start if nothing has: a probe may be the only request before readiness."""
-        if self._when_missing == "start" and self._is_missing():
-            self._start_unasked()
+        loop = _running_loop()
+        if self._is_missing(loop):
+            if self._when_missing == "start":
+                self._start_unasked(loop)
+            else:
+                self._warn("the server has sent no lifespan.startup, so readiness is never told")
 
-    def _warn(self) -> None:
+    def _warn(self, message: str) -> None:
         if not self._warned:
             self._warned = True
-            logger.warning("%s; requests are served with an empty state", _MISSING)
+            logger.warning(message)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(_NO_ASYNCIO) from None
+
+
+def _cycle_of(scope: Scope, cycles: Sequence[Cycle]) -> Cycle | None:
+    """Return the cycle that serves a request, None if all have ended.
+
+    There may be several, as with two servers on one loop. The request's state then tells which one
+    it belongs to; without it, the newest that serves is as good as any.
+    """
+    if len(cycles) > 1:
+        tasks: object = state_of(scope).get("tasks")
+        own = [cycle for cycle in cycles if cycle.state["tasks"] is tasks]
+        cycles = own or [cycle for cycle in cycles if cycle.serving] or cycles
+    return cycles[-1] if cycles else None
 
 
 async def _until_shutdown(receive: Receive, send: Send) -> None:

@@ -1,12 +1,17 @@
 """A handler of ours in front of the server's, for the signals that end a process."""
 
+import asyncio
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Windows has no SIGQUIT.
+_NAMES = ("SIGINT", "SIGTERM", "SIGQUIT")
+SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -15,12 +20,18 @@ class SignalChain:
     """Calls *handler* in place of the server's handlers, which :meth:`pass_on` calls.
 
     *handler* runs in the main thread between any two instructions, so it should do little.
+
+    Some servers know a graceful end by SIGTERM only: uvicorn does not handle SIGQUIT, and
+    gunicorn's workers drop everything at SIGQUIT. Such a signal is passed on as SIGTERM.
     """
 
     def __init__(self, handler: Handler) -> None:
+        self.can_terminate = False
         self._handler = handler
         self._previous: dict[int, Any] = {}
+        self._abrupt: set[int] = set()
         self._installed = False
+        self._expects_own = False
 
     def install(self) -> None:
         """Put *handler* before the handler of each signal, if we are in the main thread.
@@ -28,14 +39,25 @@ class SignalChain:
         An ignored signal stays ignored. A handler that was not set from Python stays alone,
         because it could not be called.
         """
-        if threading.current_thread() is not threading.main_thread():
+        if not _in_main_thread():
             return
         self._installed = True
+        self.can_terminate = callable(signal.getsignal(signal.SIGTERM))
         for number in SIGNALS:
             previous = signal.getsignal(number)
             if previous not in (None, signal.SIG_IGN):
                 self._previous[number] = previous
+                if self._is_abrupt(number):
+                    self._abrupt.add(number)
                 signal.signal(number, self._on_signal)
+
+    def deafness(self) -> str | None:
+        """Return why the signals that end the server do not come here, None if they do."""
+        if not _in_main_thread():
+            return "the app does not run in the main thread; call Drain.begin() before it ends"
+        if multiprocessing.parent_process() and not self.can_terminate:
+            return "the server's workers do not handle SIGTERM; start hypercorn with --workers 0"
+        return None
 
     def remove(self) -> None:
         """Put the previous handlers back, except where somebody else has replaced ours."""
@@ -47,13 +69,42 @@ class SignalChain:
     def pass_on(self, number: int, frame: FrameType | None) -> None:
         """Do what the signal would have done without us."""
         previous = self._previous[number]
-        if callable(previous):
+        if number in self._abrupt:
+            self.terminate()
+        elif callable(previous):
             previous(number, frame)
         else:  # the default action, which only the system can take
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
+    def terminate(self) -> None:
+        """Send our own process the SIGTERM that the server handles.
+
+        A real signal, because an event loop that handles signals hears no call of a handler.
+        """
+        self._expects_own = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _is_abrupt(self, number: int) -> bool:
+        """Tell whether the server would end without a shutdown, and take the signal from it."""
+        if number == signal.SIGTERM or not self.can_terminate:
+            return False
+        # An event loop would hear of it before us. None of those servers needs it: granian and
+        # hypercorn do the same at SIGTERM, and gunicorn does better.
+        try:
+            taken = asyncio.get_running_loop().remove_signal_handler(number)
+        except NotImplementedError:  # on Windows
+            taken = False
+        return taken or signal.getsignal(number) == signal.SIG_DFL
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        own = self._expects_own and number == signal.SIGTERM
+        if own:
+            self._expects_own = False
         # A handler that replaced ours may still call it after the end.
-        handle = self._handler if self._installed else self.pass_on
+        handle = self._handler if self._installed and not own else self.pass_on
         handle(number, frame)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

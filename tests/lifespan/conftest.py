@@ -7,7 +7,15 @@ from collections.abc import Iterator
 import django
 import pytest
 
-from asgi_middleware.lifespan import cancellation, connections, context_task, cycle, inner, tasks
+from asgi_middleware.lifespan import (
+    cancellation,
+    connections,
+    context_task,
+    cycle,
+    drain,
+    inner,
+    tasks,
+)
 
 from .server import SIGNALS, Handler
 
@@ -21,6 +29,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (cancellation, connections, context_task, cycle, inner, tasks):
         monkeypatch.setattr(module, "PATIENCE", 0.05)
     monkeypatch.setattr(tasks, "GRACE", 0.05)
+    monkeypatch.setattr(drain, "_REACTION", 0.05)
 
 
 @pytest.fixture

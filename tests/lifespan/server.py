@@ -11,7 +11,7 @@ from asgi_middleware.lifespan.contexts import ContextFactory
 from asgi_middleware.types import ASGIApp, Message
 
 PATIENCE = 10.0
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 COMPLETE = {"type": "lifespan.startup.complete"}
 STOPPED = {"type": "lifespan.shutdown.complete"}
 

@@ -1,13 +1,21 @@
 """The end of a process that still has streams and WebSockets."""
 
 import asyncio
+import logging
 import os
+import re
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from channels.generic.http import AsyncHttpConsumer  # type: ignore[import-untyped]
+from channels.generic.websocket import (  # type: ignore[import-untyped]
+    AsyncWebsocketConsumer,
+    WebsocketConsumer,
+)
 
 from asgi_middleware import (
     Drain,
@@ -78,10 +86,10 @@ async def test_the_servers_signal_handlers_are_called_and_restored(
         kill(signal.SIGTERM)
         assert handler.heard == [signal.SIGINT, signal.SIGTERM]
 
-    assert [signal.getsignal(number) for number in SIGNALS] == [handler, handler]
+    assert [signal.getsignal(number) for number in SIGNALS] == [handler, handler, handler]
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", SIGNALS, ids=["SIGINT", "SIGTERM", "SIGQUIT"])
 async def test_readiness_ends_at_once_with_the_first_signal(
     number: int, handler: Handler, readiness: Readiness
 ) -> None:
@@ -543,7 +551,7 @@ async def test_a_server_that_refuses_the_end_of_a_response_causes_no_error(
         kill()
         await call
 
-    assert caplog.messages == []
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 # --- receive() ---
@@ -817,12 +825,576 @@ async def test_the_server_is_never_asked_again_after_it_closed_a_websocket(
     assert heard == [gone, gone]
 
 
+# --- apps that only send ---
+
+
+async def only_sends(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stream without ever asking whether the client is still there."""
+    await send(BARE)
+    while True:
+        await send(PART)
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("swallows", [False, True], ids=["ends", "catches the error and ends"])
+async def test_an_app_that_only_sends_gets_a_connection_reset_and_its_response_is_completed(
+    swallows: bool, handler: Handler, readiness: Readiness
+) -> None:
+    raised: list[BaseException] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await only_sends(scope, receive, send)
+        except ConnectionResetError as error:
+            raised.append(error)
+            if not swallows:
+                raise
+
+    response = await ended(app, readiness)
+
+    assert len(raised) == 1
+    assert response.exception is None
+    assert response.complete
+    assert response.messages[-1] == END
+
+
+async def test_a_response_that_begins_too_late_is_a_503(
+    handler: Handler, readiness: Readiness
+) -> None:
+    go_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await only_sends(scope, receive, send)
+
+    wrapped = draining(recording(app), readiness, grace=0)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(request(wrapped))
+        await asyncio.sleep(0)
+        kill()
+        await asyncio.sleep(0.1)  # longer than the reaction that the fixture leaves
+        go_on.set()
+        response = await call
+
+    assert (response.status, response.complete) == (503, True)
+
+
+async def test_a_response_that_has_begun_may_still_end_by_itself(
+    handler: Handler, readiness: Readiness
+) -> None:
+    go_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(BARE)
+        await go_on.wait()
+        await send({**BODY, "body": b"late"})
+
+    wrapped = draining(app, readiness, grace=0)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(request(wrapped))
+        await asyncio.sleep(0)
+        kill()
+        await asyncio.sleep(0.1)
+        go_on.set()
+        response = await call
+
+    assert (response.body, response.complete) == (b"late", True)
+
+
+async def test_an_app_waits_no_longer_for_a_client_that_does_not_read(
+    handler: Handler, readiness: Readiness
+) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if message == PART:
+            await forever()
+
+    wrapped = draining(only_sends, readiness, grace=0.01)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(wrapped({"type": "http"}, forever, send))
+        await asyncio.sleep(0)
+        kill()
+        await asyncio.wait_for(call, 10)
+
+    assert sent == [BARE, PART, END]
+
+
+async def test_a_cancellation_of_send_passes(handler: Handler, readiness: Readiness) -> None:
+    wrapped = draining(only_sends, readiness, grace=NEVER)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(wrapped({"type": "http"}, forever, forever))
+        await asyncio.sleep(0.01)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+
+async def test_an_error_that_an_app_raises_in_place_of_ours_is_no_error_either(
+    handler: Handler, readiness: Readiness
+) -> None:
+    class ClientDisconnect(Exception):  # noqa: N818 -- as Starlette's
+        pass
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await only_sends(scope, receive, send)
+        except OSError:
+            raise ClientDisconnect from None
+
+    async def in_a_group(scope: Scope, receive: Receive, send: Send) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(only_sends(scope, receive, send))
+
+    for each in (app, in_a_group):
+        response = await ended(each, readiness)
+        assert (response.exception, response.complete) == (None, True)
+
+
+async def test_an_app_that_ignores_the_reset_lets_others_go_on(
+    handler: Handler, readiness: Readiness
+) -> None:
+    errors = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal errors
+        await send(BARE)
+        while errors < 100:
+            try:
+                await send(PART)
+            except OSError:
+                errors += 1
+            else:
+                await asyncio.sleep(0)
+
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while errors < 100:
+            await asyncio.sleep(0)
+            turns += bool(errors)
+
+    going_on = asyncio.ensure_future(others())
+    assert (await ended(app, readiness)).complete
+    await going_on
+    assert turns >= 99
+
+
+async def test_a_consumer_that_only_sends_is_closed_with_1012(
+    handler: Handler, readiness: Readiness
+) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while True:
+            await send({"type": "websocket.send", "text": "tick"})
+            await asyncio.sleep(0.001)
+
+    await closing(app, readiness, send)
+
+    assert [message["type"] for message in sent[:2]] == ["websocket.accept", "websocket.send"]
+    assert [message.get("code") for message in sent if "code" in message] == [1012]
+    assert sent[-1]["type"] == "websocket.close"
+
+
+class Http(AsyncHttpConsumer):  # type: ignore[misc]
+    async def handle(self, body: bytes) -> None:
+        await self.send_headers(headers=[])
+        while True:
+            await self.send_body(b"tick", more_body=True)
+            await asyncio.sleep(0.001)
+
+    async def disconnect(self) -> None:
+        ended_consumers.append("http")
+
+
+class Looping(AsyncWebsocketConsumer):  # type: ignore[misc]
+    async def connect(self) -> None:
+        await self.accept()
+        while True:
+            await self.send("tick")
+            await asyncio.sleep(0.001)
+
+
+class LoopingSync(WebsocketConsumer):  # type: ignore[misc]
+    def connect(self) -> None:
+        self.accept()
+        while True:
+            self.send("tick")
+            time.sleep(0.001)
+
+
+ended_consumers: list[str] = []
+
+
+async def test_an_http_consumer_that_loops_in_its_handler_is_ended(
+    handler: Handler, readiness: Readiness
+) -> None:
+    ended_consumers.clear()
+
+    response = await ended(Http.as_asgi(), readiness)
+
+    assert response.exception is None
+    assert response.complete
+    assert ended_consumers == ["http"]
+
+
+@pytest.mark.parametrize("consumer", [Looping, LoopingSync])
+async def test_a_consumer_that_loops_in_its_handler_is_closed_with_1012(
+    consumer: Any, handler: Handler, readiness: Readiness
+) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await closing(consumer.as_asgi(), readiness, send)
+
+    assert [message.get("code") for message in sent if "code" in message] == [1012]
+    assert sent[-1]["type"] == "websocket.close"
+
+
+# --- begin() ---
+
+
+async def test_begin_is_a_drain_without_a_signal(handler: Handler, readiness: Readiness) -> None:
+    drain = Drain(grace=0)
+    app = LifespanMiddleware(without_lifespan(endless), readiness=readiness, drain=drain)
+
+    async with running(Server(app)), stream(app) as exchange:
+        exchange.send_body(b"", more_body=False)
+        await exchange.message()
+        drain.begin()
+        assert readiness.reason == "draining"
+        assert (await exchange.finish()).complete
+
+    assert handler.heard == []
+
+
+async def test_begin_holds_as_a_signal_does(handler: Handler, readiness: Readiness) -> None:
+    drain = Drain(grace=0, hold=NEVER)
+    app = LifespanMiddleware(without_lifespan(hello), readiness=readiness, drain=drain)
+
+    async with running(Server(app)):
+        drain.begin()
+        drain.begin()
+        await asyncio.sleep(0.02)
+        assert (await request(app)).status == 200
+        kill()  # the first signal after it ends the hold
+        assert handler.heard == [signal.SIGTERM]
+        await over(app)
+
+
+async def test_begin_can_be_called_from_any_thread_and_from_a_signal_handler(
+    handler: Handler, readiness: Readiness
+) -> None:
+    drain = Drain(grace=0)
+    app = LifespanMiddleware(without_lifespan(hello), readiness=readiness, drain=drain)
+
+    async with running(Server(app)):
+        await asyncio.to_thread(drain.begin)
+        await over(app)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: drain.begin())
+    try:
+        async with running(Server(app)):
+            kill(signal.SIGUSR1)
+            await over(app)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_begin_drains_every_app_that_shares_it_in_each_event_loop(readiness: Readiness) -> None:
+    drain = Drain(grace=0)
+    apps = [LifespanMiddleware(without_lifespan(hello), drain=drain) for _ in range(2)]
+    begun = threading.Barrier(3)
+
+    async def live(app: LifespanMiddleware) -> None:
+        async with running(Server(app)):
+            await asyncio.to_thread(begun.wait)
+            await over(app)
+
+    threads = [threading.Thread(target=asyncio.run, args=(live(app),)) for app in apps]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    drain.begin()
+    for thread in threads:
+        thread.join()
+
+    drain.begin()  # nothing runs any more
+
+
+async def test_begin_during_startup_is_not_forgotten(
+    handler: Handler, readiness: Readiness
+) -> None:
+    drain = Drain(grace=0)
+
+    async def begin() -> None:
+        drain.begin()
+
+    app = LifespanMiddleware(
+        without_lifespan(hello),
+        lifespan=[context("a", enter=begin)],
+        readiness=readiness,
+        drain=drain,
+    )
+
+    async with running(Server(app)):
+        assert not readiness.ready
+        await over(app)
+
+
+def test_two_drains_with_the_same_times_are_equal() -> None:
+    assert Drain(grace=5) == Drain(grace=5.0)
+    assert repr(Drain(grace=5.0)) == "Drain(grace=5.0, hold=0.0)"
+
+
+async def over(app: ASGIApp) -> None:
+    async with asyncio.timeout(10):
+        while (await request(app)).status != 503:  # noqa: ASYNC110 -- of whatever is tested
+            await asyncio.sleep(0.001)
+
+
+# --- max_requests ---
+
+
+def recycling(readiness: Readiness, app: ASGIApp = hello, **options: Any) -> LifespanMiddleware:
+    options.setdefault("drain", Drain(grace=NEVER))
+    return LifespanMiddleware(
+        without_lifespan(app), readiness=readiness, shutdown_timeout=NEVER * 2, **options
+    )
+
+
+async def test_after_max_requests_the_process_drains_and_sends_itself_one_sigterm(
+    handler: Handler, readiness: Readiness
+) -> None:
+    app = recycling(readiness, max_requests=3)
+
+    async with running(Server(app)):
+        for _ in range(2):
+            assert (await request(app)).status == 200
+            assert readiness.ready
+        assert (await request(app)).status == 200
+        assert readiness.reason == "draining"
+        await until(lambda: handler.heard)
+        for _ in range(5):  # served until the server listens no more
+            assert (await request(app)).status == 200
+
+    assert handler.heard == [signal.SIGTERM]
+
+
+async def test_a_websocket_counts_as_a_request(handler: Handler, readiness: Readiness) -> None:
+    app = recycling(readiness, chatting, max_requests=2)
+
+    async with running(Server(app)):
+        for number in (1, 2):
+            async with websocket(app):
+                assert readiness.ready is (number < 2)
+
+
+async def test_recycling_holds_first(handler: Handler, readiness: Readiness) -> None:
+    app = recycling(readiness, max_requests=1, drain=Drain(grace=NEVER, hold=0.1))
+
+    async with running(Server(app)):
+        await request(app)
+        await asyncio.sleep(0)
+        assert handler.heard == []
+        assert (await request(app)).status == 200
+        await until(lambda: handler.heard)
+
+    assert handler.heard == [signal.SIGTERM]
+
+
+async def test_a_signal_of_somebody_else_after_our_own_is_the_first(
+    handler: Handler, readiness: Readiness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ONE_DECISION", 0.0)
+    app = recycling(readiness, max_requests=1)
+
+    async with running(Server(app)):
+        await request(app)
+        await until(lambda: handler.heard)
+        kill()
+        assert handler.heard == [signal.SIGTERM] * 2
+        assert not await _over(app)
+
+
+async def test_each_process_adds_a_random_number_of_requests(
+    handler: Handler, readiness: Readiness
+) -> None:
+    async def served() -> int:
+        app = recycling(readiness, max_requests=2, max_requests_jitter=3)
+        async with running(Server(app)):
+            for number in range(1, 10):
+                await request(app)
+                if not readiness.ready:
+                    return number
+        raise AssertionError
+
+    assert {await served() for _ in range(100)} == {2, 3, 4, 5}
+
+
+async def test_max_requests_without_a_drain_uses_the_default_drain(readiness: Readiness) -> None:
+    app = LifespanMiddleware(hello, max_requests=5)
+
+    assert "drain=Drain(grace=10.0, hold=0.0)" in repr(app)
+
+
+async def test_max_requests_does_nothing_where_no_server_handles_sigterm(
+    handler: Handler, readiness: Readiness, caplog: pytest.LogCaptureFixture
+) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    app = recycling(readiness, max_requests=1)
+
+    async with running(Server(app)):
+        await request(app)
+        await asyncio.sleep(0.01)
+        assert readiness.ready
+
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
+        "max_requests has no effect: the server does not handle SIGTERM here"
+    ]
+
+
+# --- SIGQUIT ---
+
+
+async def test_sigquit_becomes_sigterm_where_it_would_end_the_process_at_once(
+    handler: Handler, readiness: Readiness
+) -> None:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+    async with running(Server(draining(hello, readiness, grace=NEVER))):
+        kill(signal.SIGQUIT)
+        await until(lambda: handler.heard)
+        assert readiness.reason == "draining"
+
+    assert handler.heard == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGQUIT) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGINT], ids=["SIGQUIT", "SIGINT"])
+async def test_an_event_loop_hears_sigterm_after_the_hold_in_place_of_an_abrupt_signal(
+    number: int, handler: Handler, readiness: Readiness
+) -> None:
+    heard: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, heard.append, "SIGTERM")
+    loop.add_signal_handler(number, heard.append, "abrupt")
+
+    async with running(Server(draining(hello, readiness, grace=NEVER, hold=0.05))):
+        kill(number)
+        await asyncio.sleep(0.01)
+        assert heard == []
+        await until(lambda: heard)
+        await asyncio.sleep(0.01)
+        loop.remove_signal_handler(signal.SIGTERM)
+
+    assert heard == ["SIGTERM"]
+
+
+# --- the log ---
+
+
+async def test_the_log_says_when_the_drain_begins_when_grace_is_over_and_when_all_is_closed(
+    handler: Handler, readiness: Readiness, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await chatting(scope, receive, send)
+        elif scope["path"] == "/stream":
+            await endless(scope, receive, send)
+        else:
+            await listen(receive)
+
+    wrapped = draining(app, readiness, grace=0.01)
+    server = Server(wrapped)
+    await server.start()
+    async with websocket(wrapped), stream(wrapped, target="/stream") as exchange:
+        exchange.send_body(b"", more_body=False)
+        await exchange.message()
+        call = asyncio.ensure_future(request(wrapped))
+        await asyncio.sleep(0.01)
+        kill()
+        await exchange.finish()
+        await call
+        await server.stop()
+
+    assert [_without_numbers_of_seconds(line) for line in caplog.messages] == [
+        "the drain begins (SIGTERM); open: requests 1, streams 1, WebSockets 1",
+        "the grace is over, N s after the drain began; ended: requests 1, streams 1, WebSockets 1",
+        "all is closed, N s after the drain began",
+    ]
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+
+
+@pytest.mark.parametrize(
+    ("begin", "why"),
+    [
+        pytest.param(lambda drain: drain.begin(), "Drain.begin()", id="begin"),
+        pytest.param(lambda _: kill(signal.SIGINT), "SIGINT", id="SIGINT"),
+        pytest.param(lambda _: kill(signal.SIGQUIT), "SIGQUIT", id="SIGQUIT"),
+        pytest.param(lambda _: None, "shutdown", id="shutdown"),
+    ],
+)
+@pytest.mark.parametrize("hold", [0.0, NEVER], ids=["no hold", "hold"])
+async def test_the_log_says_what_began_the_drain(
+    begin: Callable[[Drain], object],
+    why: str,
+    hold: float,
+    handler: Handler,
+    readiness: Readiness,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    drain = Drain(grace=1, hold=hold)
+    app = LifespanMiddleware(hello, readiness=readiness, drain=drain)
+
+    async with running(Server(app)):
+        begin(drain)
+        await asyncio.sleep(0.01)
+
+    assert [_without_numbers_of_seconds(line) for line in caplog.messages] == [
+        f"the drain begins ({why}); open: requests 0, streams 0, WebSockets 0",
+        "all is closed, N s after the drain began",
+    ]
+
+
+def test_outside_the_main_thread_one_warning_says_that_no_signal_begins_the_drain(
+    readiness: Readiness, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def live() -> None:
+        async with running(Server(draining(hello, readiness))):
+            pass
+
+    thread = threading.Thread(target=asyncio.run, args=(live(),))
+    thread.start()
+    thread.join()
+
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
+        "no signal begins the drain: the app does not run in the main thread;"
+        " call Drain.begin() before it ends"
+    ]
+
+
+def _without_numbers_of_seconds(line: str) -> str:
+    return re.sub(r"\d+\.\d s", "N s", line)
+
+
 # --- the table ---
 
 # For each stage: the events that lead there.
 STAGES = {
     "serving": [],
     "hold": ["first signal"],
+    "hold after begin()": ["begin()"],
     "grace": ["shutdown"],
     "grace after a signal": ["first signal", "another signal"],
     "over": ["shutdown", "the grace has passed"],
@@ -833,8 +1405,14 @@ async def take(countdown: Countdown, event: str) -> None:
     match event:
         case "first signal" | "another signal":
             kill()
+        case "begin()":
+            countdown.begin()
+        case "max_requests":
+            countdown._requests_left = 1
+            countdown._count()
         case "the hold has passed":
-            countdown._end_hold(signal.SIGTERM, None)
+            timer: Any = countdown._timer
+            timer._callback(*timer._args)
         case "shutdown":
             countdown.shut_down()
         case _:
@@ -846,13 +1424,22 @@ async def take(countdown: Countdown, event: str) -> None:
     ("before", "event", "after", "server_hears"),
     [
         ("serving", "first signal", Stage.HOLD, False),
+        ("hold after begin()", "first signal", Stage.GRACE, True),
         ("grace", "first signal", Stage.GRACE, True),
         ("over", "first signal", Stage.OVER, True),
         ("hold", "another signal", Stage.GRACE, True),
         ("grace after a signal", "another signal", Stage.OVER, True),
+        ("serving", "begin()", Stage.HOLD, False),
+        ("hold", "begin()", Stage.HOLD, False),
+        ("grace", "begin()", Stage.GRACE, False),
+        ("serving", "max_requests", Stage.HOLD, False),
+        ("hold", "max_requests", Stage.HOLD, False),
+        ("grace", "max_requests", Stage.GRACE, False),
         ("hold", "the hold has passed", Stage.GRACE, True),
+        ("hold after begin()", "the hold has passed", Stage.GRACE, False),
         ("serving", "shutdown", Stage.GRACE, False),
         ("hold", "shutdown", Stage.GRACE, False),
+        ("hold after begin()", "shutdown", Stage.GRACE, False),
         ("grace", "shutdown", Stage.GRACE, False),
         ("over", "shutdown", Stage.OVER, False),
         ("grace", "the grace has passed", Stage.OVER, False),

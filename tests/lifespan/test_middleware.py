@@ -22,5 +22,5 @@ def test_a_lifespan_middleware_shows_its_app_and_its_options() -> None:
     assert repr(app) == (
         "LifespanMiddleware(lifespan=[client], startup_timeout=30.0, shutdown_timeout=20.0,"
         " when_missing='start', readiness=<Readiness: starting>,"
-        " drain=Drain(grace=5.0, hold=0.0))"
+        " drain=Drain(grace=5.0, hold=0.0), max_requests=None, max_requests_jitter=0)"
     )

@@ -147,6 +147,30 @@ ROWS: list[Row] = [
     ),
     (
         LifespanMiddleware,
+        {"max_requests": 0, "max_requests_jitter": -1},
+        (
+            "max_requests: 0 is not a whole number 1 or more; use 10000 or None",
+            "max_requests_jitter: -1 is not a whole number 0 or more; use 1000",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"max_requests": True, "max_requests_jitter": None},
+        (
+            "max_requests: True is not a whole number 1 or more; use 10000 or None",
+            "max_requests_jitter: None is not a whole number 0 or more; use 1000",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"max_requests": 1000, "shutdown_timeout": 10.0},
+        (
+            "drain: a grace of 10 s does not end within the shutdown_timeout of 10 s; use a longer"
+            " shutdown_timeout",
+        ),
+    ),
+    (
+        LifespanMiddleware,
         {"lifespan": [1, 2], "startup_timeout": 0, "drain": 0},
         (
             "lifespan: 1 cannot be called; use a function that takes the state and returns a"
