@@ -92,7 +92,7 @@ class _Refusable:
     @as_async
     def send(self, message: Message) -> Awaitable[None]:
         if self.is_refused:
-            return _nothing()  # what is sent after a disconnect goes nowhere
+            return asyncio.sleep(0)  # what is sent after a disconnect goes nowhere
         if message["type"] == "http.response.start":
             self.has_started = self._lease.has_started = True
             if self._pool.releases_streams:
@@ -155,7 +155,3 @@ async def _send_without_place(
         await send(message)
     finally:
         lease.resume()
-
-
-async def _nothing() -> None:
-    pass
