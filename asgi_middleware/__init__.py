@@ -18,6 +18,7 @@ from .request_id import (
     request_id_context,
     uuid7_hex,
 )
+from .stack import Stack, stack
 from .thread_pool import ThreadPool, ThreadPoolMiddleware
 from .timing import (
     AccessLog,
@@ -48,6 +49,7 @@ __all__ = [
     "RequestIDFilter",
     "RequestIDMiddleware",
     "RequestTiming",
+    "Stack",
     "TaskSupervisor",
     "ThreadPool",
     "ThreadPoolMiddleware",
@@ -67,5 +69,6 @@ __all__ = [
     "measure",
     "outgoing_headers",
     "request_id_context",
+    "stack",
     "uuid7_hex",
 ]

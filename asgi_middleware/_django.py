@@ -28,6 +28,15 @@ def forced_script_name() -> str | None:
     return name
 
 
+def allowed_hosts() -> list[str] | None:
+    """Return Django's ``ALLOWED_HOSTS``, None where there are no settings."""
+    conf = sys.modules.get("django.conf")
+    if conf is None or not conf.settings.configured:
+        return None
+    hosts: list[str] = conf.settings.ALLOWED_HOSTS
+    return hosts
+
+
 def route_of(path: str) -> str | None:
     """Return the URL pattern that *path* matches, None where there is none or no Django."""
     urls = sys.modules.get("django.urls")

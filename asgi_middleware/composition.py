@@ -8,34 +8,171 @@
 The first is the outermost, as in Django's ``MIDDLEWARE``. Use :func:`functools.partial` to give
 options. Anything that takes an app and returns one works as a middleware, the result of
 :func:`compose` too, so stacks nest.
+
+:func:`compose` knows the layers of this package. It refuses what cannot work together, and warns
+of an order that cannot be meant.
 """
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
 from inspect import signature
+from itertools import combinations
+from typing import Any, NamedTuple
 
 from . import _options as options
+from ._async import is_async
 from ._names import qualified_name
+from .cors import CORSMiddleware
+from .errors import ConfigurationError, ConfigurationWarning
+from .health import HealthMiddleware
+from .lifespan import LifespanMiddleware
+from .request_id import RequestIDMiddleware
+from .thread_pool import ThreadPoolMiddleware
+from .timing import TimingMiddleware
+from .trace_context import TraceContextMiddleware
 from .types import ASGIApp, Middleware
 
+# Outermost first, each with what is lost when it stands further in.
+_ORDER: tuple[tuple[type, str], ...] = (
+    (HealthMiddleware, "a probe is not logged, and is served while others wait"),
+    (RequestIDMiddleware, "what the other layers log and send has the ID"),
+    (TraceContextMiddleware, "what the other layers log has the trace"),
+    (TimingMiddleware, "it measures what the client gets"),
+    (CORSMiddleware, "a page of another origin can read what the other layers refuse"),
+    (LifespanMiddleware, "only requests that it lets in are given a thread"),
+    (ThreadPoolMiddleware, ""),
+)
 
-def compose(*middleware: Middleware) -> Middleware:
-    """Return one middleware that applies *middleware*, the outermost first.
 
-    Raises :class:`ConfigurationError` for anything that is not a middleware.
-    """
-    options.check("compose", *map(_problems, middleware))
+class Composition:
+    """Several middleware as one; made by :func:`compose`."""
 
-    def composed(app: ASGIApp, *others: object) -> ASGIApp:
+    def __init__(self, middleware: tuple[Middleware, ...]) -> None:
+        self.middleware = middleware
+
+    def __call__(self, app: ASGIApp, *others: object) -> ASGIApp:
         # A server calls its application with three arguments or, if it takes it for an app of
         # ASGI 2, with the scope alone.
         if others or not callable(app):
             problem = "the result is a middleware, not an app; use compose(...)(app)"
-            options.check("compose", [problem])
-        for wrap in reversed(middleware):
-            app = wrap(app)
+            raise ConfigurationError("compose", [problem])
+        errors: list[ConfigurationError] = []
+        for wrap in reversed(self.middleware):
+            try:
+                app = wrap(app)
+            except ConfigurationError as error:
+                errors.append(error)
+        if len(errors) > 1:
+            lines = [line for error in errors for line in str(error).splitlines()]
+            raise ConfigurationError("compose", lines)
+        if errors:
+            raise errors[0]
         return app
 
-    return composed
+    def __repr__(self) -> str:
+        return f"compose({', '.join(map(_shown, self.middleware))})"
+
+
+def compose(*middleware: Middleware) -> Composition:
+    """Return one middleware that applies *middleware*, the outermost first.
+
+    Raises :class:`ConfigurationError` for anything that is not a middleware, and for layers that
+    cannot work together. Warns with :class:`ConfigurationWarning` of a layer that is given twice,
+    of an order that cannot be meant, and of an object that two layers should share.
+    """
+    options.check("compose", *map(_problems, middleware))
+    layers = [layer for each in middleware for layer in _layers(each)]
+    options.check("compose", errors_in(layers))
+    for problem in warnings_about(layers):
+        warnings.warn(f"compose: {problem}", ConfigurationWarning, stacklevel=2)
+    return Composition(middleware)
+
+
+class Layer(NamedTuple):
+    """A middleware of this package: its class, its place in the order, and its options."""
+
+    kind: type
+    place: int
+    options: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.kind.__name__
+
+
+def errors_in(layers: Iterable[Layer]) -> Iterator[str]:
+    """Tell of layers, the outermost first, that cannot work together."""
+    health, lifespan = _find(layers, HealthMiddleware), _find(layers, LifespanMiddleware)
+    if health is None or lifespan is None or health.options.get("readiness") is None:
+        return
+    if health.options["readiness"] is not lifespan.options.get("readiness"):
+        yield (
+            "HealthMiddleware has a readiness that LifespanMiddleware does not have, so /readyz"
+            " would be 503 forever; use readiness = Readiness(), and give it to both"
+        )
+
+
+def warnings_about(layers: Iterable[Layer]) -> Iterator[str]:
+    """Tell of layers, the outermost first, that work, but not as they can be meant."""
+    layers = list(layers)
+    for outer, inner in combinations(layers, 2):
+        if outer.place == inner.place:
+            yield f"{inner.name} is there twice; use it once"
+        elif outer.place > inner.place:
+            reason = _ORDER[inner.place][1]
+            yield f"{inner.name} is inside {outer.name}; move it outside, so that {reason}"
+    lifespan = _find(layers, LifespanMiddleware)
+    if lifespan is None:
+        return
+    health, pool = _find(layers, HealthMiddleware), _find(layers, ThreadPoolMiddleware)
+    if health is not None and health.options.get("readiness") is None:
+        yield (
+            "HealthMiddleware does not have the readiness of LifespanMiddleware, so /readyz would"
+            " not know of startup and shutdown; use readiness = Readiness(), and give it to both"
+        )
+    contexts = lifespan.options.get("lifespan", ())
+    has_contexts = isinstance(contexts, Collection)  # if not, the constructor refuses it
+    if pool is not None and has_contexts and pool.options.get("pool") not in contexts:
+        yield (
+            "the pool of ThreadPoolMiddleware is not among the contexts of LifespanMiddleware, so"
+            " shutdown would not close it; use pool = ThreadPool(), and give it to both as"
+            " pool=pool and lifespan=[pool]"
+        )
+
+
+def layer_of(middleware: object) -> Layer | None:
+    """Return what is known of a middleware before it is built; None if it is not one of ours."""
+    keywords: dict[str, Any] = {}
+    while isinstance(middleware, partial):
+        keywords = {**middleware.keywords, **keywords}
+        middleware = middleware.func
+    if not isinstance(middleware, type):
+        return None
+    for place, (known, _) in enumerate(_ORDER):
+        if issubclass(middleware, known):
+            return Layer(middleware, place, keywords)
+    return None
+
+
+def _layers(middleware: object) -> Iterator[Layer]:
+    if isinstance(middleware, Composition):
+        for each in middleware.middleware:
+            yield from _layers(each)
+    elif (layer := layer_of(middleware)) is not None:
+        yield layer
+
+
+def _find(layers: Iterable[Layer], kind: type) -> Layer | None:
+    return next((layer for layer in layers if issubclass(layer.kind, kind)), None)
+
+
+def _shown(middleware: object) -> str:
+    layer = layer_of(middleware)
+    if layer is None:
+        return qualified_name(middleware)
+    given = [f"{name}={value!r}" for name, value in layer.options.items()]
+    return f"{layer.name}({', '.join(given)})" if given else layer.name
 
 
 def _problems(middleware: object) -> Iterator[str]:
@@ -46,7 +183,7 @@ def _problems(middleware: object) -> Iterator[str]:
     elif not callable(middleware):
         shown = options.shown(middleware)
         yield f"{shown} cannot be called; use a class or a function that takes an app"
-    elif not isinstance(middleware, type) and options.is_async(middleware):
+    elif not isinstance(middleware, type) and is_async(middleware):
         yield f"{name} is an app, not a middleware; use compose(...)({name})"
     else:
         try:

@@ -22,7 +22,7 @@ ABOVE = {
     "testing": {"lifespan"},
 }
 # The top, which puts everything together.
-TOP = {"__init__"}
+TOP = {"__init__", "composition", "stack"}
 
 
 def modules() -> dict[str, Path]:

@@ -1,5 +1,7 @@
 from collections.abc import Callable
 from functools import partial
+from itertools import combinations
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -7,7 +9,20 @@ from starlette.middleware import Middleware as StarletteMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from asgi_middleware import ConfigurationError, RequestIDMiddleware, TimingMiddleware, compose
+from asgi_middleware import (
+    ConfigurationError,
+    ConfigurationWarning,
+    CORSMiddleware,
+    HealthMiddleware,
+    LifespanMiddleware,
+    Readiness,
+    RequestIDMiddleware,
+    ThreadPool,
+    ThreadPoolMiddleware,
+    TimingMiddleware,
+    TraceContextMiddleware,
+    compose,
+)
 from asgi_middleware.testing import recording, request
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 
@@ -81,7 +96,7 @@ PROBLEMS: list[tuple[Callable[[], object], str]] = [
         " use partial(Tag, ...)",
     ),
     (
-        lambda: compose(RequestIDMiddleware)({}, forever, forever),  # type: ignore[call-arg, arg-type]
+        lambda: compose(RequestIDMiddleware)({}, forever, forever),  # type: ignore[arg-type]
         "the result is a middleware, not an app; use compose(...)(app)",
     ),
     (
@@ -111,6 +126,99 @@ def test_compose_lists_all_problems_at_once() -> None:
         compose(hello, RequestIDMiddleware, None)  # type: ignore[arg-type]
 
     assert len(refused.value.problems) == 2
+
+
+def test_all_layers_that_cannot_be_built_are_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        compose(
+            partial(HealthMiddleware, live_path="live"), partial(TimingMiddleware, precision=10)
+        )(hello)
+
+    assert refused.value.problems == (
+        "TimingMiddleware: precision: 10 is not a whole number from 0 to 9; use 1",
+        "HealthMiddleware: live_path: 'live' does not start with a slash; use '/live'",
+    )
+
+
+READINESS = Readiness()
+POOL = ThreadPool()
+ALL: list[Any] = [
+    partial(HealthMiddleware, readiness=READINESS),
+    RequestIDMiddleware,
+    TraceContextMiddleware,
+    TimingMiddleware,
+    partial(CORSMiddleware, allow_origins=["https://app.example"]),
+    partial(LifespanMiddleware, lifespan=[POOL], readiness=READINESS),
+    partial(ThreadPoolMiddleware, pool=POOL),
+]
+
+
+def test_the_order_of_the_docs_warns_of_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    compose(*ALL)
+    compose(*ALL[:3], compose(*ALL[3:]))
+
+    assert recwarn.list == []
+
+
+@pytest.mark.parametrize(("outer", "inner"), [*combinations(range(len(ALL)), 2)])
+def test_a_layer_that_is_further_in_than_it_should_be_is_told(outer: int, inner: int) -> None:
+    right = {getattr(ALL[i], "func", ALL[i]).__name__: i for i in (outer, inner)}
+    first, second = right
+
+    with pytest.warns(ConfigurationWarning, match=f"{first} is inside {second}; move it outside"):
+        compose(ALL[inner], ALL[outer])
+
+
+@pytest.mark.parametrize("layer", ALL, ids=lambda each: getattr(each, "func", each).__name__)
+def test_a_layer_that_is_there_twice_is_told(layer: "partial[ASGIApp]") -> None:
+    with pytest.warns(ConfigurationWarning, match="is there twice; use it once"):
+        compose(layer, compose(layer))
+
+
+def test_another_readiness_for_health_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match="so /readyz would be 503 forever; use readiness ="
+    ):
+        compose(
+            partial(HealthMiddleware, readiness=Readiness()),
+            partial(LifespanMiddleware, readiness=Readiness()),
+        )
+
+
+@pytest.mark.parametrize(
+    "lifespan",
+    [LifespanMiddleware, partial(LifespanMiddleware, readiness=Readiness())],
+    ids=["neither has one", "lifespan has one"],
+)
+def test_health_without_the_readiness_of_lifespan_is_told(lifespan: "partial[ASGIApp]") -> None:
+    with pytest.warns(ConfigurationWarning, match="/readyz would not know of startup"):
+        compose(HealthMiddleware, lifespan)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [ThreadPoolMiddleware, partial(ThreadPoolMiddleware, pool=ThreadPool())],
+    ids=["its own", "another"],
+)
+def test_a_pool_that_is_not_among_the_contexts_is_told(pool: "partial[ASGIApp]") -> None:
+    with pytest.warns(ConfigurationWarning, match=r"pool=pool and lifespan=\[pool\]"):
+        compose(partial(LifespanMiddleware, lifespan=[ThreadPool()]), pool)
+
+
+def test_layers_that_the_package_does_not_know_stand_anywhere(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    log: list[str] = []
+
+    compose(tag("a", log), ALL[0], tag("b", log), RequestIDMiddleware, tag("c", log))
+
+    assert recwarn.list == []
+
+
+def test_a_composition_shows_what_it_is_made_of() -> None:
+    shown = repr(compose(RequestIDMiddleware, partial(TimingMiddleware, server_timing=True)))
+
+    assert shown == "compose(RequestIDMiddleware, TimingMiddleware(server_timing=True))"
 
 
 async def page(_: object) -> PlainTextResponse:

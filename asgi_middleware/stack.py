@@ -1,0 +1,233 @@
+"""The whole stack around an application, in one call.
+
+    application = stack(
+        get_asgi_application(),
+        cors=CORSPolicy(allow_origins=["https://app.example"]),
+    )
+
+From the outside in: health, request ID, timing with an access log, CORS, the guard of WebSockets,
+lifespan with a drain, thread pool. Layers that need an object in common get it.
+``print(application)`` shows them all.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+from . import _options as options
+from ._django import allowed_hosts
+from ._names import qualified_name
+from .composition import Layer, compose, layer_of
+from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
+from .health import Check, HealthMiddleware
+from .lifespan import Drain, LifespanMiddleware
+from .lifespan.contexts import ContextFactory
+from .readiness import Readiness
+from .request_id import RequestIDMiddleware
+from .thread_pool import ThreadPool, ThreadPoolMiddleware
+from .timing import AccessLog, RequestTiming, TimingMiddleware
+from .timing.observer import Observer, ObserverFunction
+from .types import ASGIApp, Middleware, Receive, Scope, Send
+
+
+class Stack:
+    """An application with its layers around it; made by :func:`stack`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    @property
+    def layers(self) -> list[ASGIApp]:
+        """The layers, the outermost first; the last one is the application itself."""
+        layers = [self.app]
+        while (inner := getattr(layers[-1], "app", None)) is not None:
+            layers.append(inner)
+        return layers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+    def __repr__(self) -> str:
+        *layers, app = self.layers
+        return "\n".join([*map(repr, layers), qualified_name(app)])
+
+
+def stack(
+    app: ASGIApp,
+    *,
+    health: Middleware | None = HealthMiddleware,
+    checks: Mapping[str, Check] | None = None,
+    request_id: Middleware | None = RequestIDMiddleware,
+    timing: Middleware | None = TimingMiddleware,
+    observers: Sequence[Observer | ObserverFunction] | None = None,
+    server_timing: bool | Callable[[RequestTiming], object] | None = None,
+    slow_threshold: float | None = None,
+    cors: CORSPolicy | Mapping[str, CORSPolicy | None] | Middleware | None = None,
+    websocket_origins: Sequence[str] | Middleware | None = ("same-origin",),
+    lifespan: Sequence[ContextFactory] | Middleware | None = (),
+    drain: Drain | type[Drain] | None = Drain,
+    pool: ThreadPool | type[ThreadPool] | Middleware | None = ThreadPool,
+) -> Stack:
+    """Return *app* with the layers of this package around it, each in its place.
+
+    * ``cors``: a policy for all paths, or ``{"/api/": CORSPolicy(...), "/admin/": None}``.
+    * ``websocket_origins``: whose pages may open WebSockets, as for
+      :class:`WebSocketOriginMiddleware`. Around Django, ``ALLOWED_HOSTS`` counts too.
+    * ``lifespan``: the contexts to open at startup, in this order.
+    * ``drain``: a :class:`Drain` with other times, or None.
+    * ``pool``: a :class:`ThreadPool` of another size, or None.
+    * ``checks``: what ``/readyz`` checks, as for :class:`HealthMiddleware`.
+    * ``observers``: who else gets the record of each request, beside an access log. If one of
+      them is an :class:`AccessLog`, it takes the place of ours.
+    * ``server_timing``, ``slow_threshold``: as for :class:`TimingMiddleware`.
+
+    None leaves a layer out. A layer with other options takes the place of ours:
+    ``request_id=partial(RequestIDMiddleware, trusted=False)``. What layers share is added to it.
+    For another order, use :func:`compose`.
+
+    Raises :class:`ConfigurationError` for options that cannot work, and for options whose layer
+    is left out.
+    """
+    readiness = Readiness()
+    threads = ThreadPool() if pool is ThreadPool else pool
+    default_drain = Drain() if drain is Drain else None
+    parts = (
+        _Part("health", HealthMiddleware, health, {"readiness": readiness}, {"checks": checks}),
+        _Part("request_id", RequestIDMiddleware, request_id),
+        _Part(
+            *("timing", TimingMiddleware, timing),
+            {} if observers else {"observers": [_access_log()]},
+            {
+                "observers": _with_access_log(observers) if observers else None,
+                "server_timing": server_timing,
+                "slow_threshold": slow_threshold,
+            },
+        ),
+        _Part("cors", CORSMiddleware, _from_policy(cors)),
+        _Part(
+            *("websocket_origins", WebSocketOriginMiddleware, _from_origins(websocket_origins)),
+            {"allowed_hosts": allowed_hosts()},
+        ),
+        _Part(
+            *("lifespan", LifespanMiddleware, _from_contexts(lifespan, threads)),
+            {"readiness": readiness, "drain": default_drain, **_time_for(drain)},
+            {"drain": None if drain is Drain else drain},
+        ),
+        _Part("pool", ThreadPoolMiddleware, _from_pool(threads)),
+    )
+    options.check("stack", _app_problems(app), *(part.problems() for part in parts))
+    return Stack(compose(*(part.layer() for part in parts if part.given is not None))(app))
+
+
+# What to use for an option that also takes something shorter than a layer.
+_WANTED = {"cors": "CORSPolicy(allow_origins=['https://app.example'])", "pool": "ThreadPool()"}
+
+
+class _Part(NamedTuple):
+    """What :func:`stack` was given for one layer."""
+
+    option: str
+    kind: type
+    given: object
+    """A middleware; None leaves the layer out."""
+    shared: Mapping[str, object] = {}
+    """What the layer gets unless it has its own."""
+    own: Mapping[str, object] = {}
+    """The options of :func:`stack` for this layer; None is not given."""
+
+    def layer(self) -> Middleware:
+        known = self._known()
+        if known is None:
+            return cast("Middleware", self.given)
+        shared = {name: each for name, each in self.shared.items() if name not in known.options}
+        return partial(cast("Any", self.given), **{**shared, **self._given_options()})
+
+    def problems(self) -> Iterator[str]:
+        name, known = self.kind.__name__, self._known()
+        if self.given is None:
+            pass
+        elif not callable(self.given):
+            wanted = _WANTED.get(self.option, name)
+            yield f"{self.option}: {options.shown(self.given)} is not a layer; use {wanted} or None"
+        elif known is None and self.kind is LifespanMiddleware:
+            context = qualified_name(self.given)
+            yield f"lifespan: {context} is not in a list; use [{context}]"
+        for option, value in self._given_options().items():
+            shown = f"{option}: {options.shown(value)}"
+            if self.given is None:
+                yield f"{shown} has no effect because {self.option} is None; use {option}=None"
+            elif known is None:
+                yield (
+                    f"{shown} does not reach {qualified_name(self.given)}, which stands in place of"
+                    f" {name}; use None, and give it the option yourself"
+                )
+            elif option in known.options:
+                yield f"{shown} is also an option of what {self.option} is given; use None"
+
+    def _known(self) -> Layer | None:
+        known = layer_of(self.given)
+        return known if known is not None and issubclass(known.kind, self.kind) else None
+
+    def _given_options(self) -> dict[str, object]:
+        return {name: value for name, value in self.own.items() if value is not None}
+
+
+def _app_problems(app: object) -> Iterator[str]:
+    if not callable(app):
+        yield f"app: {options.shown(app)} cannot be called; use get_asgi_application()"
+
+
+def _from_policy(cors: object) -> object:
+    if isinstance(cors, CORSPolicy):
+        return partial(CORSMiddleware, **vars(cors))
+    return partial(CORSMiddleware, policies=cors) if isinstance(cors, Mapping) else cors
+
+
+def _from_origins(origins: object) -> object:
+    if callable(origins) or origins is None:
+        return origins
+    return partial(WebSocketOriginMiddleware, allow_origins=cast("Any", origins))
+
+
+def _from_pool(pool: object) -> object:
+    return partial(ThreadPoolMiddleware, pool=pool) if isinstance(pool, ThreadPool) else pool
+
+
+def _from_contexts(lifespan: object, pool: object) -> object:
+    """Return the layer, with the pool entered first and exited last."""
+    layer = layer_of(lifespan)
+    if layer is None:
+        if lifespan is None or callable(lifespan):
+            return lifespan
+        contexts, lifespan = lifespan, LifespanMiddleware
+    else:
+        contexts = layer.options.get("lifespan", ())
+    if isinstance(pool, ThreadPool) and isinstance(contexts, list | tuple) and pool not in contexts:
+        contexts = [pool, *cast("Sequence[object]", contexts)]
+    return partial(cast("Any", lifespan), lifespan=contexts)
+
+
+def _time_for(drain: object) -> dict[str, object]:
+    """Return the timeout of a shutdown that leaves *drain* the time that it needs."""
+    needed = drain.grace + 10 if isinstance(drain, Drain) else 0
+    return {"shutdown_timeout": needed} if needed > 20 else {}
+
+
+def _with_access_log(
+    observers: Sequence[Observer | ObserverFunction],
+) -> Sequence[Observer | ObserverFunction]:
+    if not isinstance(observers, list | tuple) or any(isinstance(o, AccessLog) for o in observers):
+        return observers
+    return [_access_log(), *observers]
+
+
+def _access_log() -> AccessLog:
+    """Return an access log; where logging is not set up at all, its lines go to stderr."""
+    logger = logging.getLogger("asgi_middleware.access")
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    return AccessLog()

@@ -1,0 +1,279 @@
+"""The whole stack in one call."""
+
+import logging
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from asgi_middleware import (
+    AccessLog,
+    ConfigurationError,
+    CORSPolicy,
+    Drain,
+    HealthMiddleware,
+    LifespanMiddleware,
+    RequestIDMiddleware,
+    RequestTiming,
+    Stack,
+    ThreadPool,
+    TimingMiddleware,
+    stack,
+)
+from asgi_middleware.testing import HandshakeRefused, lifespan, recording, request, websocket
+from asgi_middleware.types import ASGIApp, Receive, Scope, Send
+
+from .apps import hello
+
+POLICY = CORSPolicy(allow_origins=["https://app.example"])
+
+
+async def accepting(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept every WebSocket, and know nothing of lifespan."""
+    assert scope["type"] == "websocket"
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+
+
+def names(application: Stack) -> list[str]:
+    return [type(layer).__name__ for layer in application.layers[:-1]]
+
+
+def test_the_layers_stand_in_the_order_that_the_docs_give() -> None:
+    application = stack(hello, cors=POLICY)
+
+    assert names(application) == [
+        "HealthMiddleware",
+        "RequestIDMiddleware",
+        "TimingMiddleware",
+        "CORSMiddleware",
+        "WebSocketOriginMiddleware",
+        "LifespanMiddleware",
+        "ThreadPoolMiddleware",
+    ]
+    assert application.layers[-1] is hello
+
+
+@pytest.mark.parametrize(
+    ("option", "layer"),
+    [
+        ("health", "HealthMiddleware"),
+        ("request_id", "RequestIDMiddleware"),
+        ("timing", "TimingMiddleware"),
+        ("websocket_origins", "WebSocketOriginMiddleware"),
+        ("lifespan", "LifespanMiddleware"),
+        ("pool", "ThreadPoolMiddleware"),
+    ],
+)
+async def test_none_leaves_a_layer_out(option: str, layer: str) -> None:
+    options: dict[str, Any] = {option: None}
+
+    application = stack(hello, **options)
+
+    assert layer not in names(application)
+    assert (await request(application)).status == 200
+
+
+def test_the_stack_shows_its_layers_one_in_a_line() -> None:
+    lines = str(stack(hello, cors=POLICY, pool=ThreadPool(size=3))).splitlines()
+
+    assert [line.partition("(")[0] for line in lines] == [
+        "HealthMiddleware",
+        "RequestIDMiddleware",
+        "TimingMiddleware",
+        "CORSMiddleware",
+        "WebSocketOriginMiddleware",
+        "LifespanMiddleware",
+        "ThreadPoolMiddleware",
+        "hello",
+    ]
+    assert "allow_origins=('https://app.example',)" in lines[3]
+    assert "size=3" in lines[6]
+
+
+async def test_probes_know_of_startup_and_shutdown() -> None:
+    application = stack(hello)
+
+    async with lifespan(application):
+        assert (await request(application, target="/readyz")).status == 200
+
+    assert (await request(application, target="/readyz")).status == 503
+
+
+async def test_the_pool_opens_before_the_contexts_and_closes_after_them() -> None:
+    @asynccontextmanager
+    async def client(state: object) -> AsyncGenerator[dict[str, str]]:
+        yield {"client": "ready"}
+
+    application = stack(recording(hello), lifespan=[client], pool=ThreadPool(size=1))
+
+    assert "lifespan=[ThreadPool(size=1" in str(application)
+    async with lifespan(application) as running:
+        assert running.state["client"] == "ready"
+
+
+async def test_a_policy_counts_for_every_path() -> None:
+    response = await request(
+        stack(hello, cors=POLICY), target="/any/", headers={"origin": "https://app.example"}
+    )
+
+    assert response.get(b"access-control-allow-origin") == b"https://app.example"
+
+
+async def test_policies_count_for_their_paths() -> None:
+    application = stack(hello, cors={"/api/": POLICY, "/admin/": None})
+    origin = {"origin": "https://app.example"}
+
+    api = await request(application, target="/api/", headers=origin)
+    admin = await request(application, target="/admin/", headers=origin)
+
+    assert api.get(b"access-control-allow-origin") == b"https://app.example"
+    assert admin.get(b"access-control-allow-origin") is None
+
+
+async def test_websockets_of_other_sites_are_refused() -> None:
+    application = stack(accepting)
+    headers = {"host": "site.example", "origin": "https://evil.example"}
+
+    with pytest.raises(HandshakeRefused):
+        async with websocket(application, headers=headers):
+            pass
+    async with websocket(application, headers={**headers, "origin": "https://site.example"}):
+        pass
+
+
+async def test_listed_origins_may_open_websockets() -> None:
+    application = stack(accepting, websocket_origins=["https://app.example"])
+
+    async with websocket(application, headers={"origin": "https://app.example"}):
+        pass
+
+
+async def test_a_layer_of_ones_own_gets_what_it_shares() -> None:
+    application = stack(
+        hello,
+        health=partial(HealthMiddleware, ready_path="/ready"),
+        checks={"database": lambda: True},
+        lifespan=partial(LifespanMiddleware, startup_timeout=5.0),
+    )
+
+    async with lifespan(application):
+        response = await request(application, target="/ready")
+
+    assert response.json() == {"status": "ready", "checks": {"database": "ok"}}
+    assert "lifespan=[ThreadPool(" in str(application)
+    assert "drain=Drain(grace=10.0" in str(application)
+
+
+async def test_a_layer_of_somebody_else_takes_the_place_of_ours() -> None:
+    def foreign(app: ASGIApp) -> ASGIApp:
+        return RequestIDMiddleware(app, header_name="X-Other")
+
+    response = await request(stack(hello, request_id=foreign))
+
+    assert response.get(b"x-other") is not None
+
+
+def test_a_long_grace_has_a_shutdown_that_is_longer() -> None:
+    assert "shutdown_timeout=40" in str(stack(hello, drain=Drain(grace=30)))
+
+
+def test_a_drain_can_be_left_out() -> None:
+    assert "drain=None" in str(stack(hello, drain=None))
+
+
+def test_two_stacks_share_nothing() -> None:
+    first, second = stack(hello), stack(hello)
+
+    assert not {id(each) for each in first.layers[:-1]} & {id(each) for each in second.layers[:-1]}
+
+
+async def test_observers_are_told_beside_the_access_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    records: list[object] = []
+
+    with logging_not_set_up():
+        await request(stack(hello, observers=[records.append]))
+
+    assert [type(each) for each in records] == [RequestTiming]
+    assert "GET / 200" in capsys.readouterr().err
+
+
+async def test_an_access_log_among_the_observers_takes_the_place_of_ours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with logging_not_set_up():
+        await request(stack(hello, observers=[AccessLog(skip_paths=["/"])]))
+
+    assert "GET / 200" not in capsys.readouterr().err
+
+
+async def test_the_access_log_is_seen_where_logging_is_not_set_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with logging_not_set_up():
+        await request(stack(hello))
+
+    assert capsys.readouterr().err.startswith("INFO: GET / 200 ttfb_ms=")
+
+
+async def test_the_access_log_leaves_logging_alone_where_it_is_set_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with logging_not_set_up() as logger:
+        logger.addHandler(logging.NullHandler())
+        await request(stack(hello))
+
+        assert logger.level == logging.NOTSET
+    assert "GET / 200" not in capsys.readouterr().err
+
+
+def test_all_problems_of_all_layers_are_listed_at_once() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        stack(
+            hello,
+            health=partial(HealthMiddleware, live_path="live"),
+            websocket_origins="https://app.example",
+            drain=5,  # type: ignore[arg-type]
+        )
+
+    assert refused.value.problems == (
+        "LifespanMiddleware: drain: 5 is not a Drain; use Drain() or None",
+        "WebSocketOriginMiddleware: allow_origins: 'https://app.example' is one string; use"
+        " ['https://app.example']",
+        "HealthMiddleware: live_path: 'live' does not start with a slash; use '/live'",
+    )
+
+
+def test_something_that_is_not_an_app_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be called; use get_asgi_application"):
+        stack(None)  # type: ignore[arg-type]
+
+
+def test_options_of_timing_reach_it() -> None:
+    shown = str(stack(hello, server_timing=True, slow_threshold=2.0))
+
+    assert "server_timing=True" in shown
+    assert "slow_threshold=2.0" in shown
+    assert "server_timing=True" in str(
+        stack(hello, timing=partial(TimingMiddleware, server_timing=True))
+    )
+
+
+@contextmanager
+def logging_not_set_up() -> Generator[logging.Logger]:
+    """The access log's logger, without the handlers that pytest has on the root logger."""
+    logger = logging.getLogger("asgi_middleware.access")
+    before = logger.propagate, logger.handlers[:], logger.level
+    logger.propagate = False
+    logger.handlers.clear()
+    logger.setLevel(logging.NOTSET)
+    try:
+        yield logger
+    finally:
+        logger.propagate, logger.handlers[:] = before[:2]
+        logger.setLevel(before[2])
