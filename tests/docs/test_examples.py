@@ -5,6 +5,7 @@ project as ``mysite``. Afterwards, the code in ``AFTER`` uses what they define.
 """
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -26,11 +27,9 @@ PROJECT = """
 import asyncio, os, sys
 from types import ModuleType, SimpleNamespace
 import django
-from django.core.management import call_command
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings.development"
 django.setup()
-call_command("migrate", verbosity=0)
 from example_project.showcase.consumers import EchoConsumer
 
 __package__ = "mysite"
@@ -40,6 +39,12 @@ for name, module in {
     "mysite.consumers": SimpleNamespace(ChatConsumer=EchoConsumer),
 }.items():
     sys.modules[name] = module
+"""
+
+MIGRATE = f"""
+{PROJECT}
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
 """
 
 # What a page needs that it does not define.
@@ -238,8 +243,16 @@ def test_the_examples_of_a_page_compile(page: str) -> None:
     compile(as_module(page, everything=True), page, "exec")
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_examples_of_a_page_run(page: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example's database after its migrations. Each page has a copy."""
+    path = tmp_path_factory.mktemp("database") / "db.sqlite3"
+    output_of(MIGRATE, SQLITE_PATH=str(path))
+    return path
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if as_module(page, everything=False)])
+def test_the_examples_of_a_page_run(page: str, database: Path, tmp_path: Path) -> None:
     module = as_module(page, everything=False)
     if "asgi_middleware.lifespan.daphne" in module:
         pytest.importorskip("daphne", reason="needs daphne")
@@ -253,7 +266,7 @@ exec(compile({module!r}, {page!r}, "exec"))
     try:
         output_of(
             code,
-            SQLITE_PATH=str(tmp_path / "db.sqlite3"),
+            SQLITE_PATH=str(shutil.copy(database, tmp_path)),
             PROMETHEUS_MULTIPROC_DIR=str(tmp_path),
             FOLDER=str(tmp_path),
         )
