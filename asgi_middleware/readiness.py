@@ -21,6 +21,7 @@ class Readiness:
     def __init__(self) -> None:
         self.reason: str | None = self._STARTING
         self.when_probed: Callable[[], object] | None = None
+        self._lives: set[object] = set()
 
     def __repr__(self) -> str:
         return f"<Readiness: {self.reason or 'ready'}>"
@@ -35,14 +36,27 @@ class Readiness:
             self.when_probed()
         return self.ready
 
-    def starting(self) -> None:
-        """Begin again: a startup clears the reason that an earlier one left."""
-        self.reason = self._STARTING
+    def starting(self, life: object = None) -> None:
+        """Begin again: a startup clears the reason that an earlier one left.
+
+        Several lives may overlap, such as those of two servers in one process. The first of them
+        to start makes the process ready, and the last to end withdraws that.
+        """
+        others_serve = self.ready and self._lives
+        self._lives.add(life)
+        if not others_serve:
+            self.reason = self._STARTING
 
     def started(self) -> None:
         """Become ready, unless readiness was withdrawn during startup."""
         if self.reason == self._STARTING:
             self.reason = None
+
+    def ended(self, reason: str, life: object = None) -> None:
+        """Withdraw readiness if no other life serves."""
+        self._lives.discard(life)
+        if not self._lives:
+            self.withdraw(reason)
 
     def withdraw(self, reason: str) -> None:
         """Become not ready until the next startup. Only the first reason is kept."""

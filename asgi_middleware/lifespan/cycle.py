@@ -76,7 +76,7 @@ class Cycle:
 
     async def start(self) -> Failure | None:
         """Open everything. If something fails, close what was open by then and return it."""
-        self._readiness.starting()
+        self._readiness.starting(self._tasks)
         self._context_task = ContextTask()
         deadline = Deadline("startup", self._options.startup_timeout)
         failure = None
@@ -159,14 +159,14 @@ class Cycle:
             merge(self.state, self._owners, cast("Mapping[str, object]", yielded), source=name)
 
     async def _give_up(self, failure: Failure | None, deadline: Deadline) -> None:
-        self._readiness.withdraw("startup failed")
+        self._readiness.ended("startup failed", self._tasks)
         if failure:
             failure.log("startup")
         await self._close_all(deadline)
 
     async def _stop(self) -> Failure | None:
         self._open = False
-        self._readiness.withdraw("shutting down")
+        self._readiness.ended("shutting down", self._tasks)
         deadline = Deadline("shutdown", self._options.shutdown_timeout)
         if self._countdown:
             self._countdown.shut_down()

@@ -6,7 +6,8 @@ import re
 logger = logging.getLogger(__name__)
 
 
-_REPORT = re.compile(r"(?P<text>\w+: .*) \(in (?P<name>[^()]+)\)")
+# As __str__ has it, which a lifespan of ours sends to the one around it.
+_REPORT = re.compile(r"(?P<text>.*) \(in (?P<name>[\w.<>]+)\)")
 
 
 class Failure:

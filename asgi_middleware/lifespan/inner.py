@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from .._names import name_of
 from ..types import ASGIApp, Message, Scope
@@ -102,12 +102,12 @@ class InnerLifespan:
         return self._failure()
 
     async def _run(self) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         try:
             await self._app({**self._scope, "state": self._state}, self._receive, self._send)
         except BaseException as error:  # noqa: BLE001 -- SystemExit would end the event loop
             self._error = error
-        task = asyncio.current_task()
-        self._interrupted = task is not None and task.cancelling() > 0
+        self._interrupted = task.cancelling() > 0
 
     async def _receive(self) -> Message:
         """Return the next message.

@@ -5,10 +5,19 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 
-from asgi_middleware import LifespanMiddleware, Readiness
+from asgi_middleware import (
+    HealthMiddleware,
+    LifespanMiddleware,
+    Readiness,
+    RequestIDMiddleware,
+    ThreadPool,
+    ThreadPoolMiddleware,
+    TimingMiddleware,
+)
 from asgi_middleware.testing import recording, request
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import hello
@@ -316,6 +325,99 @@ async def test_an_inner_app_that_dies_while_serving_is_an_error_and_the_rest_sti
     assert (await request(app)).status == 200
     assert await server.stop() == STOPPED
     assert log == ["+a", "-a"]
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["by a server", "by the first request"])
+def test_an_event_loop_that_ends_without_a_shutdown_is_no_error(
+    asked: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+    app = LifespanMiddleware(starlette(log), lifespan=[context("a", log)])
+
+    async def main() -> None:
+        if asked:
+            await Server(app).start()
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            assert (await client.get("/")).status_code == 404
+
+    asyncio.run(main())
+
+    assert log == ["+a", "+starlette", "-a"]
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_an_app_whose_cleanup_fails_as_the_loop_ends_is_an_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(COMPLETE)
+        try:
+            await receive()
+        finally:
+            raise OSError("no end")
+
+    app.__qualname__ = "app"
+
+    async def main() -> None:
+        await Server(LifespanMiddleware(app)).start()
+
+    asyncio.run(main())
+
+    assert "OSError: no end" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "message", [{"type": "lifespan.shutdown.failed"}, STOPPED], ids=["failed", "complete"]
+)
+async def test_an_app_that_stops_unasked_is_dead_if_it_says_that_it_failed(
+    message: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    readiness = Readiness()
+
+    async def stopping(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(COMPLETE)
+        await send(message)
+
+    stopping.__qualname__ = "stopping"
+    async with running(Server(LifespanMiddleware(stopping, readiness=readiness))):
+        await asyncio.sleep(0.01)
+
+        failed = message != STOPPED
+        assert readiness.reason == ("stopping has failed" if failed else None)
+        assert caplog.messages == (["serving failed in stopping"] if failed else [])
+
+
+# --- which app is named ---
+
+
+async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send(start_failed("no database"))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(RequestIDMiddleware, id="RequestIDMiddleware"),
+        pytest.param(TimingMiddleware, id="TimingMiddleware"),
+        pytest.param(HealthMiddleware, id="HealthMiddleware"),
+        pytest.param(lambda app: ThreadPoolMiddleware(app, pool=ThreadPool()), id="a thread pool"),
+        pytest.param(lambda app: LifespanMiddleware(LifespanMiddleware(app)), id="two lifespans"),
+        pytest.param(
+            lambda app: HealthMiddleware(ThreadPoolMiddleware(app, pool=ThreadPool())), id="two"
+        ),
+    ],
+)
+async def test_a_failure_names_the_app_and_not_the_layer_around_it(
+    wrap: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Server(LifespanMiddleware(wrap(broken)))
+
+    assert await server.start() == start_failed("no database (in broken)")
+    assert set(caplog.messages) == {"startup failed in broken"}
 
 
 # --- one of ours inside one of ours ---

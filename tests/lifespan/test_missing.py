@@ -9,16 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from asgi_middleware import HealthMiddleware, LifespanMiddleware, Readiness, RequestIDMiddleware
 from asgi_middleware.lifespan import unasked
 from asgi_middleware.request_id import get_request_id
 from asgi_middleware.testing import HandshakeRefused, lifespan, recording, request, websocket
-from asgi_middleware.types import Receive, Scope, Send
+from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import hello
 
-from .server import COMPLETE, Server, context, until
+from .server import COMPLETE, Server, context, running, start_failed, until
 
 State = dict[str, Any]
 
@@ -100,6 +103,78 @@ def test_the_end_of_the_loop_closes_the_contexts_that_a_request_has_opened() -> 
     assert log == ["+a", "-a"]
 
 
+UNASKED = (
+    "WARNING",
+    "the server signals no startup: contexts are opened on the first request, and nothing will"
+    " close them. Use --lifespan on with uvicorn and DaphneLifespan with Daphne; around an app that"
+    " mounts this one, use LifespanMiddleware there",
+)
+
+
+async def status_of(app: ASGIApp) -> int:
+    """Return the status of a page, through httpx, because Starlette edits the scope."""
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        return (await client.get("/")).status_code
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    ours = [record for record in caplog.records if record.name.startswith("asgi_middleware")]
+    return [(record.levelname, record.getMessage()) for record in ours]
+
+
+async def test_a_process_that_nothing_will_close_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a")])
+
+    for _ in range(3):
+        await request(app)
+
+    assert logged(caplog) == [UNASKED]
+
+
+async def test_a_failed_startup_that_is_tried_again_warns_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(unasked, "_FIRST_RETRY", 0.0)
+    app = LifespanMiddleware(hello, lifespan=[context("a", enter=OSError("no database"))])
+
+    for _ in range(3):
+        await request(app)
+
+    assert logged(caplog) == [UNASKED, *[("ERROR", "startup failed in a")] * 3]
+
+
+async def test_a_stack_that_starlette_mounts_says_that_nothing_will_close_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log: list[str] = []
+    mounted = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", log)])
+    app = Starlette(routes=[Mount("/", app=mounted)])
+
+    async with running(Server(app)):
+        assert await status_of(app) == 200
+
+    assert logged(caplog) == [UNASKED]
+    assert log == ["+a"]
+
+
+async def test_a_lifespan_around_the_app_that_mounts_is_the_way_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log: list[str] = []
+    app = LifespanMiddleware(
+        Starlette(routes=[Mount("/", app=knows_no_lifespan)]), lifespan=[context("a", log)]
+    )
+
+    async with running(Server(app)):
+        assert await status_of(app) == 200
+
+    assert logged(caplog) == []
+    assert log == ["+a", "-a"]
+
+
 async def test_a_failed_startup_gives_a_503_with_retry_after(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -110,7 +185,7 @@ async def test_a_failed_startup_gives_a_503_with_retry_after(
     assert response.status == 503
     assert response.get(b"retry-after") == b"1"
     assert response.get(b"cache-control") == b"no-store"
-    assert caplog.messages == ["startup failed in a"]
+    assert caplog.messages[1:] == ["startup failed in a"]
 
 
 async def test_a_failed_startup_closes_a_websocket_with_1013() -> None:
@@ -219,17 +294,23 @@ async def test_error_raises_for_each_request() -> None:
 
 
 @pytest.mark.parametrize("when_missing", ["warn", "error"])
-async def test_a_readiness_probe_starts_nothing_with_warn_or_error(when_missing: Any) -> None:
+async def test_a_readiness_probe_starts_nothing_with_warn_or_error_and_says_so(
+    when_missing: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     log: list[str] = []
     readiness = Readiness()
     inner = LifespanMiddleware(
         hello, lifespan=[context("a", log)], readiness=readiness, when_missing=when_missing
     )
 
-    response = await request(HealthMiddleware(inner, readiness=readiness), target="/readyz")
+    app = HealthMiddleware(inner, readiness=readiness)
+    responses = [await request(app, target="/readyz") for _ in range(2)]
 
-    assert response.status == 503
+    assert [response.status for response in responses] == [503, 503]
     assert log == []
+    assert logged(caplog) == [
+        ("WARNING", "the server has sent no lifespan.startup, so readiness is never told")
+    ]
 
 
 @pytest.mark.parametrize("when_missing", ["start", "warn", "error"])
@@ -239,8 +320,8 @@ async def test_a_server_that_sends_lifespan_starts_and_stops_everything(
     log: list[str] = []
     app = LifespanMiddleware(hello, lifespan=[context("a", log)], when_missing=when_missing)
 
-    async with lifespan(app) as running:
-        assert (await request(running)).status == 200
+    async with lifespan(app) as started:
+        assert (await request(started)).status == 200
 
     assert log == ["+a", "-a"]
     assert caplog.messages == []
@@ -286,6 +367,101 @@ async def test_a_request_outside_the_time_of_serving_is_refused(fails: bool) -> 
     with pytest.raises(HandshakeRefused):
         async with websocket(app):
             pass
+
+
+# --- two lifespans on one event loop ---
+
+
+async def test_two_lifespans_of_one_app_do_not_end_each_other() -> None:
+    log: list[str] = []
+    numbers = iter([1, 2])
+    readiness = Readiness()
+    served = recording(knows_no_lifespan)
+
+    @asynccontextmanager
+    async def number(state: State) -> AsyncGenerator[State]:
+        mine = next(numbers)
+        yield {"number": mine}
+        log.append(f"-{mine}")
+
+    async def number_of(server: Server, *, state: bool) -> tuple[int | None, object]:
+        scope = {"state": dict(server.state or {})} if state else {}
+        status = (await request(app, scope=scope)).status
+        return status, served.calls[-1].scope["state"]["number"]
+
+    app = LifespanMiddleware(served, lifespan=[number], readiness=readiness)
+    first, second = Server(app, state={}), Server(app, state={})
+    assert await first.start() == COMPLETE
+    assert await second.start() == COMPLETE
+
+    # Each server's requests are of its own lifespan; one without a state is of the newest.
+    assert await number_of(first, state=True) == (200, 1)
+    assert await number_of(second, state=True) == (200, 2)
+    assert await number_of(second, state=False) == (200, 2)
+
+    await second.stop()
+    assert log == ["-2"]
+    assert readiness.ready
+    assert await number_of(first, state=True) == (200, 1)
+    assert await number_of(first, state=False) == (200, 1)
+
+    await first.stop()
+    assert log == ["-2", "-1"]
+    assert readiness.reason == "shutting down"
+    assert (await request(app)).status == 503
+
+
+async def test_a_second_lifespan_that_fails_or_waits_leaves_the_first_alone() -> None:
+    readiness = Readiness()
+    outcomes: list[Any] = [None, OSError("no database"), asyncio.Event().wait]
+
+    @asynccontextmanager
+    async def differs(state: State) -> AsyncGenerator[None]:
+        async with context("a", enter=outcomes.pop(0))(state):
+            yield
+
+    differs.__qualname__ = "test"
+    app = LifespanMiddleware(knows_no_lifespan, lifespan=[differs], readiness=readiness)
+    first, failing, waiting = Server(app), Server(app), Server(app)
+    assert await first.start() == COMPLETE
+
+    assert await failing.start() == start_failed("OSError: no database (in test)")
+    assert readiness.ready
+    assert (await request(app)).status == 200
+    starting = asyncio.ensure_future(waiting.start())
+    await until(lambda: not outcomes)
+    assert readiness.ready
+    assert (await request(app)).status == 200
+
+    await waiting.cancel()
+    await starting
+    await first.stop()
+
+
+# --- another kind of event loop ---
+
+
+def test_an_event_loop_that_is_not_asyncios_fails_at_startup_with_the_way_out() -> None:
+    message = (
+        "asgi_middleware needs asyncio, and this server runs another event loop, such as trio's;"
+        " use hypercorn --worker-class asyncio, or another server"
+    )
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    # Without asyncio nothing but us drives the call, as trio would.
+    app = LifespanMiddleware(hello)
+    with pytest.raises(RuntimeError, match="needs asyncio"):
+        app({"type": "lifespan"}, receive, send).send(None)
+    assert sent == [start_failed(message)]
+
+    with pytest.raises(RuntimeError, match="needs asyncio"):
+        app({"type": "http"}, receive, send).send(None)
 
 
 # --- two event loops ---

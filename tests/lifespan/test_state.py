@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from asgi_middleware import LifespanMiddleware, RequestIDMiddleware, TaskSupervisor
@@ -184,6 +185,90 @@ async def test_a_key_that_an_outer_layer_has_set_for_the_request_stays() -> None
         await request(stack, headers={"x-request-id": "abc"})
 
     assert own(app.calls[-1].scope["state"]) == {"a": 1, "request_id": "abc"}
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        pytest.param("nothing", {"a": 1}, id="no state"),
+        pytest.param(None, {"a": 1}, id="None"),
+        pytest.param({}, {"a": 1}, id="an empty one"),
+        pytest.param({"request_id": "abc"}, {"a": 1, "request_id": "abc"}, id="a layer's own"),
+        pytest.param({"a": 2}, {"a": 2}, id="one of ours"),
+    ],
+)
+@pytest.mark.parametrize("state", [None, {}], ids=["none at startup", "one at startup"])
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_what_a_request_lacks_is_filled_whatever_the_server_did_at_startup(
+    kind: str, state: dict[str, Any] | None, kept: Any, expected: dict[str, Any]
+) -> None:
+    app = recording(hello)
+    wrapped = LifespanMiddleware(app, lifespan=[context("a", yields={"a": 1})])
+
+    async def between(scope: Scope, receive: Receive, send: Send) -> None:
+        changed = {key: value for key, value in scope.items() if key != "state"}
+        if kept != "nothing":
+            changed["state"] = kept
+        await wrapped(changed, receive, send)
+
+    async with running(Server(wrapped, state=state)):
+        if kind == "http":
+            await request(between)
+        else:
+            async with websocket(between):
+                pass
+
+    seen = app.calls[-1].scope["state"]
+    assert own(seen) == expected
+    assert isinstance(seen["tasks"], TaskSupervisor)
+
+
+async def test_a_transport_of_httpx_gives_a_view_the_state() -> None:
+    app = recording(hello)
+    wrapped = LifespanMiddleware(app, lifespan=[context("a", yields={"a": 1})])
+
+    async with running(Server(wrapped, state={})):
+        transport = httpx.ASGITransport(wrapped)
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            assert (await client.get("/")).status_code == 200
+
+    assert own(app.calls[-1].scope["state"]) == {"a": 1}
+
+
+# --- the app inside ---
+
+
+async def test_the_lifespan_of_the_app_inside_sees_what_contexts_have_yielded() -> None:
+    seen: list[dict[str, Any]] = []
+    served = recording(hello)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            seen.append(dict(scope["state"]))
+            # Layers that copy the state put back what was there.
+            scope["state"].update({**scope["state"], "b": 2})
+        await served(scope, receive, send)
+
+    state: dict[str, Any] = {"servers": 0}
+    wrapped = LifespanMiddleware(app, lifespan=[context("a", yields={"a": 1})])
+    async with running(Server(wrapped, state=state)):
+        await request(wrapped)
+
+    assert [own(each) for each in seen] == [{"servers": 0, "a": 1}]
+    assert own(state) == {"servers": 0, "a": 1, "b": 2}
+    assert own(served.calls[-1].scope["state"]) == {"a": 1, "b": 2}
+
+
+async def test_an_app_inside_that_changes_a_key_of_the_servers_fails_as_with_one_of_ours() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["tasks"] = []
+        await hello(scope, receive, send)
+
+    app.__qualname__ = "app"
+
+    assert await Server(LifespanMiddleware(app)).start() == start_failed(
+        "ValueError: LifespanMiddleware and app both set 'tasks' in the state; rename one (in app)"
+    )
 
 
 async def test_another_type_of_scope_passes_untouched() -> None:
