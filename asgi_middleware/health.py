@@ -43,7 +43,8 @@ class HealthMiddleware:
 
     * ``readiness``: shared with :class:`LifespanMiddleware`. None if nothing starts or drains;
       then only the checks count.
-    * ``live_path``, ``ready_path``: whole paths, below the ``root_path``.
+    * ``live_path``, ``ready_path``: whole paths, below the ``root_path``. A slash at the end makes
+      no difference.
     * ``checks``: names, each with a function without arguments, sync (it runs in a thread) or
       async. A check fails if it raises, returns False, or takes more than ``timeout`` seconds. It
       is not called again before it has returned.
@@ -77,6 +78,10 @@ class HealthMiddleware:
         self.app = app
         self._readiness = readiness
         self._live_path = live_path
+        self._probes = {
+            live_path.removesuffix("/"): "live",
+            ready_path.removesuffix("/"): "ready",
+        }
         self._ready_path = ready_path
         self._checks = dict(checks or {})
         self._not_run = dict.fromkeys(self._checks, "not run")
@@ -99,13 +104,13 @@ class HealthMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        path = path_below_root(scope)
-        if path not in (self._live_path, self._ready_path):
+        path = path_below_root(scope).removesuffix("/")
+        if path not in self._probes:
             return await self.app(scope, receive, send)
 
         if scope["method"] not in ("GET", "HEAD"):
             status, report = 405, {"status": "method not allowed"}
-        elif path == self._live_path:
+        elif self._probes[path] == "live":
             status, report = 200, {"status": "live"}
         else:
             status, report = await self._ready()
@@ -216,8 +221,10 @@ async def _send_json(send: Send, status: int, report: Mapping[str, Any], *, body
 
 
 def _same_path(live_path: object, ready_path: object) -> Iterator[str]:
-    if live_path == ready_path and isinstance(ready_path, str):
-        other = "/livez" if ready_path == "/readyz" else "/readyz"
+    if not isinstance(live_path, str) or not isinstance(ready_path, str):
+        return
+    if live_path.removesuffix("/") == ready_path.removesuffix("/"):
+        other = "/livez" if ready_path.startswith("/readyz") else "/readyz"
         yield f"ready_path: {ready_path!r} is the live_path too; use {other!r}"
 
 

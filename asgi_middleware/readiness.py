@@ -1,9 +1,12 @@
 """Whether the process should get requests: set by startup and drain, read by probes."""
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 
 class Readiness:
@@ -22,6 +25,7 @@ class Readiness:
         self.reason: str | None = self._STARTING
         self.when_probed: Callable[[], object] | None = None
         self._lives: set[object] = set()
+        self._warned = False
 
     def __repr__(self) -> str:
         return f"<Readiness: {self.reason or 'ready'}>"
@@ -31,9 +35,18 @@ class Readiness:
         return self.reason is None
 
     def probed(self) -> bool:
-        """Return ``ready``, and start what only waits for a first request."""
+        """Return ``ready``, and start what only waits for a first request.
+
+        Warns once if there is nothing that could set it: two layers then have one each.
+        """
         if self.when_probed is not None:
             self.when_probed()
+        elif self.reason == self._STARTING and not self._lives and not self._warned:
+            self._warned = True
+            logger.warning(
+                "not ready, and nothing will change that: no LifespanMiddleware has the Readiness"
+                " of HealthMiddleware; use readiness = Readiness(), and give it to both"
+            )
         return self.ready
 
     def starting(self, life: object = None) -> None:

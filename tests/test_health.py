@@ -106,7 +106,9 @@ async def test_another_method_is_405(method: str, target: str) -> None:
     ("path", "root_path", "is_probe"),
     [
         pytest.param("/livez", "", True, id="exact"),
-        pytest.param("/livez/", "", False, id="slash"),
+        pytest.param("/livez/", "", True, id="slash"),
+        pytest.param("/livez//", "", False, id="two slashes"),
+        pytest.param("/app/livez/", "/app", True, id="slash below root_path"),
         pytest.param("/livez/x", "", False, id="below"),
         pytest.param("/Livez", "", False, id="case"),
         pytest.param("/", "", False, id="root"),
@@ -119,7 +121,9 @@ async def test_another_method_is_405(method: str, target: str) -> None:
         pytest.param("/app/app/livez", "/app", False, id="root_path twice"),
     ],
 )
-async def test_only_the_exact_path_is_a_probe(path: str, root_path: str, is_probe: bool) -> None:
+async def test_only_the_whole_path_is_a_probe_with_or_without_a_slash(
+    path: str, root_path: str, is_probe: bool
+) -> None:
     app = recording(hello)
 
     await request(HealthMiddleware(app), target=path, scope={"root_path": root_path})
@@ -133,6 +137,21 @@ async def test_the_paths_are_yours_to_choose() -> None:
     assert (await request(app, target="/-/live")).json() == {"status": "live"}
     assert (await request(app, target="/-/ready")).json() == {"status": "ready", "checks": {}}
     assert (await request(app, target="/livez")).text == "hello"
+
+
+@pytest.mark.parametrize("path", ["/-/ready", "/-/ready/"])
+@pytest.mark.parametrize("target", ["/-/ready", "/-/ready/"])
+async def test_a_slash_at_the_end_makes_no_difference(target: str, path: str) -> None:
+    app = HealthMiddleware(hello, ready_path=path)
+
+    assert (await request(app, target=target)).json() == {"status": "ready", "checks": {}}
+
+
+async def test_the_root_may_be_a_probe() -> None:
+    app = HealthMiddleware(hello, live_path="/")
+
+    assert (await request(app, target="/")).json() == {"status": "live"}
+    assert (await request(app, target="/x")).text == "hello"
 
 
 @pytest.mark.parametrize(
@@ -240,6 +259,49 @@ async def test_readyz_says_why_it_is_not_ready_and_runs_no_check() -> None:
         {"status": "not ready", "reason": "draining", "checks": {"a": "not run"}},
     )
     assert runs == []
+
+
+async def test_a_readiness_that_nothing_sets_is_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    inner = LifespanMiddleware(hello, readiness=Readiness())
+    app = HealthMiddleware(inner, readiness=Readiness())
+    server = Server(app)
+    await server.start()
+
+    probes = [await probe(app) for _ in range(3)]
+
+    assert probes == [(503, {"status": "not ready", "reason": "starting", "checks": {}})] * 3
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "WARNING",
+            "not ready, and nothing will change that: no LifespanMiddleware has the Readiness of"
+            " HealthMiddleware; use readiness = Readiness(), and give it to both",
+        )
+    ]
+    await server.stop()
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        pytest.param(lambda readiness: readiness.started(), id="is ready"),
+        pytest.param(lambda readiness: readiness.starting(), id="is starting"),
+        pytest.param(lambda readiness: readiness.withdraw("no disk space"), id="is withdrawn"),
+        pytest.param(
+            lambda readiness: LifespanMiddleware(hello, readiness=readiness), id="is shared"
+        ),
+    ],
+)
+async def test_a_readiness_that_something_sets_is_no_warning(
+    sets: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    readiness = Readiness()
+    sets(readiness)
+
+    await probe(HealthMiddleware(hello, readiness=readiness))
+
+    assert [record for record in caplog.records if "Readiness" in record.getMessage()] == []
 
 
 async def test_a_drain_that_begins_while_the_checks_run_counts() -> None:

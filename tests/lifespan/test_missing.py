@@ -417,7 +417,8 @@ async def test_a_second_lifespan_that_fails_or_waits_leaves_the_first_alone() ->
 
     @asynccontextmanager
     async def differs(state: State) -> AsyncGenerator[None]:
-        async with context("a", enter=outcomes.pop(0))(state):
+        made: Any = context("a", enter=outcomes.pop(0))(state)
+        async with made:
             yield
 
     differs.__qualname__ = "test"

@@ -38,6 +38,11 @@ ROWS: list[Row] = [
     ),
     (
         HealthMiddleware,
+        {"ready_path": "/livez/"},
+        ("ready_path: '/livez/' is the live_path too; use '/readyz'",),
+    ),
+    (
+        HealthMiddleware,
         {"live_path": "/readyz"},
         ("ready_path: '/readyz' is the live_path too; use '/livez'",),
     ),
