@@ -9,12 +9,15 @@ from contextlib import (
     AsyncContextDecorator,
     ContextDecorator,
     asynccontextmanager,
+    contextmanager,
 )
 from functools import partial
-from inspect import signature
+from inspect import isasyncgenfunction, isgeneratorfunction, signature
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, cast
 
 from .. import _options as options
+from .._async import is_async
 from .._django import close_connections, close_lost_connections
 from .._names import qualified_name
 from .._threads import OwnThread, ThreadContext, has_waiting_thread
@@ -98,42 +101,86 @@ async def _with_own_thread(
 # --- whether an option is a list of factories, as far as that shows without a call ---
 
 _WAY_OUT = "a function that takes the state and returns a context manager"
+# All functions that contextlib has decorated share their code.
+_ASYNC_CODE: object = cast("Any", asynccontextmanager)(new_context).__code__
+_SYNC_CODE: object = cast("Any", contextmanager)(new_context).__code__
 
 
 def context_factories(option: str, value: object) -> Iterator[str]:
     """Check a list of functions that take the state and return a context manager."""
-    if isinstance(value, list | tuple):
-        for each in cast("Sequence[object]", value):
-            yield from (
-                _class_problems(option, each)
-                if isinstance(each, type)
-                else _object_problems(option, each)
-            )
-    else:
+    if not isinstance(value, list | tuple):
         way_out = f"[{qualified_name(value)}]" if callable(value) else "a list of functions"
         yield f"{option}: {options.shown(value)} is not a list; use {way_out}"
+        return
+    for each in cast("Sequence[object]", value):
+        if isinstance(each, type):
+            problems = _class_problems(each)
+        elif isinstance(each, _CALLED) or not callable(each):
+            problems = _object_problems(each)
+        else:
+            problems = _function_problems(each)
+        found = [f"{option}: {problem}" for problem in problems]
+        yield from found[:1] or options.function(option, each, _WAY_OUT)
 
 
-def _class_problems(option: str, value: type[object]) -> Iterator[str]:
+# What a call of a function for contexts returns, if somebody forgot the decorator too.
+_CALLED = (
+    ContextDecorator,
+    AsyncContextDecorator,
+    GeneratorType,
+    AsyncGeneratorType,
+    CoroutineType,
+)
+
+
+def _object_problems(value: object) -> Iterator[str]:
+    name = qualified_name(getattr(value, "func", value))  # as contextlib keeps it
+    if isinstance(value, _CALLED):
+        yield f"{name}() was called already; use {name}"
+    elif isinstance(value, AbstractAsyncContextManager | AbstractContextManager):
+        yield f"{name}() was called already; use lambda state: {name}()"
+
+
+def _class_problems(value: type[object]) -> Iterator[str]:
     name = qualified_name(value)
     is_decorator = issubclass(value, ContextDecorator | AsyncContextDecorator)
     has_callable_objects = any("__call__" in vars(base) for base in value.__mro__)
     if has_callable_objects and not is_decorator and _can_be_called(value):
-        yield f"{option}: {name} is a class; use {name}()"
+        yield f"{name} is a class; use {name}()"
     elif not _can_be_called(value, {}):
-        yield f"{option}: {name} cannot be called with the state; use lambda state: {name}()"
+        yield f"{name} cannot be called with the state; use lambda state: {name}()"
+    elif value.__new__ is object.__new__ and not issubclass(
+        value, AbstractAsyncContextManager | AbstractContextManager
+    ):
+        yield f"{name} has no __aenter__ and __aexit__; use a class that has, or {_WAY_OUT}"
 
 
-def _object_problems(option: str, value: object) -> Iterator[str]:
-    if isinstance(value, ContextDecorator | AsyncContextDecorator):
-        name = qualified_name(getattr(value, "func", value))  # as contextlib keeps it
-        yield f"{option}: {name}() was called already; use {name}"
+def _function_problems(value: Callable[..., object]) -> Iterator[str]:
+    name = qualified_name(value)
+    if isasyncgenfunction(value):
+        yield f"{name} is not a context manager yet; use @asynccontextmanager above it"
+    if isgeneratorfunction(value):
+        yield f"{name} is not a context manager yet; use @contextmanager above it"
+    code, decorated = _decorated(value)
+    if code is _SYNC_CODE and (isasyncgenfunction(decorated) or is_async(decorated)):
+        yield f"{name} is async, and @contextmanager is not; use @asynccontextmanager"
+    if code is _ASYNC_CODE and isgeneratorfunction(decorated):
+        yield f"{name} is not async, and @asynccontextmanager is; use @contextmanager"
+    if code is _ASYNC_CODE and is_async(decorated):
+        yield f"{name} does not yield; use yield where the process serves"
+    if _can_be_called(value, {}):
         return
-    problems = list(options.function(option, value, _WAY_OUT))
-    yield from problems
-    if not problems and not _can_be_called(cast("Callable[..., object]", value), {}):
-        name = qualified_name(value)
-        yield f"{option}: {name} cannot be called with the state; use def {name}(state)"
+    way_out = "lambda state: ..." if name.endswith("<lambda>") else f"def {name}(state)"
+    if _can_be_called(value) and "<" not in name:
+        way_out += f", or lambda state: {name}()"
+    yield f"{name} cannot be called with the state; use {way_out}"
+
+
+def _decorated(value: Any) -> tuple[object, object]:
+    """Return the code of a function, and the function that it decorates."""
+    while isinstance(value, partial):
+        value = value.func
+    return getattr(value, "__code__", None), getattr(value, "__wrapped__", None)
 
 
 def _can_be_called(factory: Callable[..., object], *arguments: object) -> bool:

@@ -297,7 +297,11 @@ async def generator(state: State) -> AsyncGenerator[None]:
 
 
 @pytest.mark.parametrize(
-    "factory", [pytest.param(generator, id="generator"), pytest.param(lambda state: 1, id="int")]
+    "factory",
+    [
+        pytest.param(lambda state: generator(state), id="generator"),  # noqa: PLW0108
+        pytest.param(lambda state: 1, id="int"),
+    ],
 )
 async def test_a_function_that_returns_no_context_manager_fails_with_the_way_out(
     factory: Any,

@@ -1,8 +1,10 @@
 """Options of the lifespan, and what a list of contexts may hold."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator
-from contextlib import ContextDecorator, asynccontextmanager, contextmanager
-from typing import Any
+from contextlib import ContextDecorator, asynccontextmanager, contextmanager, nullcontext
+from functools import partial
+from typing import Any, cast
 
 from asgi_middleware import Drain, LifespanMiddleware, Readiness, ThreadPool
 
@@ -21,6 +23,23 @@ def journal(state: Any, path: str) -> Generator[None]:
 
 async def pool(state: Any) -> object:
     raise NotImplementedError
+
+
+async def undecorated(state: Any) -> AsyncGenerator[None]:
+    yield
+
+
+def undecorated_sync(state: Any) -> Generator[None]:
+    yield
+
+
+sync_over_async = contextmanager(cast("Any", undecorated))
+async_over_sync = asynccontextmanager(cast("Any", undecorated_sync))
+without_yield = asynccontextmanager(cast("Any", pool))
+
+
+class Plain:
+    def __init__(self, state: Any) -> None: ...
 
 
 class Cache:
@@ -72,14 +91,17 @@ ROWS: list[Row] = [
         LifespanMiddleware,
         {"lifespan": [pool]},
         (
-            f"lifespan: {pool!r} is async, which this option cannot be; use a function that takes the state"
-            " and returns a context manager",
+            f"lifespan: {pool!r} is async, which this option cannot be; use a function that takes"
+            " the state and returns a context manager",
         ),
     ),
     (
         LifespanMiddleware,
         {"lifespan": [client]},
-        ("lifespan: client cannot be called with the state; use def client(state)",),
+        (
+            "lifespan: client cannot be called with the state; use def client(state), or lambda"
+            " state: client()",
+        ),
     ),
     (
         LifespanMiddleware,
@@ -93,6 +115,58 @@ ROWS: list[Row] = [
             "lifespan: client() was called already; use client",
             "lifespan: journal() was called already; use journal",
         ),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [undecorated, partial(undecorated_sync)]},
+        (
+            "lifespan: undecorated is not a context manager yet; use @asynccontextmanager above it",
+            "lifespan: undecorated_sync is not a context manager yet; use @contextmanager above it",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [undecorated(None), undecorated_sync(None)]},
+        (
+            "lifespan: undecorated() was called already; use undecorated",
+            "lifespan: undecorated_sync() was called already; use undecorated_sync",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [sync_over_async, async_over_sync, without_yield]},
+        (
+            "lifespan: undecorated is async, and @contextmanager is not; use @asynccontextmanager",
+            "lifespan: undecorated_sync is not async, and @asynccontextmanager is; use"
+            " @contextmanager",
+            "lifespan: pool does not yield; use yield where the process serves",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [Cache(), nullcontext()]},
+        (
+            "lifespan: Cache() was called already; use lambda state: Cache()",
+            "lifespan: nullcontext() was called already; use lambda state: nullcontext()",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [lambda: Cache(*()), lambda state, size: Cache()]},
+        ("lifespan: <lambda> cannot be called with the state; use lambda state: ...",) * 2,
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [Plain]},
+        (
+            "lifespan: Plain has no __aenter__ and __aexit__; use a class that has, or a function"
+            " that takes the state and returns a context manager",
+        ),
+    ),
+    (
+        LifespanMiddleware,
+        {"lifespan": [asyncio.TaskGroup]},
+        ("lifespan: TaskGroup cannot be called with the state; use lambda state: TaskGroup()",),
     ),
     (
         LifespanMiddleware,
