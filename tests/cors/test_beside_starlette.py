@@ -1,7 +1,7 @@
 """The same options and requests as with Starlette's middleware, and where responses differ.
 
-The tests list every difference; ``docs/cors.md`` gives the reasons. Everything else has to be the
-same.
+The tests list every difference; ``docs/migrating.md`` gives the reasons. Everything else has to be
+the same.
 """
 
 from collections.abc import Mapping

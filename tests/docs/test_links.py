@@ -50,7 +50,9 @@ def test_a_test_that_a_page_names_exists() -> None:
     sources = "\n".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
     )
-    named = {name for page in PAGES for _, name in _TEST.findall(text_of(page))}
+    # migrating.md names the tests of other packages.
+    pages = [page for page in PAGES if page.name != "migrating.md"]
+    named = {name for page in pages for _, name in _TEST.findall(text_of(page))}
     modules = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
 
     assert {name for name in named if f"def {name}(" not in sources} <= modules

@@ -1,4 +1,4 @@
-"""The recipes and the tables in docs/request-id.md."""
+"""The recipes in docs/request-id.md, and the tables in docs/migrating.md."""
 
 import inspect
 import json
@@ -11,6 +11,7 @@ import pytest
 from .process import ROOT, output_of
 
 PAGE = (ROOT / "docs" / "request-id.md").read_text()
+TABLES = (ROOT / "docs" / "migrating.md").read_text()
 
 # Makes a request with the ID abc, whose view calls use().
 REQUEST = """
@@ -68,8 +69,8 @@ def use():
 
 
 def names_in(section: str) -> set[str]:
-    """Return the names in the left column of the table under *section*."""
-    found = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
+    """Return the names in the left column of the tables under *section*."""
+    found = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", TABLES, re.DOTALL | re.MULTILINE)
     assert found is not None
     left = " ".join(re.findall(r"^\| (.*?) \| ", found[1], re.MULTILINE))
     return set(re.findall(r"\w+", " ".join(re.findall(r"`(.*?)`", left))))
@@ -82,9 +83,7 @@ def test_the_table_has_every_name_of_asgi_correlation_id() -> None:
         *inspect.signature(peer.CorrelationIdFilter).parameters,
     }
 
-    assert {*peer.__all__, *options} - {"app"} - names_in(
-        "Coming from asgi-correlation-id"
-    ) == set()
+    assert {*peer.__all__, *options} - {"app"} - names_in("asgi-correlation-id") == set()
 
 
 def test_the_table_has_every_setting_and_name_of_django_guid() -> None:
@@ -102,7 +101,7 @@ def test_the_table_has_every_setting_and_name_of_django_guid() -> None:
         re.MULTILINE,
     )
 
-    listed = names_in("Coming from django-guid")
+    listed = names_in("django-guid")
 
     assert len(settings) > 5
     assert {*settings, *functions, *classes} - {"CeleryIntegrationSettings"} - listed == set()
