@@ -33,6 +33,14 @@ def with_readable_headers(scope: Scope) -> tuple[Scope, Headers]:
     return {**scope, "headers": headers}, headers
 
 
+def trimmed(value: bytes) -> bytes:
+    """Return *value* without the blanks around it, which are not part of it but may come along.
+
+    Some servers take them away, some do not. https://www.rfc-editor.org/rfc/rfc9110#section-5.5
+    """
+    return value.strip(OWS)
+
+
 def values(headers: Headers, name: bytes) -> list[bytes]:
     """Return every value of *name*, in order."""
     return [value for key, value in headers if key.lower() == name]

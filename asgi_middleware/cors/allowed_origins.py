@@ -38,7 +38,8 @@ class AllowedOrigins:
         patterns = [origin for origin in origins if is_pattern(origin)]
         self._patterns = Patterns(patterns) if patterns else None
         # Each has its own flags, groups and comments, so they cannot be joined as text.
-        self._regexes = [re.compile(regex) for regex in regexes_of(regexes)]
+        each = (regexes,) if isinstance(regexes, str | re.Pattern) else regexes or ()
+        self._regexes = [re.compile(regex) for regex in each]
         self._function = function
 
     def grant(self, origin: bytes) -> Grant | None:
@@ -71,13 +72,6 @@ class AllowedOrigins:
             return None
         # A value that is only truthy does not count, such as a coroutine that nobody awaited.
         return "function" if verdict is True else None
-
-
-def regexes_of(option: Regex | Sequence[Regex] | None) -> Sequence[Regex]:
-    """Return the regular expressions of an option that may be one, several or none."""
-    if option is None:
-        return ()
-    return (option,) if isinstance(option, str | re.Pattern) else option
 
 
 def _text(origin: bytes) -> str | None:

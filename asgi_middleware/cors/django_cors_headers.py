@@ -1,10 +1,12 @@
 """The settings of django-cors-headers, as options of :class:`CORSMiddleware`."""
 
 import re
-from collections.abc import Collection, Iterator
+import warnings
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
 from .. import _options as options
+from ..errors import ConfigurationWarning
 from .options import CORSPolicy, policy_problems
 
 # Each option with its setting, the setting's former name, and its default.
@@ -33,7 +35,7 @@ _ALL_ORIGINS = ("CORS_ALLOW_ALL_ORIGINS", "CORS_ORIGIN_ALLOW_ALL", False)
 _URLS = ("CORS_URLS_REGEX", "", "^.*$")
 
 _EVERY_URL = frozenset({"^.*$", ".*", "^.*", "^/.*$", "^/", ""})
-_PREFIX = re.compile(r"\^(?P<path>/[A-Za-z0-9_/-]*[A-Za-z0-9_-]/)(?:\.\*\$?)?")
+_PREFIX = re.compile(r"\^?(?P<path>/[A-Za-z0-9_/-]*[A-Za-z0-9_-]/)(?:\.\*\$?)?")
 
 
 def cors_options(settings: object) -> dict[str, Any]:
@@ -43,24 +45,32 @@ def cors_options(settings: object) -> dict[str, Any]:
 
     A setting that is missing has that package's default. Raises :class:`ConfigurationError` for
     settings that cannot work or would let every site act as its visitors, and for a
-    ``CORS_URLS_REGEX`` that is not a prefix such as ``^/api/.*$``.
+    ``CORS_URLS_REGEX`` that is not a prefix such as ``^/api/.*$``. Warns if that package's
+    middleware is still in ``MIDDLEWARE``.
     """
     policy = {option: _read(settings, *setting) for option, setting in _SETTINGS.items()}
     all_origins, urls = _read(settings, *_ALL_ORIGINS), _source(_read(settings, *_URLS))
-    regexes = _sources(policy["allow_origin_regex"])
-    wrong = [*options.strings("CORS_ALLOWED_ORIGIN_REGEXES", regexes, [r"https://a\.example"])]
-    joined = "" if wrong else "|".join(f"(?:{regex})" for regex in regexes)
-    policy["allow_origin_regex"] = joined or None
+    wrong_regexes = list(_regexes_problems(policy["allow_origin_regex"]))
+    policy["allow_origin_regex"] = None if wrong_regexes else policy["allow_origin_regex"] or None
     checked = {**policy, "allow_origin_func": None}
     if all_origins is True:
         checked["allow_origins"] = ()  # the list does not count
     options.check(
         "cors_options",
-        wrong,
+        wrong_regexes,
         _all_origins_problems(all_origins, policy["allow_credentials"]),
         map(_with_settings, policy_problems(checked)),
+        _star_problems(checked),
         _urls_problems(urls),
     )
+    for layer in getattr(settings, "MIDDLEWARE", ()):
+        if str(layer).startswith("corsheaders."):
+            warnings.warn(
+                f"cors_options: {layer!r} is still in MIDDLEWARE, and allows what its own settings"
+                " allow, whatever CORSMiddleware refuses; remove it",
+                ConfigurationWarning,
+                stacklevel=2,
+            )
     policy["allow_origins"] = ["*"] if all_origins else list(policy["allow_origins"])
     prefix = _PREFIX.fullmatch(urls)
     return policy if prefix is None else {"policies": {prefix["path"]: CORSPolicy(**policy)}}
@@ -71,12 +81,25 @@ def _read(settings: object, name: str, former: str, default: object) -> Any:
 
 
 def _source(regex: Any) -> Any:
-    return getattr(regex, "pattern", regex)
+    """Return the text of a regular expression that has no flags."""
+    is_plain = getattr(regex, "flags", None) == re.compile("").flags
+    return regex.pattern if is_plain else regex
 
 
-def _sources(regexes: Any) -> Any:
-    is_list = isinstance(regexes, list | tuple | set | frozenset)
-    return list(map(_source, cast("Collection[object]", regexes))) if is_list else regexes
+def _regexes_problems(regexes: object) -> Iterator[str]:
+    # Each is checked later, with the danger in mind. One string is not split at its commas.
+    example = [r"https://a\.example"]
+    if isinstance(regexes, str):
+        parts = options.split(regexes) if regexes.lstrip().startswith(('["', "['")) else [regexes]
+        yield (
+            f"CORS_ALLOWED_ORIGIN_REGEXES: {options.shown(regexes)} is one string; use {parts!r}"
+        )
+    elif isinstance(regexes, list | tuple | set | frozenset):
+        listed = cast("Collection[object]", regexes)
+        sources = [getattr(regex, "pattern", regex) for regex in listed]
+        yield from options.strings("CORS_ALLOWED_ORIGIN_REGEXES", sources, example)
+    else:
+        yield from options.strings("CORS_ALLOWED_ORIGIN_REGEXES", regexes, example)
 
 
 def _with_settings(problem: str) -> str:
@@ -93,6 +116,17 @@ def _all_origins_problems(all_origins: object, credentials: object) -> Iterator[
             "CORS_ALLOW_ALL_ORIGINS: True cannot be combined with CORS_ALLOW_CREDENTIALS=True"
             " because every site could act as its visitors; use False and list the origins of your"
             " own pages in CORS_ALLOWED_ORIGINS"
+        )
+
+
+def _star_problems(policy: Mapping[str, Any]) -> Iterator[str]:
+    origins = policy["allow_origins"]
+    is_list = isinstance(origins, list | tuple | set)
+    # There, it matches nothing. With credentials, there is a problem with it already.
+    if is_list and "*" in origins and policy["allow_credentials"] is not True:
+        yield (
+            "CORS_ALLOWED_ORIGINS: '*' is not an origin; use the list without it, or"
+            " CORS_ALLOW_ALL_ORIGINS=True"
         )
 
 

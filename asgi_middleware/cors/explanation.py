@@ -40,7 +40,7 @@ def explain(
             b"access-control-request-method": method.encode(),
             b"access-control-request-headers": ", ".join(headers).encode(),
         }
-        response = policy.preflight(asked, grant)
+        response = policy.preflights.response(asked, grant)
         outcome = "succeeds" if response.refusal is None else f"fails: {response.refusal}"
         asking = f"{method} with {', '.join(headers)}" if headers else method
         lines += [

@@ -4,21 +4,29 @@ import logging
 import re
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
 from .. import _options as options
-from .._headers import with_readable_headers
+from .._headers import trimmed, with_readable_headers
 from .._paths import is_below, path_below_root
 from .._responses import send_response, send_text
 from ..errors import ConfigurationWarning
 from ..types import ASGIApp, Header, Headers, Message, Receive, Scope, Send
-from .allowed_origins import OriginFunction
+from . import preflight
+from .allowed_origins import OriginFunction, Regex
+from .error_response import respond_to_error
 from .options import CORSPolicy, policy_problems
-from .policy import CompiledPolicy, PreflightResponse
+from .policy import CompiledPolicy
+from .preflight import PreflightResponse
 
 logger = logging.getLogger("asgi_middleware.cors")
+
+# A path prefix that the log can show as it is, and how many it has a word for.
+_PREFIX = re.compile(r"/[\w.~-]{1,64}(?=/|\Z)", re.ASCII)
+_MOST_PREFIXES = 100
+# In place of an origin, if there are several lines of it: matches nothing.
+_SEVERAL = b","
 
 
 class CORSMiddleware:
@@ -47,7 +55,7 @@ class CORSMiddleware:
         allow_methods: Sequence[str] = ("GET",),
         allow_headers: Sequence[str] = (),
         allow_credentials: bool = False,
-        allow_origin_regex: str | re.Pattern[str] | None = None,
+        allow_origin_regex: Regex | Sequence[Regex] | None = None,
         allow_private_network: bool = False,
         expose_headers: Sequence[str] = (),
         max_age: int | None = 600,
@@ -87,6 +95,8 @@ class CORSMiddleware:
         self._policies = _compiled(policies or {})
         self._debug = debug
         self._error_responses = error_responses
+        # The only thing here that requests change: what the log has had a word for.
+        self._advised: set[str] = set()
         self._options = {
             **vars(policy),
             "policies": policies,
@@ -107,21 +117,26 @@ class CORSMiddleware:
         asked = None
         if scope["method"] == "OPTIONS":
             scope, headers = with_readable_headers(scope)
-            asked = _preflight(headers)
+            asked = preflight.asked(headers)
         if asked is not None:
             origin = asked[b"origin"]
         elif policy.is_static:
             origin = b"*"
         else:
+            sent = None
             scope, headers = with_readable_headers(scope)
-            origin = b",".join([value for name, value in headers if name == b"origin"])
+            for name, value in headers:
+                if name == b"origin":
+                    sent = trimmed(value) if sent is None else _SEVERAL
+            origin = sent or b""
 
         grant = policy.granted(origin)
         if grant is None and policy.origins.have_function:
             grant = await policy.granted_by_function(origin, scope)
 
         if asked is not None:
-            return await _respond(policy.preflight(asked, grant, debug=self._debug), send)
+            response = policy.preflights.response(asked, grant, debug=self._debug)
+            return await self._respond(response, scope, send)
         edit = policy.without_grant if grant is None else partial(policy.with_grant, grant)
         await self._delegate(scope, receive, send, edit, is_granted=grant is not None)
 
@@ -153,44 +168,27 @@ class CORSMiddleware:
 
         try:
             await self.app(scope, receive, cors_send)
-        except Exception:
+        except Exception as error:
             # The server's own 500 does not have our headers: a browser would hide it from the page
             # behind a CORS error.
             if self._error_responses and is_granted and not started and _has_origin(scope):
-                with suppress(OSError):  # the client is gone
-                    await send_text(cors_send, 500, (), "Internal Server Error")
+                await respond_to_error(self, error, scope, receive, cors_send)
             raise
 
+    async def _respond(self, response: PreflightResponse, scope: Scope, send: Send) -> None:
+        if response.refusal is not None:
+            logger.info("preflight refused: %s%s", response.refusal, self._advice(scope))
+        if response.status == 204:
+            return await send_response(send, 204, response.headers)
+        await send_text(send, response.status, response.headers, f"CORS: {response.refusal}")
 
-# https://fetch.spec.whatwg.org/#http-requests and https://wicg.github.io/private-network-access/
-_PREFLIGHT_NAMES = frozenset(
-    {
-        b"origin",
-        b"access-control-request-method",
-        b"access-control-request-headers",
-        b"access-control-request-private-network",
-    }
-)
-
-
-def _preflight(headers: Headers) -> Mapping[bytes, bytes] | None:
-    """Return the headers in which an OPTIONS request asks, None if it is not a preflight."""
-    lines = [header for header in headers if header[0] in _PREFLIGHT_NAMES]
-    asked = dict(lines)
-    if len(asked) < len(lines):
-        # Several lines are one list (RFC 9110, section 5.3). A list in place of an origin or a
-        # method matches nothing.
-        asked = {name: b",".join([v for key, v in lines if key == name]) for name in asked}
-    is_preflight = b"origin" in asked and b"access-control-request-method" in asked
-    return asked if is_preflight else None
-
-
-async def _respond(response: PreflightResponse, send: Send) -> None:
-    if response.refusal is not None:
-        logger.info("preflight refused: %s", response.refusal)
-    if response.status == 204:
-        return await send_response(send, 204, response.headers)
-    await send_text(send, response.status, response.headers, f"CORS: {response.refusal}")
+    def _advice(self, scope: Scope) -> str:
+        """Return, once for each prefix, what to do if the app has CORS of its own there."""
+        found = _PREFIX.match(path_below_root(scope))
+        if not found or found[0] in self._advised or len(self._advised) == _MOST_PREFIXES:
+            return ""
+        self._advised.add(found[0])
+        return f'; if the app does CORS of its own there, use policies={{"{found[0]}/": None}}'
 
 
 def _has_origin(scope: Scope) -> bool:

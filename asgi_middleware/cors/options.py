@@ -6,16 +6,16 @@ Dangerous options are refused; useless ones cause a warning.
 import re
 import secrets
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from .. import _options as options
 from .. import _origins as origins
 from .._headers import is_token
 from ..errors import ConfigurationWarning
-from .allowed_origins import OriginFunction
+from .allowed_origins import OriginFunction, Regex
 from .explanation import explain
 from .policy import CompiledPolicy
 
@@ -51,7 +51,8 @@ class CORSPolicy:
     * ``allow_methods``, ``allow_headers``: what a preflight may ask for; ``*`` is any. Headers
       that the Fetch standard safelists, such as ``content-type``, are always allowed.
     * ``allow_credentials``: whether requests may carry cookies. Not together with ``*``.
-    * ``allow_origin_regex``: has to match the whole origin.
+    * ``allow_origin_regex``: one or several, each with flags of its own. One has to match the
+      whole origin.
     * ``allow_private_network``: https://wicg.github.io/private-network-access/
     * ``expose_headers``: response headers that scripts may read.
     * ``max_age``: how long a browser may keep the response to a preflight, in seconds; None
@@ -68,7 +69,7 @@ class CORSPolicy:
     allow_methods: Sequence[str] = ("GET",)
     allow_headers: Sequence[str] = ()
     allow_credentials: bool = False
-    allow_origin_regex: str | re.Pattern[str] | None = None
+    allow_origin_regex: Regex | Sequence[Regex] | None = None
     allow_private_network: bool = False
     expose_headers: Sequence[str] = ()
     max_age: int | None = 600
@@ -78,12 +79,14 @@ class CORSPolicy:
         options.check("CORSPolicy", policy_problems(vars(self)))
         for warning in (*_useless(self), *_risky(self)):
             warnings.warn(f"CORS: {warning}", ConfigurationWarning, stacklevel=3)
-        normalized = {
+        normalized: dict[str, Any] = {
             "allow_origins": tuple(self.allow_origins),
             "allow_methods": tuple(map(_normalized, self.allow_methods)),
             "allow_headers": tuple(name.lower() for name in self.allow_headers),
             "expose_headers": tuple(self.expose_headers),
         }
+        if not isinstance(self.allow_origin_regex, str | re.Pattern | None):
+            normalized["allow_origin_regex"] = tuple(self.allow_origin_regex)
         for option, value in normalized.items():
             object.__setattr__(self, option, value)
 
@@ -119,7 +122,7 @@ def policy_problems(given: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from options.strings("allow_headers", given["allow_headers"], names, each=_header)
     yield from options.boolean("allow_credentials", given["allow_credentials"])
-    yield from _regex("allow_origin_regex", given["allow_origin_regex"], with_credentials)
+    yield from _regexes("allow_origin_regex", given["allow_origin_regex"], with_credentials)
     yield from options.boolean("allow_private_network", given["allow_private_network"])
     yield from options.strings(
         "expose_headers",
@@ -187,26 +190,28 @@ def _credentialed_header(option: str, name: str) -> Iterator[str]:
         )
 
 
-def _regex(option: str, regex: Any, with_credentials: bool) -> Iterator[str]:
-    if regex is None:
-        return
-    # Random, so that no regex can make an exception for it.
-    host = f"{secrets.token_hex(8)}.invalid"
-    try:
-        matches = re.compile(regex).fullmatch
-        matches_every = any(matches(f"{scheme}://{host}") for scheme in ("http", "https"))
-    except (re.error, TypeError) as error:
-        yield (
-            f"{option}: {options.shown(regex)} is not a valid regular expression for strings"
-            f" ({error}); use {_EXAMPLE_REGEX!r} or None"
-        )
-        return
-    if matches_every and with_credentials:
-        yield (
-            f"{option}: {options.shown(regex)} matches every origin (here 'https://{host}') and"
-            " cannot be combined with allow_credentials=True; use a regex that ends with the name"
-            f" of your site, such as {_EXAMPLE_REGEX!r}"
-        )
+def _regexes(option: str, value: Any, with_credentials: bool) -> Iterator[str]:
+    is_list = isinstance(value, list | tuple | set | frozenset)
+    alone = () if value is None else (value,)
+    for regex in cast("Collection[Any]", value if is_list else alone):
+        # Random, so that no regex can make an exception for it.
+        host = f"{secrets.token_hex(8)}.invalid"
+        try:
+            matches = re.compile(regex).fullmatch
+            matched = next(filter(matches, (f"https://{host}", f"http://{host}", "null")), None)
+        except (re.error, TypeError) as error:
+            yield (
+                f"{option}: {options.shown(regex)} is not a valid regular expression for strings"
+                f" ({error}); use {_EXAMPLE_REGEX!r}{'' if is_list else ' or None'}"
+            )
+            continue
+        if matched and with_credentials:
+            kind = "an origin that any page can take" if matched == "null" else "every origin"
+            yield (
+                f"{option}: {options.shown(regex)} matches {kind} (here {matched!r}) and cannot be"
+                " combined with allow_credentials=True; use a regex that ends with the name of your"
+                f" site, such as {_EXAMPLE_REGEX!r}"
+            )
 
 
 def _useless(policy: CORSPolicy) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asgi_middleware import CORSMiddleware, CORSPolicy
+from asgi_middleware import ConfigurationWarning, CORSMiddleware, CORSPolicy
 from asgi_middleware.django import cors_options
 from asgi_middleware.testing import request
 from tests.apps import hello
@@ -45,7 +45,7 @@ A = "https://a.example"
         pytest.param({"CORS_ORIGIN_ALLOW_ALL": True}, {"allow_origins": ["*"]}, id="all, former"),
         pytest.param(
             {"CORS_ALLOWED_ORIGIN_REGEXES": [r"https://a\.b", re.compile(r"https://c\.d")]},
-            {"allow_origin_regex": r"(?:https://a\.b)|(?:https://c\.d)"},
+            {"allow_origin_regex": [r"https://a\.b", re.compile(r"https://c\.d")]},
             id="regexes",
         ),
         pytest.param(
@@ -75,13 +75,68 @@ def test_every_setting_becomes_an_option(settings: dict[str, Any], changes: dict
 
 
 @pytest.mark.parametrize(
-    "regex", [r"^/api/.*$", r"^/api/.*", r"^/api/", re.compile(r"^/api/.*$")], ids=str
+    "regex", [r"^/api/.*$", r"^/api/.*", r"^/api/", r"/api/", re.compile(r"^/api/.*$")], ids=str
 )
 def test_a_urls_regex_that_is_a_prefix_becomes_a_policy(regex: Any) -> None:
     options = cors_options(SimpleNamespace(CORS_URLS_REGEX=regex, CORS_ALLOWED_ORIGINS=[A]))
 
     expected: dict[str, Any] = {**DEFAULTS, "allow_origins": [A]}
     assert options == {"policies": {"/api/": CORSPolicy(**expected)}}
+
+
+@pytest.mark.parametrize(
+    ("regexes", "origin"),
+    [
+        pytest.param(
+            [re.compile(r"^https://\w+\.Example\.org$", re.IGNORECASE)],
+            "https://a.example.org",
+            id="a flag",
+        ),
+        pytest.param(
+            [re.compile(r"""^https://b\.example$  # the shop""", re.VERBOSE), "^https://c$"],
+            "https://b.example",
+            id="a comment before another",
+        ),
+        pytest.param(["(?i)^HTTPS://A$", "(?i)^HTTPS://B$"], "https://b", id="inline flags"),
+        pytest.param(["^https://(a)$", r"^https://(b)\1$"], "https://bb", id="groups by number"),
+        pytest.param(["^https://(?P<x>a)$", "^https://(?P<x>b)$"], "https://b", id="one name"),
+        pytest.param(["^https://a|^https://b$"], "https://b", id="alternatives"),
+    ],
+)
+async def test_each_regex_is_tried_by_itself(regexes: list[Any], origin: str) -> None:
+    assert any(re.match(regex, origin) for regex in regexes)  # as django-cors-headers does
+    settings = SimpleNamespace(CORS_ALLOWED_ORIGIN_REGEXES=regexes, CORS_ALLOW_CREDENTIALS=True)
+    app = CORSMiddleware(hello, **cors_options(settings))
+
+    assert (await request(app, headers={"origin": origin})).get(
+        b"access-control-allow-origin"
+    ) == origin.encode()
+    refused = await request(app, headers={"origin": "https://evil.example"})
+    assert refused.get(b"access-control-allow-origin") is None
+
+
+@pytest.mark.parametrize("origin", ["null", "file://", "capacitor://localhost"])
+async def test_an_origin_that_is_no_web_page_is_a_setting_too(origin: str) -> None:
+    app = CORSMiddleware(hello, **cors_options(SimpleNamespace(CORS_ALLOWED_ORIGINS=[origin])))
+
+    response = await request(app, headers={"origin": origin})
+
+    assert response.get(b"access-control-allow-origin") == origin.encode()
+
+
+def test_django_cors_headers_in_middleware_causes_a_warning() -> None:
+    settings = SimpleNamespace(
+        MIDDLEWARE=["corsheaders.middleware.CorsMiddleware", "a.b"], CORS_ALLOWED_ORIGINS=[A]
+    )
+
+    with pytest.warns(ConfigurationWarning) as warned:
+        cors_options(settings)
+
+    assert [str(each.message) for each in warned] == [
+        "cors_options: 'corsheaders.middleware.CorsMiddleware' is still in MIDDLEWARE, and allows"
+        " what its own settings allow, whatever CORSMiddleware refuses; remove it"
+    ]
+    assert warned[0].filename == __file__
 
 
 async def test_the_middleware_takes_the_options() -> None:

@@ -1,6 +1,7 @@
 """One table: a configuration, requests, and every header that a browser's CORS check reads."""
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,6 +95,7 @@ TABLE = [
             Row("other scheme", VARY, origin="http://a.example"),
             Row("other port", VARY, origin="https://a.example:8443"),
             Row("other case", VARY, origin="https://A.example"),
+            Row("blanks around it", granted(), origin=f" {A}\t "),
             Row("null", VARY, origin="null"),
             Row("empty", VARY, origin=""),
             Row("an error of the app", granted(), status=500),
@@ -125,6 +127,13 @@ TABLE = [
                 "preflight",
                 ONE_ACCEPTED,
                 preflight={"method": "PUT", "headers": "x-a,content-type"},
+                status=204,
+            ),
+            Row(
+                "preflight with blanks around each value",
+                ONE_ACCEPTED,
+                origin=f"{A} ",
+                preflight={"method": "\tPUT ", "headers": " x-a "},
                 status=204,
             ),
             Row(
@@ -320,6 +329,26 @@ TABLE = [
         ],
     ),
     Configuration(
+        "regexes, each with its own flags and groups",
+        {
+            "allow_origin_regex": [
+                re.compile(r"https://(?P<name>\w+)\.Example", re.IGNORECASE),
+                re.compile("https://(?P<name>c) # a comment", re.VERBOSE),
+                r"(?i)HTTPS://D",
+                r"https://(e)\1",
+            ],
+            "allow_credentials": True,
+        },
+        [
+            *(
+                Row(origin, granted(origin, allow_credentials="true"), origin=origin)
+                for origin in (A, "https://c", "https://d", "https://ee")
+            ),
+            Row("no more than the whole", VARY, origin="https://c.example.evil"),
+            Row("no flag of another", VARY, origin="https://E"),
+        ],
+    ),
+    Configuration(
         "a function",
         {"allow_origins": [A], "allow_origin_func": lambda origin, scope: origin == B},
         [
@@ -353,17 +382,29 @@ TABLE = [
         [
             Row(
                 "asked for",
-                accepted(
-                    allow_methods="GET", allow_headers=SAFELISTED, allow_private_network="true"
-                ),
+                {
+                    **accepted(
+                        allow_methods="GET", allow_headers=SAFELISTED, allow_private_network="true"
+                    ),
+                    "vary": f"{PREFLIGHT_VARY}, Access-Control-Request-Private-Network",
+                },
                 preflight={"method": "GET", "private-network": "true"},
                 status=204,
             ),
             Row(
                 "not asked for",
-                accepted(allow_methods="GET", allow_headers=SAFELISTED),
+                {
+                    **accepted(allow_methods="GET", allow_headers=SAFELISTED),
+                    "vary": f"{PREFLIGHT_VARY}, Access-Control-Request-Private-Network",
+                },
                 preflight={"method": "GET"},
                 status=204,
+            ),
+            Row(
+                "refused",
+                {"vary": f"{PREFLIGHT_VARY}, Access-Control-Request-Private-Network"},
+                preflight={"method": "PUT", "private-network": "true"},
+                status=403,
             ),
         ],
     ),
@@ -443,6 +484,8 @@ async def test_a_response_has_the_headers_of_the_table(
     "headers",
     [
         pytest.param([("origin", A), ("origin", A)], id="several lines"),
+        pytest.param([("origin", ""), ("origin", A)], id="several lines, the first empty"),
+        pytest.param([("origin", A), ("origin", "")], id="several lines, the last empty"),
         pytest.param([("origin", A + "a" * 320)], id="over 326 bytes"),
         pytest.param([("origin", "\xff")], id="not ASCII"),
     ],
@@ -490,6 +533,42 @@ async def test_a_refused_preflight_says_why_in_its_body_and_in_the_log(
     assert [record.getMessage() for record in caplog.records] == [
         "preflight refused: this origin is not allowed"
     ]
+
+
+async def test_a_refused_preflight_names_the_way_out_once_for_each_prefix(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    app = CORSMiddleware(hello, allow_origins=[A])
+    headers = {"origin": B, "access-control-request-method": "GET"}
+
+    for path in ("/api/x", "/api/y", "/api", "/v2", "/", '/"x"/'):
+        await request(app, "OPTIONS", path, headers=headers)
+
+    refused = "preflight refused: this origin is not allowed"
+    advice = "; if the app does CORS of its own there, use policies="
+    assert caplog.messages == [
+        f'{refused}{advice}{{"/api/": None}}',
+        refused,
+        refused,
+        f'{refused}{advice}{{"/v2/": None}}',
+        refused,
+        refused,
+    ]
+    CORSMiddleware(hello, policies={"/api/": None, "/v2/": None})
+
+
+async def test_the_prefixes_that_the_log_knows_are_bounded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    app = CORSMiddleware(hello, allow_origins=[A])
+    headers = {"origin": B, "access-control-request-method": "GET"}
+
+    for number in range(300):
+        await request(app, "OPTIONS", f"/{number}/", headers=headers)
+
+    assert sum("policies=" in line for line in caplog.messages) == 100
 
 
 async def test_the_apps_own_exposed_headers_are_kept() -> None:

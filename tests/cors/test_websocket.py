@@ -48,6 +48,22 @@ async def is_let_in(
         pytest.param("https://a.example", "A.Example", True, id="a name has no case"),
         pytest.param("http://localhost:8000", "localhost:8000", True, id="another port"),
         pytest.param("http://[::1]:8000", "[::1]:8000", True, id="IPv6"),
+        pytest.param(
+            "http://[::ffff:c000:201]:8000", "[::ffff:c000:201]:8000", True, id="IPv4 in IPv6"
+        ),
+        pytest.param("https://a.example.", "a.example.", True, id="a dot at the end"),
+        pytest.param("https://a.example", "a.example.", False, id="a dot at the end of Host alone"),
+        pytest.param("https://a-.example", "a-.example", True, id="a hyphen at the end of a label"),
+        pytest.param("https://a.example ", "a.example", True, id="a blank after the value"),
+        pytest.param("https://a.example", " a.example\t", True, id="blanks around Host"),
+        pytest.param("https://a.example:80", "a.example", False, id="port 80 is not 443"),
+        pytest.param("https://a.example:80", "a.example:80", True, id="https on port 80"),
+        pytest.param("javascript://a.example", "a.example", False, id="scheme: javascript"),
+        pytest.param("ws://a.example", "a.example", False, id="scheme: ws"),
+        pytest.param("wss://a.example", "a.example", False, id="scheme: wss"),
+        pytest.param("file://", "", False, id="scheme: file"),
+        pytest.param("app://a.example", "a.example", False, id="scheme: app"),
+        pytest.param("https://a.example", "a.example,b.example", False, id="two hosts"),
         pytest.param("http://localhost:8000", "localhost:8001", False, id="not that port"),
         pytest.param("http://localhost:8000", "localhost", False, id="no port in Host"),
         pytest.param("http://localhost", "localhost:8000", False, id="no port in Origin"),
@@ -68,6 +84,113 @@ async def test_an_origin_is_the_same_if_host_and_port_are_those_of_host(
     origin: str, host: str, expected: bool
 ) -> None:
     assert await is_let_in([("origin", origin), ("host", host)]) is expected
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"), [("https://a.example", True), ("http://a.example", False)]
+)
+async def test_a_page_that_is_not_encrypted_is_another_origin_over_wss(
+    origin: str, expected: bool
+) -> None:
+    app = WebSocketOriginMiddleware(echo)
+    headers = [("origin", origin), ("host", "a.example")]
+    try:
+        async with websocket(app, headers=headers, scope={"scheme": "wss"}):
+            pass
+    except HandshakeRefused:
+        assert not expected
+    else:
+        assert expected
+
+
+PROXIED = [("origin", "https://a.example"), ("host", "127.0.0.1:8000")]
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "trusted", "expected"),
+    [
+        pytest.param(["a.example"], ["10.0.0.0/8"], True, id="trusted"),
+        pytest.param(["A.example:443 "], True, True, id="everybody is trusted"),
+        pytest.param(["a.example"], ["192.0.2.1"], False, id="not trusted"),
+        pytest.param(["b.example"], True, False, id="another host"),
+        pytest.param([], True, False, id="without it, Host counts"),
+        pytest.param(["a.example, b.example"], True, False, id="several hosts"),
+        pytest.param(["a.example", "a.example"], True, False, id="several lines"),
+        pytest.param([""], True, False, id="empty"),
+    ],
+)
+async def test_a_trusted_proxy_says_what_host_was(
+    forwarded: list[str], trusted: Any, expected: bool
+) -> None:
+    app = WebSocketOriginMiddleware(echo, trusted_host_header="X-Forwarded-Host", trusted=trusted)
+    headers = [*PROXIED, *(("x-forwarded-host", host) for host in forwarded)]
+    try:
+        async with websocket(app, headers=headers, scope={"client": ("10.1.2.3", 5)}):
+            pass
+    except HandshakeRefused:
+        assert not expected
+    else:
+        assert expected
+
+
+async def test_the_host_that_a_proxy_forwards_has_to_be_allowed() -> None:
+    options: Any = {"trusted_host_header": "x-forwarded-host", "trusted": True}
+    headers = [*PROXIED, ("x-forwarded-host", "a.example")]
+
+    assert await is_let_in(headers, allowed_hosts=["a.example"], **options)
+    assert not await is_let_in(headers, allowed_hosts=["b.example"], **options)
+
+
+@pytest.mark.parametrize(
+    ("headers", "scope", "cause"),
+    [
+        pytest.param(
+            [*PROXIED, ("x-forwarded-host", "a.example")],
+            {},
+            "X-Forwarded-Host names the page's host; use trusted_host_header='x-forwarded-host'",
+            id="forwarded",
+        ),
+        pytest.param(
+            PROXIED,
+            {},
+            "a proxy may have rewritten Host; use proxy_set_header Host $http_host in nginx,"
+            " changeOrigin: false in Vite, or list the origin in allow_origins",
+            id="a host of this machine",
+        ),
+        pytest.param(
+            [("origin", "https://a.example:8443"), ("host", "a.example")],
+            {},
+            "a proxy may have dropped the port; use $http_host in place of nginx's $host",
+            id="no port",
+        ),
+        pytest.param(
+            [("origin", "http://a.example"), ("host", "a.example")],
+            {"scheme": "wss"},
+            "the page is http, and the WebSocket is wss",
+            id="not encrypted",
+        ),
+        pytest.param(
+            [("origin", "http://b.example"), ("host", "b.example")],
+            {},
+            "the host is not in allowed_hosts",
+            id="not allowed",
+        ),
+    ],
+)
+async def test_the_warning_says_what_a_refused_handshake_looks_like(
+    headers: list[tuple[str, str]],
+    scope: dict[str, Any],
+    cause: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = WebSocketOriginMiddleware(echo, allowed_hosts=["a.example"])
+
+    with pytest.raises(HandshakeRefused):
+        async with websocket(app, headers=headers, scope=scope):
+            pass
+
+    [line] = caplog.messages
+    assert line.endswith(f", path '/'; {cause}")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +242,7 @@ async def test_a_client_without_origin_is_let_in_if_that_is_allowed(allow_missin
         pytest.param(["a.example"], "b.a.example", False, id="a subdomain of a listed one"),
         pytest.param([".a.example"], "a.example", True, id="a dot: the name itself"),
         pytest.param([".a.example"], "b.a.example", True, id="a dot: a subdomain"),
+        pytest.param(["a.example"], "a.example.", True, id="a dot at the end does not count"),
         pytest.param([".a.example"], "ba.example", False, id="a dot: a lookalike"),
         pytest.param(["*"], "a.example", True, id="star"),
         pytest.param([], "localhost:8000", True, id="empty: localhost"),
@@ -219,5 +343,6 @@ async def test_the_app_gets_the_same_three_objects_of_other_scopes() -> None:
 def test_the_middleware_shows_its_options() -> None:
     assert repr(WebSocketOriginMiddleware(echo, allowed_hosts=["a.example"])) == (
         "WebSocketOriginMiddleware(allow_origins=('same-origin',), allow_missing=False,"
-        " allowed_hosts=['a.example'], allow_origin_func=None)"
+        " allowed_hosts=['a.example'], allow_origin_func=None, trusted_host_header=None,"
+        " trusted=False)"
     )

@@ -1,5 +1,6 @@
 """Options of CORS, WebSocket origins, and the settings of django-cors-headers."""
 
+import re
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +23,8 @@ class Settings:
 
 
 LISTS: list[Row] = [
-    (CORSPolicy, {option: value}, (f"{option}: {problem}",))
-    for option, value, problem in (
+    (CORSPolicy, {option: value}, tuple(f"{option}: {problem}" for problem in problems))
+    for option, value, *problems in (
         ("allow_origins", A, "'https://a.example' is one string; use ['https://a.example']"),
         (
             "allow_origins",
@@ -38,6 +39,63 @@ LISTS: list[Row] = [
         (
             "allow_origins",
             [""],
+            "[''] is what an empty string splits into; use []",
+        ),
+        (
+            "allow_origins",
+            "https://a https://b",
+            "'https://a https://b' is one string; use ['https://a', 'https://b']",
+        ),
+        (
+            "allow_origins",
+            "('https://a', 'https://[::1]')",
+            "\"('https://a', 'https://[::1]')\" is one string; use ['https://a', 'https://[::1]']",
+        ),
+        (
+            "allow_origins",
+            "[https://a,https://b]",
+            "'[https://a,https://b]' is one string; use ['https://a', 'https://b']",
+        ),
+        ("allow_origins", "'https://a'", "\"'https://a'\" is one string; use ['https://a']"),
+        ("allow_origins", [" "], "[' '] is what an empty string splits into; use []"),
+        (
+            "allow_origins",
+            ["https://a,https://b"],
+            "'https://a,https://b' is a list in one string; use 'https://a', 'https://b'",
+        ),
+        (
+            "allow_origins",
+            ['"https://a"'],
+            "'\"https://a\"' has quotes or brackets around it; use 'https://a'",
+        ),
+        (
+            "allow_origins",
+            ['["https://a"', '"https://b"]'],
+            "'[\"https://a\"' has quotes or brackets around it; use 'https://a'",
+            "'\"https://b\"]' has quotes or brackets around it; use 'https://b'",
+        ),
+        (
+            "allow_origins",
+            ['["https://a", "https://b"]'],
+            "'[\"https://a\", \"https://b\"]' is a list in one string; use 'https://a', 'https://b'",
+        ),
+        ("allow_origins", [" https://a"], "' https://a' has blanks around it; use 'https://a'"),
+        (
+            "allow_origins",
+            ["https://straße.example"],
+            "'https://straße.example' is not in its ASCII form; use 'https://xn--strae-oqa.example'",
+        ),
+        (
+            "allow_origins",
+            ["https://日本.example"],
+            "'https://日本.example' is not in its ASCII form; use"
+            " what a browser's console says to new URL('https://日本.example').origin",
+        ),
+        ("allow_origins", ["file:///"], "'file:///' ends with a slash; use 'file://'"),
+        ("allow_origins", ["App://."], "'App://.' is not in lower case; use 'app://.'"),
+        (
+            "allow_origins",
+            [A, ""],
             "'' is empty; use an origin such as 'https://app.example' or leave it out",
         ),
         ("allow_origins", [A, "b.example"], "'b.example' has no scheme; use 'https://b.example'"),
@@ -45,8 +103,10 @@ LISTS: list[Row] = [
         ("allow_methods", None, "None is not a list; use ['GET', 'POST']"),
         ("allow_methods", ["GET "], "'GET ' is not a valid method; use 'GET'"),
         ("allow_methods", ["PÜT"], "'PÜT' is not a valid method; use 'PUT'"),
-        ("allow_methods", ["GET,POST"], "'GET,POST' is not a valid method; use 'POST'"),
-        ("allow_methods", ["a,b"], "'a,b' is not a valid method; use 'GET'"),
+        ("allow_methods", ["GET,POST"], "'GET,POST' is a list in one string; use 'GET', 'POST'"),
+        ("allow_methods", ["[GET]"], "'[GET]' is not a valid method; use 'GET'"),
+        ("allow_methods", ["G T"], "'G T' is not a valid method; use 'GET'"),
+        ("allow_methods", [""], "[''] is what an empty string splits into; use []"),
         (
             "allow_methods",
             ["TRACE"],
@@ -63,7 +123,10 @@ LISTS: list[Row] = [
             ["X Request ID"],
             "'X Request ID' is not a valid header name; use 'x-request-id'",
         ),
-        ("allow_headers", [""], "'' is not a valid header name; use 'x-request-id'"),
+        ("allow_headers", [""], "[''] is what an empty string splits into; use []"),
+        ("allow_headers", ["x-a, x-b"], "'x-a, x-b' is a list in one string; use 'x-a', 'x-b'"),
+        ("allow_headers", "", "'' is one string; use []"),
+        ("allow_headers", "x-a x-b", "'x-a x-b' is one string; use ['x-a', 'x-b']"),
         ("expose_headers", b"x", "b'x' is not a list; use ['x-request-id']"),
         ("expose_headers", ["x-a:"], "'x-a:' is not a valid header name; use 'x-a'"),
     )
@@ -83,6 +146,12 @@ VALUES: list[Row] = [
             "(",
             "'(' is not a valid regular expression for strings (missing ), unterminated subpattern"
             " at position 0); use 'https://[a-z]+\\\\.example\\\\.org' or None",
+        ),
+        (
+            "allow_origin_regex",
+            ["("],
+            "'(' is not a valid regular expression for strings (missing ), unterminated subpattern"
+            " at position 0); use 'https://[a-z]+\\\\.example\\\\.org'",
         ),
         (
             "allow_origin_func",
@@ -185,6 +254,53 @@ ROWS: list[Row] = [
             " or None",
         ),
     ),
+    *(
+        (WebSocketOriginMiddleware, options, problems)
+        for options, problems in (
+            (
+                {"trusted_host_header": "x-forwarded-host"},
+                (
+                    "trusted_host_header: 'x-forwarded-host' is believed from nobody; use None, or"
+                    " list the addresses of your proxies in trusted",
+                ),
+            ),
+            (
+                {"trusted_host_header": "x forwarded", "trusted": ["10.0.0.1/8"]},
+                (
+                    "trusted: '10.0.0.1/8' has bits set beyond its prefix; use '10.0.0.0/8'",
+                    "trusted_host_header: 'x forwarded' is not a valid header name; use"
+                    " 'x-forwarded-host'",
+                ),
+            ),
+            (
+                {"trusted": True},
+                ("trusted: True has no effect without trusted_host_header; use False",),
+            ),
+            (
+                {"allowed_hosts": ["a.example, b.example", "'c.example'"]},
+                (
+                    "allowed_hosts: 'a.example, b.example' is a list in one string; use"
+                    " 'a.example', 'b.example'",
+                    "allowed_hosts: \"'c.example'\" has quotes or brackets around it; use"
+                    " 'c.example'",
+                ),
+            ),
+            (
+                {"allowed_hosts": ["a b"]},
+                ("allowed_hosts: 'a b' is not a host; use 'app.example'",),
+            ),
+        )
+    ),
+    (
+        WebSocketOriginMiddleware,
+        {"allowed_hosts": "[::1] .a.example"},
+        ("allowed_hosts: '[::1] .a.example' is one string; use ['[::1]', '.a.example']",),
+    ),
+    (
+        WebSocketOriginMiddleware,
+        {"allowed_hosts": [""]},
+        ("allowed_hosts: [''] is what an empty string splits into; use []",),
+    ),
     (
         WebSocketOriginMiddleware,
         {"allow_missing": "no", "allowed_hosts": [1]},
@@ -232,6 +348,49 @@ ROWS: list[Row] = [
             "CORS_URLS_REGEX: None is not a single prefix; use '^/api/.*$' or the option policies"
             " of CORSMiddleware",
         ),
+    ),
+    *(
+        (Settings, {setting: value}, (f"{setting}: {problem}",))
+        for setting, value, problem in (
+            (
+                "CORS_ALLOWED_ORIGINS",
+                ["*"],
+                "'*' is not an origin; use the list without it, or CORS_ALLOW_ALL_ORIGINS=True",
+            ),
+            (
+                "CORS_ALLOWED_ORIGIN_REGEXES",
+                r"https://[a-z]{1,3}\.b",
+                r"'https://[a-z]{1,3}\\.b' is one string; use ['https://[a-z]{1,3}\\.b']",
+            ),
+            (
+                "CORS_ALLOWED_ORIGIN_REGEXES",
+                '["^https://a$", "^https://b$"]',
+                '\'["^https://a$", "^https://b$"]\' is one string; use'
+                " ['^https://a$', '^https://b$']",
+            ),
+            (
+                "CORS_ALLOWED_ORIGIN_REGEXES",
+                None,
+                r"None is not a list; use ['https://a\\.example']",
+            ),
+            (
+                "CORS_ALLOWED_ORIGIN_REGEXES",
+                [3],
+                r"3 is not a string; use 'https://a\\.example'",
+            ),
+            (
+                "CORS_ALLOWED_ORIGIN_REGEXES",
+                ["("],
+                "'(' is not a valid regular expression for strings (missing ), unterminated"
+                " subpattern at position 0); use 'https://[a-z]+\\\\.example\\\\.org'",
+            ),
+            (
+                "CORS_URLS_REGEX",
+                re.compile("^/api/.*$", re.IGNORECASE),
+                "re.compile('^/api/.*$', re.IGNORECASE) is not a single prefix; use '^/api/.*$' or"
+                " the option policies of CORSMiddleware",
+            ),
+        )
     ),
     (
         Settings,

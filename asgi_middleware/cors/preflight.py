@@ -1,0 +1,163 @@
+"""Preflights: what they ask for, which steps they pass, and what a refused one is told.
+
+https://fetch.spec.whatwg.org/#http-requests
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from .._headers import elements, is_token, trimmed
+from ..types import Header, Headers
+
+# What a refused preflight says, in its body and in the log.
+NO_ORIGIN = "this origin is not allowed"
+NO_METHOD = "this method is not allowed"
+NO_HEADER = "a request header is not allowed"
+
+# A preflight asks for these too if their value is unusual, as `content-type` of JSON is, and
+# browsers take a list without them for a refusal.
+# https://fetch.spec.whatwg.org/#cors-safelisted-request-header
+_SAFELISTED_HEADERS = ("accept", "accept-language", "content-language", "content-type", "range")
+
+# The longest value to look at where any method or any header is allowed, in bytes.
+_ANY_METHOD_LIMIT = 64
+_ANY_HEADERS_LIMIT = 4096
+
+_METHOD, _HEADERS, _PRIVATE_NETWORK = _ASKS = (
+    b"access-control-request-method",
+    b"access-control-request-headers",
+    # https://wicg.github.io/private-network-access/
+    b"access-control-request-private-network",
+)
+_NAMES = frozenset({b"origin", *_ASKS})
+
+# The headers that tell an origin that it is allowed.
+GrantHeaders = tuple[Header, ...]
+
+
+class PreflightResponse(NamedTuple):
+    """The response to a preflight; ``refusal`` says which step failed, None if none did."""
+
+    status: int
+    headers: tuple[Header, ...]
+    refusal: str | None = None
+
+
+def asked(headers: Headers) -> Mapping[bytes, bytes] | None:
+    """Return the headers in which an OPTIONS request asks, None if it is not a preflight."""
+    lines = [header for header in headers if header[0] in _NAMES]
+    found = {name: trimmed(value) for name, value in lines}
+    if len(found) < len(lines):
+        # Several lines are one list (RFC 9110, section 5.3). A list in place of an origin or a
+        # method matches nothing.
+        found = {name: b",".join([v for key, v in lines if key == name]) for name in found}
+    return found if b"origin" in found and _METHOD in found else None
+
+
+class Preflights:
+    """The responses to preflights, by the options of a :class:`CORSPolicy`."""
+
+    def __init__(
+        self,
+        *,
+        allow_methods: Sequence[str],
+        allow_headers: Sequence[str],
+        allow_credentials: bool,
+        allow_private_network: bool,
+        max_age: int | None,
+    ) -> None:
+        # A response names every method and header, so that the browser need not ask again for the
+        # next one. With credentials `*` is itself such a name, and what was asked for is echoed.
+        # https://fetch.spec.whatwg.org/#http-access-control-allow-methods
+        self._any_method = "*" in allow_methods
+        self._echoes_method = self._any_method and allow_credentials
+        self._methods = frozenset(method.encode() for method in allow_methods)
+        self._methods_header = listed_header(
+            b"access-control-allow-methods", ("*",) if self._any_method else allow_methods
+        )
+        names = tuple(dict.fromkeys((*allow_headers, *_SAFELISTED_HEADERS)))
+        self._any_header = "*" in allow_headers
+        self._echoes_headers = self._any_header and allow_credentials
+        self._headers = frozenset(name.encode() for name in names)
+        self._headers_header = listed_header(
+            b"access-control-allow-headers",
+            # `*` never covers it. https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name
+            ("*", "Authorization") if self._any_header else names,
+        )
+        # Browsers send each name once, with a comma; the rest is room for blanks.
+        longest = 64 + sum(len(name) + 4 for name in names)
+        self._headers_limit = _ANY_HEADERS_LIMIT if self._any_header else longest
+
+        self._max_age = listed_header(
+            b"access-control-max-age", () if max_age is None else (str(max_age),)
+        )
+        self._allow_private_network = allow_private_network
+        looked_at = (b"origin", *(_ASKS if allow_private_network else _ASKS[:2]))
+        self._vary = (b"vary", b", ".join(looked_at).title())
+        echoes = self._echoes_method or self._echoes_headers
+        self._success = None if echoes else self._success_headers(b"", b"")
+
+    def response(
+        self, asked: Mapping[bytes, bytes], grant: GrantHeaders | None, *, debug: bool = False
+    ) -> PreflightResponse:
+        """Return the response to the preflight with the headers *asked*, whose origin got *grant*.
+
+        With *debug*, browsers name the method or the header that is refused in their console.
+        https://fetch.spec.whatwg.org/#cors-preflight-fetch-0
+        """
+        if grant is None:
+            return self._refused(NO_ORIGIN)
+        method = asked[_METHOD]
+        if not self._allows_method(method):
+            return self._refused(NO_METHOD, grant if debug else None)
+        names = asked.get(_HEADERS, b"")
+        if not self._allows_headers(names):
+            return self._refused(NO_HEADER, (*grant, *self._methods_for(method)) if debug else None)
+        headers = self._success or self._success_headers(method, names)
+        if self._allow_private_network and asked.get(_PRIVATE_NETWORK) == b"true":
+            headers = ((b"access-control-allow-private-network", b"true"), *headers)
+        return PreflightResponse(204, (*grant, *headers))
+
+    def _refused(self, reason: str, passed: GrantHeaders | None = None) -> PreflightResponse:
+        """Return a refusal, with the headers of the steps that *passed* if browsers explain it."""
+        if passed is None:
+            return PreflightResponse(403, (self._vary,), reason)
+        return PreflightResponse(204, (*passed, self._vary), reason)
+
+    def _allows_method(self, method: bytes) -> bool:
+        if self._any_method:
+            return len(method) <= _ANY_METHOD_LIMIT and is_token(method)
+        return method in self._methods
+
+    def _allows_headers(self, names: bytes) -> bool:
+        # Before anything is split: a hostile value costs no more than a look at its length.
+        if len(names) > self._headers_limit:
+            return False
+        if self._any_header:
+            return all(map(is_token, elements(names)))
+        return self._headers.issuperset(elements(names.lower()))
+
+    def _success_headers(self, method: bytes, names: bytes) -> tuple[Header, ...]:
+        """Return what a preflight that succeeds gets besides its grant."""
+        return (
+            *self._methods_for(method),
+            *self._headers_for(names),
+            *self._max_age,
+            self._vary,
+        )
+
+    def _methods_for(self, method: bytes) -> tuple[Header, ...]:
+        if self._echoes_method:
+            return ((b"access-control-allow-methods", method),)
+        return self._methods_header
+
+    def _headers_for(self, names: bytes) -> tuple[Header, ...]:
+        if not self._echoes_headers:
+            return self._headers_header
+        listed = b", ".join(elements(names.lower()))
+        return ((b"access-control-allow-headers", listed),) if listed else ()
+
+
+def listed_header(name: bytes, values: Sequence[str]) -> tuple[Header, ...]:
+    """Return the header that lists *values*, none if there are none."""
+    return ((name, ", ".join(values).encode()),) if values else ()
