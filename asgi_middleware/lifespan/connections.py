@@ -70,8 +70,8 @@ async def serve_http(
     request = _Request(receive, send)
     with countdown.open(request):
         await request.call(app, scope)
-    if request.drained and not request.complete:
-        await _try(request.end())
+        if request.drained and not request.complete:
+            await _try(request.end())
 
 
 async def serve_websocket(
@@ -146,11 +146,13 @@ class _Request(_Connection):
             if self._sending.ended:
                 return self._send_until_reset(message)
             message = self._start(message)
-        elif is_last(message, trailers=self._trailers):
+            return self._send(message)
+        if is_last(message, trailers=self._trailers):
             self.complete = True
-        else:
-            return self._send_until_reset(message)
-        return self._send(message)
+            if self._sending.ended:
+                return _try(self._send(message))
+            return self._sending.unless_ended(self._send(message))
+        return self._send_until_reset(message)
 
     async def end(self) -> None:
         """Complete the response, if that is still possible."""

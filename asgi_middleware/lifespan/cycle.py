@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -21,6 +24,12 @@ from .state import RESERVED, State, merge, state_of
 from .tasks import TaskSupervisor
 
 logger = logging.getLogger(__name__)
+
+# Seconds before a failed startup is tried again: doubled each time.
+_FIRST_RETRY, _LAST_RETRY = 1.0, 60.0
+
+# Without "state": each request gets it from us.
+SCOPE = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,18 +108,23 @@ class Cycle:
         """Serve until *until* is done, then close everything and return what failed.
 
         Raises what *until* raises, after that. If the task group of a context fails, everything is
-        closed at once, because the tasks that it cancels cannot wait.
+        closed at once, because the tasks that it cancels cannot wait. And so it is when the drain
+        has left nothing open: the server may wait for a client that does not read, until it is
+        killed.
         """
         end: asyncio.Future[Any] = asyncio.ensure_future(until)
+        interrupted = self._context_task.interrupted
+        drained = asyncio.ensure_future(self._countdown.drained()) if self._countdown else end
         try:
-            await asyncio.wait(
-                {end, self._context_task.interrupted}, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({end, interrupted, drained}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             end.cancel()
             await self._stop()
             raise
-        if not end.done():
+        finally:
+            if drained is not end:
+                drained.cancel()
+        if interrupted.done() and not end.done():
             logger.error("a task group of a context has failed; everything is closed now")
         failure = await self._stop()
         await end
@@ -211,3 +225,41 @@ class Cycle:
     def _inner_died(self, failure: Failure) -> None:
         failure.log("serving")
         self._readiness.withdraw(f"{failure.name} has failed")
+
+
+class UnaskedCycle(Cycle):
+    """Serves until the event loop ends. *previous* is the cycle that failed before this one."""
+
+    def __init__(self, app: ASGIApp, options: CycleOptions, previous: Cycle | None) -> None:
+        super().__init__(app, SCOPE, options)
+        self.attempt: int = previous.attempt + 1 if isinstance(previous, UnaskedCycle) else 1
+        self._retry_at: float | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def retry_is_due(self) -> bool:
+        """Tell whether startup has failed and should be tried again."""
+        return self._retry_at is not None and time.monotonic() >= self._retry_at
+
+    @property
+    def retry_after(self) -> int:
+        """Return the seconds that a client should wait, for ``Retry-After``."""
+        return max(1, math.ceil((self._retry_at or 0.0) - time.monotonic()))
+
+    def begin(self, ended: Callable[[], object]) -> None:
+        """Start, in a task. *ended* is called at the end of a cycle that has served."""
+        # A task and a context of its own: the client that came first may leave, and the ID of its
+        # request has no business here. Kept, because the loop itself does not keep tasks.
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._live(loop, ended), context=Context())
+
+    async def _live(self, loop: asyncio.AbstractEventLoop, ended: Callable[[], object]) -> None:
+        failure = await self.start()
+        if failure:
+            delay = min(_LAST_RETRY, _FIRST_RETRY * 2 ** min(self.attempt - 1, 10))
+            self._retry_at = time.monotonic() + delay
+            return
+        try:
+            await self.serve(loop.create_future())
+        finally:
+            ended()

@@ -140,6 +140,7 @@ class Countdown:
         self._signalled_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._connections: set[Connection] = set()
+        self._none_open = asyncio.Event()
         self._requests_left = max_requests
         if max_requests is not None:
             # Forked workers share the state of `random`, and would all end at once.
@@ -170,6 +171,10 @@ class Countdown:
         """Begin the grace period, if nothing has begun it."""
         self._advance(Stage.GRACE, "shutdown")
 
+    async def drained(self) -> None:
+        """Wait until the drain is over and no connection is open."""
+        await self._none_open.wait()
+
     def close(self) -> None:
         """Leave the signals to the server again."""
         self._drain.countdowns.discard(self)
@@ -187,6 +192,7 @@ class Countdown:
             yield
         finally:
             self._connections.discard(connection)
+            self._look_for_open()
 
     def _count(self) -> None:
         if self._requests_left is None:
@@ -247,11 +253,16 @@ class Countdown:
             self._start_timer(_REACTION, self._reset)
             for connection in self._connections:
                 connection.disconnect()
+            self._look_for_open()
         return True
 
     def _reset(self) -> None:
         for connection in self._connections:
             connection.reset()
+
+    def _look_for_open(self) -> None:
+        if self.over and not self._connections:
+            self._none_open.set()
 
     def _age(self) -> float:
         return time.monotonic() - (self._began_at or 0.0)

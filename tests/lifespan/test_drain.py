@@ -36,7 +36,18 @@ from asgi_middleware.testing import (
 from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 from tests.apps import BODY, START, hello
 
-from .server import COMPLETE, SIGNALS, STOPPED, Handler, Server, context, forever, running, until
+from .server import (
+    COMPLETE,
+    SIGNALS,
+    STOPPED,
+    Handler,
+    Server,
+    context,
+    forever,
+    running,
+    stop_failed,
+    until,
+)
 
 NEVER = 3600.0
 
@@ -921,6 +932,31 @@ async def test_an_app_waits_no_longer_for_a_client_that_does_not_read(
     assert sent == [BARE, PART, END]
 
 
+async def test_the_last_message_to_a_client_that_does_not_read_is_not_waited_for_either(
+    handler: Handler, readiness: Readiness
+) -> None:
+    log: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await hello(scope, receive, send)
+        finally:
+            log.append("finally")
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await forever()
+
+    wrapped = draining(app, readiness, grace=0.01)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(wrapped({"type": "http"}, forever, send))
+        await asyncio.sleep(0)
+        kill()
+        await asyncio.wait_for(call, 10)
+
+    assert log == ["finally"]
+
+
 async def test_a_cancellation_of_send_passes(handler: Handler, readiness: Readiness) -> None:
     wrapped = draining(only_sends, readiness, grace=NEVER)
     async with running(Server(wrapped)):
@@ -1059,6 +1095,68 @@ async def test_a_consumer_that_loops_in_its_handler_is_closed_with_1012(
 
     assert [message.get("code") for message in sent if "code" in message] == [1012]
     assert sent[-1]["type"] == "websocket.close"
+
+
+# --- closing ---
+
+
+async def test_contexts_close_when_the_drain_has_left_nothing_open(
+    handler: Handler, readiness: Readiness
+) -> None:
+    # A server that waits for a client that does not read never asks for it.
+    log: list[str] = []
+    wrapped = draining(only_sends, readiness, context("a", log), grace=0.01)
+    server = Server(wrapped)
+    await server.start()
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await forever()
+
+    call = asyncio.ensure_future(wrapped({"type": "http"}, forever, send))
+    await asyncio.sleep(0)
+    kill()
+    await until(lambda: log == ["+a", "-a"])
+
+    assert call.done()
+    assert server.sent == [COMPLETE]
+    assert (await request(wrapped)).status == 503
+    assert await server.stop() == STOPPED
+    assert log == ["+a", "-a"]
+
+
+async def test_contexts_stay_open_as_long_as_a_request_does_not_end(
+    handler: Handler, readiness: Readiness
+) -> None:
+    log: list[str] = []
+    go_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await hello(scope, receive, send)
+
+    wrapped = draining(app, readiness, context("a", log), grace=0)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(request(wrapped))
+        await asyncio.sleep(0)
+        kill()
+        await asyncio.sleep(0.1)
+        assert log == ["+a"]
+        go_on.set()
+        await call
+        await until(lambda: log == ["+a", "-a"])
+
+
+async def test_a_context_that_fails_at_the_end_of_a_drain_is_told_to_the_server(
+    handler: Handler, readiness: Readiness
+) -> None:
+    wrapped = draining(hello, readiness, context("a", exit=OSError("no")), grace=0)
+    server = Server(wrapped)
+    await server.start()
+    kill()
+    await over(wrapped)
+
+    assert await server.stop() == stop_failed("OSError: no (in a)")
 
 
 # --- begin() ---
