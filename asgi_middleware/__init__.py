@@ -5,6 +5,7 @@ from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
 from .errors import ConfigurationError, ConfigurationWarning
 from .health import HealthMiddleware
 from .lifespan import Drain, LifespanMiddleware, TaskSupervisor
+from .limits import RequestBodyLimitMiddleware, RequestTimeoutMiddleware
 from .outgoing import outgoing_headers
 from .readiness import Readiness
 from .request_id import (
@@ -46,8 +47,10 @@ __all__ = [
     "Phase",
     "PrometheusMetrics",
     "Readiness",
+    "RequestBodyLimitMiddleware",
     "RequestIDFilter",
     "RequestIDMiddleware",
+    "RequestTimeoutMiddleware",
     "RequestTiming",
     "Stack",
     "TaskSupervisor",

@@ -10,8 +10,11 @@ A constructor gives all of them to :func:`check`, which raises them together:
     )
 """
 
+import ast
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, cast
 
 from ._async import is_async
@@ -64,18 +67,45 @@ def strings(
         yield f"{option}: {given} is one string; use {parts!r}"
     elif isinstance(value, bytes | Mapping) or not isinstance(value, Collection):
         yield f"{option}: {given} is not a list; use {example!r}{_or_none(optional)}"
+    elif len(value) == 1 and not str(*cast("Collection[object]", value)).strip():
+        yield f"{option}: {given} is what an empty string splits into; use []"
     else:
         first = next(iter(example))
         for element in cast("Collection[object]", value):
             if not isinstance(element, str):
                 yield f"{option}: {shown(element)} is not a string; use {first!r}"
-            elif each is not None:
-                yield from each(option, element)
+            elif each is not None and (found := list(each(option, element))):
+                yield from _unsplit(option, element, each) or found
+
+
+def _unsplit(option: str, element: str, each: Callable[[str, str], Problems]) -> list[str]:
+    """Return the problem with *element* if it is a list in one string, as variables have it."""
+    parts = split(element) if re.search(r"[,;'\"(\[{]", element) else [element]
+    if parts == [element] or any(True for part in parts for _ in each(option, part)):
+        return []
+    fault = "is a list in one string" if len(parts) > 1 else "has quotes or brackets around it"
+    return [f"{option}: {shown(element)} {fault}; use {', '.join(map(repr, parts))}"]
 
 
 def split(text: str) -> list[str]:
-    """Return the list that somebody had in mind who wrote *text*: separated, or as JSON."""
-    return [part for each in text.split(",") if (part := each.strip(" \t\n[](){}'\""))]
+    """Return the list that somebody had in mind who wrote *text*: separated, quoted or as JSON."""
+    text = text.strip()
+    try:
+        listed = ast.literal_eval(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        listed = None
+    if isinstance(listed, str):
+        return [listed]
+    if isinstance(listed, list | tuple | set) and all(isinstance(each, str) for each in listed):
+        return list(listed)
+    separated = re.split(r"[,;\n]" if re.search(r"[,;\n]", text) else r"\s", text)
+    return [part for each in separated if (part := _bare(each.strip()))]
+
+
+def _bare(text: str) -> str:
+    """Return *text* without quotes, and without half a pair of brackets."""
+    bare = text.strip("'\"(){}")
+    return bare.strip("[]'\"") if bare.count("[") != bare.count("]") else bare
 
 
 def function(
@@ -95,24 +125,28 @@ def function(
         yield f"{option}: {shown(value)} is async, which this option cannot be; use {example}"
 
 
-def seconds(
+def number(
     option: str,
     value: object,
+    unit: str,
     *,
     optional: bool = False,
     zero: bool = False,
     example: float = 1.0,
 ) -> Iterator[str]:
-    """Check a finite time in seconds, above 0 or, with *zero*, 0 or more."""
+    """Check a finite number of some unit, above 0 or, with *zero*, 0 or more."""
     if value is None and optional:
         return
-    number = _number(value)
-    if number is None or not (number >= 0 if zero else number > 0) or number == math.inf:
+    given = _number(value)
+    if given is None or not (given >= 0 if zero else given > 0) or given == math.inf:
         least = "0 or more" if zero else "above 0"
         yield (
-            f"{option}: {shown(value)} is not a number of seconds {least};"
+            f"{option}: {shown(value)} is not a number of {unit} {least};"
             f" use {example!r}{_or_none(optional)}"
         )
+
+
+seconds = partial(number, unit="seconds")
 
 
 def whole_number(
@@ -142,21 +176,28 @@ def text(option: str, value: object, example: str) -> Iterator[str]:
         yield f"{option}: {shown(value)} is not a name; use {example!r}"
 
 
-def path(option: str, value: object, example: str) -> Iterator[str]:
-    """Check a path that starts with a slash."""
+def path(option: str, value: object, example: str, *, asterisk: bool = False) -> Iterator[str]:
+    """Check a path that starts with a slash and, with *asterisk*, may end with one."""
     if not isinstance(value, str):
         yield f"{option}: {shown(value)} is not a path; use {example!r}"
-    elif not value.startswith("/"):
-        yield f"{option}: {shown(value)} does not start with a slash; use {'/' + value!r}"
+        return
+    start, found, end = value.partition("*")
+    way_out = f"/{start.removeprefix('/')}{'*' if asterisk and found else ''}"
+    if not value.startswith("/"):
+        yield f"{option}: {shown(value)} does not start with a slash; use {way_out!r}"
+    elif found and not asterisk:
+        yield f"{option}: {shown(value)} has an asterisk, which stands for nothing here; use {way_out!r}"
+    elif end:
+        yield f"{option}: {shown(value)} has an asterisk before its end; use {way_out!r}"
 
 
 def paths(option: str, value: object, example: Collection[str]) -> Iterator[str]:
-    """Check a collection of paths."""
+    """Check a collection of paths, and of beginnings of paths with an asterisk: ``Paths``."""
     problems = list(strings(option, value, example))
     yield from problems
     if not problems:
         for each in cast("Collection[str]", value):
-            yield from path(option, each, next(iter(example)))
+            yield from path(option, each, next(iter(example)), asterisk=True)
 
 
 def header_name(option: str, value: object, example: str) -> Iterator[str]:

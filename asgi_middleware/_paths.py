@@ -1,7 +1,13 @@
-"""The path below ``root_path``, as Django routes it."""
+"""The path below ``root_path``, as Django routes it, and the paths that options name."""
 
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar, cast
+
+from . import _options as options
 from ._django import forced_script_name
 from .types import Scope
+
+T = TypeVar("T")
 
 
 def path_below_root(scope: Scope) -> str:
@@ -22,3 +28,61 @@ def path_below_root(scope: Scope) -> str:
 def is_below(path: str, prefix: str) -> bool:
     """Tell whether *path* is *prefix*, which ends without a slash, or lies below it."""
     return path.startswith(prefix) and path[len(prefix) :][:1] in ("", "/")
+
+
+class Paths:
+    """The paths of an option, which are below ``root_path``: ``scope in Paths(["/livez"])``.
+
+    One that ends with an asterisk stands for all that start with the rest of it.
+    """
+
+    def __init__(self, paths: Collection[str]) -> None:
+        self.written = sorted(paths)
+        self._whole = frozenset(path for path in paths if not path.endswith("*"))
+        self._starts = tuple(path[:-1] for path in paths if path.endswith("*"))
+
+    def __contains__(self, scope: Scope) -> bool:
+        if not self.written:
+            return False
+        path = path_below_root(scope)
+        return path in self._whole or path.startswith(self._starts)
+
+
+class ByPrefix(Generic[T]):
+    """Values for prefixes of the path below ``root_path``; the longest prefix decides."""
+
+    def __init__(self, given: Mapping[str, T], default: T) -> None:
+        self.given = dict(given)
+        self._default = default
+        by_prefix = [(path.rstrip("/"), value) for path, value in given.items()]
+        self._by_prefix = sorted(by_prefix, key=lambda item: len(item[0]), reverse=True)
+
+    def of(self, scope: Scope) -> T:
+        if self._by_prefix:
+            path = path_below_root(scope)
+            for prefix, value in self._by_prefix:
+                if is_below(path, prefix):
+                    return value
+        return self._default
+
+
+def prefix_problems(
+    option: str, given: object, example: str, each: Callable[[str, object], Iterable[str]]
+) -> Iterator[str]:
+    """Check what :class:`ByPrefix` is given; *each* checks one value, and gets the option too."""
+    yield from options.mapping(option, given, example, optional=True)
+    if not isinstance(given, Mapping):
+        return
+    prefixes: set[str] = set()
+    for path, value in cast("Mapping[Any, object]", given).items():
+        problems = list(options.path(option, path, "/api/"))
+        yield from problems
+        if not problems:
+            prefix = path.rstrip("/")
+            if prefix in prefixes:
+                yield (
+                    f"{option}: {path!r} is there twice, with and without a slash at the end;"
+                    " use one of them"
+                )
+            prefixes.add(prefix)
+        yield from each(f"{option}: {path!r}", value)

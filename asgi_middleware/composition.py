@@ -27,6 +27,7 @@ from .cors import CORSMiddleware
 from .errors import ConfigurationError, ConfigurationWarning
 from .health import HealthMiddleware
 from .lifespan import LifespanMiddleware
+from .limits import RequestBodyLimitMiddleware, RequestTimeoutMiddleware
 from .request_id import RequestIDMiddleware
 from .thread_pool import ThreadPoolMiddleware
 from .timing import TimingMiddleware
@@ -40,6 +41,8 @@ _ORDER: tuple[tuple[type, str], ...] = (
     (TraceContextMiddleware, "what the other layers log has the trace"),
     (TimingMiddleware, "it measures what the client gets"),
     (CORSMiddleware, "a page of another origin can read what the other layers refuse"),
+    (RequestBodyLimitMiddleware, "a body that is refused takes no thread"),
+    (RequestTimeoutMiddleware, "the time that a request waits for a thread counts"),
     (LifespanMiddleware, "only requests that it lets in are given a thread"),
     (ThreadPoolMiddleware, ""),
 )

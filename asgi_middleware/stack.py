@@ -6,7 +6,7 @@
     )
 
 From the outside in: health, request ID, timing with an access log, CORS, the guard of WebSockets,
-lifespan with a drain, thread pool. Layers that need an object in common get it.
+limits, lifespan with a drain, thread pool. Layers that need an object in common get it.
 ``print(application)`` shows them all.
 """
 
@@ -23,6 +23,7 @@ from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
 from .health import Check, HealthMiddleware
 from .lifespan import Drain, LifespanMiddleware
 from .lifespan.contexts import ContextFactory
+from .limits import RequestBodyLimitMiddleware, RequestTimeoutMiddleware
 from .readiness import Readiness
 from .request_id import RequestIDMiddleware
 from .thread_pool import ThreadPool, ThreadPoolMiddleware
@@ -65,6 +66,8 @@ def stack(
     slow_threshold: float | None = None,
     cors: CORSPolicy | Mapping[str, CORSPolicy | None] | Middleware | None = None,
     websocket_origins: Sequence[str] | Middleware | None = ("same-origin",),
+    max_body_size: int | Middleware | None = None,
+    request_timeout: float | Middleware | None = None,
     lifespan: Sequence[ContextFactory] | Middleware | None = (),
     drain: Drain | type[Drain] | None = Drain,
     pool: ThreadPool | type[ThreadPool] | Middleware | None = ThreadPool,
@@ -74,6 +77,8 @@ def stack(
     * ``cors``: a policy for all paths, or ``{"/api/": CORSPolicy(...), "/admin/": None}``.
     * ``websocket_origins``: whose pages may open WebSockets, as for
       :class:`WebSocketOriginMiddleware`. Around Django, ``ALLOWED_HOSTS`` counts too.
+    * ``max_body_size``: bytes, as for :class:`RequestBodyLimitMiddleware`; ``request_timeout``:
+      seconds, as for :class:`RequestTimeoutMiddleware`.
     * ``lifespan``: the contexts to open at startup, in this order.
     * ``drain``: a :class:`Drain` with other times, or None.
     * ``pool``: a :class:`ThreadPool` of another size, or None.
@@ -89,7 +94,8 @@ def stack(
     Raises :class:`ConfigurationError` for options that cannot work, and for options whose layer
     is left out.
     """
-    readiness = Readiness()
+    # Without a lifespan of ours, nothing would ever say that the process is ready.
+    readiness = Readiness() if _from_contexts(lifespan, None) is not lifespan else None
     threads = ThreadPool() if pool is ThreadPool else pool
     default_drain = Drain() if drain is Drain else None
     parts = (
@@ -109,6 +115,8 @@ def stack(
             *("websocket_origins", WebSocketOriginMiddleware, _from_origins(websocket_origins)),
             {"allowed_hosts": allowed_hosts()},
         ),
+        _Part("max_body_size", RequestBodyLimitMiddleware, _from_size(max_body_size)),
+        _Part("request_timeout", RequestTimeoutMiddleware, _from_seconds(request_timeout)),
         _Part(
             *("lifespan", LifespanMiddleware, _from_contexts(lifespan, threads)),
             {"readiness": readiness, "drain": default_drain, **_time_for(drain)},
@@ -181,13 +189,31 @@ def _app_problems(app: object) -> Iterator[str]:
 def _from_policy(cors: object) -> object:
     if isinstance(cors, CORSPolicy):
         return partial(CORSMiddleware, **vars(cors))
-    return partial(CORSMiddleware, policies=cors) if isinstance(cors, Mapping) else cors
+    if not isinstance(cors, Mapping):
+        return cors
+    policies = cast("Mapping[object, object]", cors)
+    below = {path: policy for path, policy in policies.items() if path != "/"}
+    every = policies.get("/")
+    others = vars(every) if isinstance(every, CORSPolicy) else {}
+    return partial(CORSMiddleware, **others, policies=cast("Any", below))
 
 
 def _from_origins(origins: object) -> object:
     if callable(origins) or origins is None:
         return origins
     return partial(WebSocketOriginMiddleware, allow_origins=cast("Any", origins))
+
+
+def _from_size(limit: object) -> object:
+    if callable(limit) or limit is None:
+        return limit
+    return partial(RequestBodyLimitMiddleware, max_body_size=cast("Any", limit))
+
+
+def _from_seconds(timeout: object) -> object:
+    if callable(timeout) or timeout is None:
+        return timeout
+    return partial(RequestTimeoutMiddleware, timeout=cast("Any", timeout))
 
 
 def _from_pool(pool: object) -> object:

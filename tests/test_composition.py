@@ -16,7 +16,9 @@ from asgi_middleware import (
     HealthMiddleware,
     LifespanMiddleware,
     Readiness,
+    RequestBodyLimitMiddleware,
     RequestIDMiddleware,
+    RequestTimeoutMiddleware,
     ThreadPool,
     ThreadPoolMiddleware,
     TimingMiddleware,
@@ -148,6 +150,8 @@ ALL: list[Any] = [
     TraceContextMiddleware,
     TimingMiddleware,
     partial(CORSMiddleware, allow_origins=["https://app.example"]),
+    partial(RequestBodyLimitMiddleware, max_body_size=1_000_000),
+    partial(RequestTimeoutMiddleware, timeout=30.0),
     partial(LifespanMiddleware, lifespan=[POOL], readiness=READINESS),
     partial(ThreadPoolMiddleware, pool=POOL),
 ]

@@ -134,6 +134,29 @@ async def test_policies_count_for_their_paths() -> None:
     assert admin.get(b"access-control-allow-origin") is None
 
 
+async def test_a_policy_for_the_root_counts_for_all_other_paths() -> None:
+    application = stack(hello, cors={"/": POLICY, "/admin/": None})
+    origin = {"origin": "https://app.example"}
+
+    page = await request(application, target="/page/", headers=origin)
+    admin = await request(application, target="/admin/", headers=origin)
+
+    assert page.get(b"access-control-allow-origin") == b"https://app.example"
+    assert admin.get(b"access-control-allow-origin") is None
+
+
+async def test_limits_stand_inside_cors_and_outside_lifespan() -> None:
+    application = stack(hello, cors=POLICY, max_body_size=10, request_timeout=30.0)
+
+    response = await request(
+        application, "POST", body=b"x" * 11, headers={"origin": "https://app.example"}
+    )
+
+    assert names(application)[5:7] == ["RequestBodyLimitMiddleware", "RequestTimeoutMiddleware"]
+    assert response.status == 413
+    assert response.get(b"access-control-allow-origin") == b"https://app.example"
+
+
 async def test_websockets_of_other_sites_are_refused() -> None:
     application = stack(accepting)
     headers = {"host": "site.example", "origin": "https://evil.example"}

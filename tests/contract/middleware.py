@@ -4,6 +4,7 @@ The tests in this folder run for each row. For a new middleware, add one line to
 """
 # ruff: noqa: E501 -- a table: one line for each row
 
+import warnings
 from collections.abc import AsyncGenerator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
@@ -14,11 +15,14 @@ from typing import Any
 import pytest
 
 from asgi_middleware import (
+    ConfigurationWarning,
     CORSMiddleware,
     Drain,
     HealthMiddleware,
     LifespanMiddleware,
+    RequestBodyLimitMiddleware,
     RequestIDMiddleware,
+    RequestTimeoutMiddleware,
     ThreadPoolMiddleware,
     TimingMiddleware,
     TraceContextMiddleware,
@@ -28,6 +32,7 @@ from asgi_middleware import (
 from asgi_middleware.types import Middleware
 
 ORIGIN = "https://app.example"
+KINDS = ("http", "websocket", "lifespan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +83,10 @@ EACH = [
     Row("cors", one_origin, {"http": set()}, sets_in_response=GRANTS, extends={b"vary", EXPOSED}),
     Row("cors-any-origin", any_origin, {"http": set()}, sets_in_response=GRANTS, extends={EXPOSED}),
     Row("websocket-origin", guard, {"websocket": set()}),
-    Row("drain", partial(LifespanMiddleware, when_missing="warn", drain=Drain()), {"http": set(), "websocket": set(), "lifespan": {"tasks"}}),
-    Row("lifespan", partial(LifespanMiddleware, lifespan=[opened], when_missing="warn"), {"http": set(), "websocket": set(), "lifespan": {"opened", "tasks"}}),
+    Row("body-limit", partial(RequestBodyLimitMiddleware, max_body_size=10**9), {"http": set()}),
+    Row("request-timeout", partial(RequestTimeoutMiddleware, timeout=60.0), {"http": set()}),
+    Row("drain", partial(LifespanMiddleware, when_missing="warn", drain=Drain()), {kind: {"tasks"} for kind in KINDS}),
+    Row("lifespan", partial(LifespanMiddleware, lifespan=[opened], when_missing="warn"), {kind: {"opened", "tasks"} for kind in KINDS}),
     Row("thread-pool", ThreadPoolMiddleware, {"http": set(), "websocket": set()}),
 ]
 # fmt: on
@@ -88,9 +95,13 @@ EACH = [
 def stacked(rows: list[Row]) -> Row:
     """Return the row of a stack of all *rows*, the first outermost, with all their changes."""
     kinds = {kind for row in rows for kind in row.scopes}
+    with warnings.catch_warnings():
+        # What the layers should share would outlive one test.
+        warnings.simplefilter("ignore", ConfigurationWarning)
+        make = compose(*(row.make for row in rows))
     return Row(
         "stack",
-        compose(*(row.make for row in rows)),
+        make,
         {kind: {key for row in rows for key in row.scopes.get(kind, ())} for kind in kinds},
         sets_in_request={name for row in rows for name in row.sets_in_request},
         sets_in_response={name for row in rows for name in row.sets_in_response},

@@ -1,0 +1,19 @@
+"""Limits for what a client may send, and for how long it may wait.
+
+    application = stack(
+        get_asgi_application(),
+        max_body_size=1_000_000,
+        request_timeout=30.0,
+    )
+
+Django reads every request body to its end, onto disk, before it looks at the URL, the ``Host`` or
+the CSRF token, and nothing limits the time of a view.
+
+Both layers belong inside CORS, so that a page of another origin can read the refusal, and outside
+lifespan and the thread pool, so that a refused request takes nothing from others.
+"""
+
+from .body import RequestBodyLimitMiddleware
+from .time import RequestTimeoutMiddleware
+
+__all__ = ["RequestBodyLimitMiddleware", "RequestTimeoutMiddleware"]

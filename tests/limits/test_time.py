@@ -1,0 +1,210 @@
+"""Requests whose response does not begin in time."""
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+
+import pytest
+
+from asgi_middleware.limits import RequestTimeoutMiddleware
+from asgi_middleware.testing import recording, request, stream, websocket
+from asgi_middleware.types import Message, Receive, Scope, Send
+
+from ..apps import BODY, START, hello
+
+timed = partial(RequestTimeoutMiddleware, timeout=0.02)
+
+
+async def until_the_client_leaves(scope: Scope, receive: Receive, send: Send) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def test_a_response_in_time_passes() -> None:
+    response = await request(timed(hello, timeout=10.0))
+
+    assert (response.status, response.text) == (200, "hello")
+
+
+async def test_a_response_that_is_late_is_a_504_that_says_so() -> None:
+    response = await request(timed(until_the_client_leaves))
+
+    assert response.status == 504
+    assert response.text == "The server did not respond in time.\n"
+    assert response.get(b"cache-control") == b"no-store"
+
+
+async def test_the_app_receives_a_disconnect_even_if_it_asks_later() -> None:
+    asked = asyncio.Event()
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        for _ in range(3):
+            assert (await receive())["type"] == "http.disconnect"
+        asked.set()
+
+    response = await request(timed(late))
+
+    assert response.status == 504
+    assert asked.is_set()
+
+
+async def test_a_late_response_is_dropped() -> None:
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        await hello(scope, receive, send)
+
+    response = await request(timed(late))
+
+    assert response.status == 504
+    assert len(response.messages) == 2
+
+
+async def test_a_late_stream_is_told_to_end() -> None:
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        await send(START)
+        while True:
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    assert (await request(timed(late))).status == 504
+
+
+async def test_the_504_does_not_wait_for_the_app() -> None:
+    ends = asyncio.Event()
+
+    async def stuck(scope: Scope, receive: Receive, send: Send) -> None:
+        await ends.wait()
+
+    async with stream(timed(stuck)) as opened:
+        assert (await opened.message())["status"] == 504
+        assert (await opened.message())["type"] == "http.response.body"
+        ends.set()
+
+
+async def test_a_response_that_has_begun_is_not_limited() -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await asyncio.sleep(0.1)
+        await send(BODY)
+
+    response = await request(timed(slow))
+
+    assert (response.status, response.complete) == (200, True)
+
+
+async def test_a_websocket_is_not_limited() -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await asyncio.sleep(0.1)
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    async with websocket(timed(slow)):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [("/", 504), ("/reports/", 200), ("/reports", 200), ("/reportage/", 504), ("/events/", 200)],
+)
+async def test_a_prefix_has_a_timeout_of_its_own(target: str, status: int) -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        await hello(scope, receive, send)
+
+    app = timed(slow, paths={"/reports/": 10.0, "/events/": None})
+
+    assert (await request(app, target=target)).status == status
+
+
+async def test_prefixes_are_below_root_path() -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.1)
+        await hello(scope, receive, send)
+
+    app = timed(slow, paths={"/reports/": None})
+    response = await request(app, target="/app/reports/", scope={"root_path": "/app"})
+
+    assert response.status == 200
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ConnectionError])
+async def test_what_an_app_raises_that_was_too_late_reaches_nobody(kind: type[Exception]) -> None:
+    async def raises(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await receive()
+        raise kind
+
+    assert (await request(timed(raises))).status == 504
+
+
+async def test_what_an_app_raises_in_time_passes() -> None:
+    async def raises(scope: Scope, receive: Receive, send: Send) -> None:
+        raise RuntimeError("its own")
+
+    with pytest.raises(RuntimeError, match="its own"):
+        await request(timed(raises))
+
+
+async def test_a_cancellation_by_the_server_passes() -> None:
+    app = recording(until_the_client_leaves)
+
+    response = await request(timed(app, timeout=10.0), cancel_at=2, raise_app_exceptions=False)
+
+    assert isinstance(response.exception, asyncio.CancelledError)
+    assert response.status is None
+
+
+async def test_each_request_has_its_own_time() -> None:
+    """One that came earlier is over earlier, whatever became of those before it."""
+    app = timed(until_the_client_leaves, timeout=0.1)
+
+    async def after(delay: float) -> int | None:
+        await asyncio.sleep(delay)
+        return (await request(app)).status
+
+    quick = [request(timed(hello, timeout=10.0)) for _ in range(3)]
+    statuses = await asyncio.gather(*map(after, (0, 0.03, 0.15)))
+
+    assert statuses == [504, 504, 504]
+    assert [(await each).status for each in quick] == [200, 200, 200]
+
+
+async def test_nothing_is_kept_of_requests_that_are_over() -> None:
+    app = timed(hello, timeout=60.0)
+
+    for _ in range(10):
+        await request(app)
+
+    [by_timeout] = app._deadlines.values()
+    assert [len(deadlines._requests) for deadlines in by_timeout.values()] == [0]
+
+
+async def test_the_log_has_a_line_with_the_path(caplog: pytest.LogCaptureFixture) -> None:
+    await request(timed(until_the_client_leaves), target="/slow%0Aline/")
+
+    [record] = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert record.name == "asgi_middleware.limits"
+    assert record.getMessage() == (
+        r"GET '/slow\nline/' (unmatched) got a 504: no response had begun after 0.02 s"
+    )
+
+
+async def test_other_scopes_pass() -> None:
+    seen: list[object] = []
+
+    async def app(*given: Any) -> None:
+        seen.extend(given)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None: ...
+
+    for kind in ("lifespan", "websocket", "other"):
+        scope = {"type": kind}
+        await timed(app)(scope, receive, send)
+        assert seen[0] is scope
+        seen.clear()
