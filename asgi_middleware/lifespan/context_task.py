@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .cancellation import cancel
 from .deadline import PATIENCE, Deadline
-from .failure import Failure
+from .failure import Failure, cancel
 
 
 class ContextTask:

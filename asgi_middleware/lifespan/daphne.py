@@ -21,8 +21,8 @@ import daphne.server  # type: ignore[import-untyped]  # noqa: F401  # pyright: i
 from twisted.internet import defer, reactor
 
 from ..types import ASGIApp, Message, Receive, Scope, Send
+from .cycle import SCOPE
 from .deadline import PATIENCE
-from .unasked import SCOPE
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class DaphneLifespan:
         self._lifespan: asyncio.Task[None] | None = None
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._calls: set[asyncio.Future[None]] = set()
-        self._failed = False
+        self._started = self._failed = False
         self._stopping = False
         twisted: Any = reactor
         twisted.callWhenRunning(self._start)
@@ -79,9 +79,10 @@ class DaphneLifespan:
     async def _live(self) -> None:
         try:
             await self.app(SCOPE, self._messages.get, self._send)
-        except Exception:
+        except Exception as error:  # noqa: BLE001 -- an app may not support lifespan
             if not self._failed:
-                logger.exception("the lifespan of the app has ended")
+                level = logging.ERROR if self._started else logging.DEBUG
+                logger.log(level, "the lifespan of the app has ended", exc_info=error)
 
     async def _end(self, lifespan: "asyncio.Task[None]") -> None:
         await asyncio.wait({lifespan})
@@ -92,6 +93,7 @@ class DaphneLifespan:
             await asyncio.wait(calls, timeout=PATIENCE)
 
     async def _send(self, message: Message) -> None:
+        self._started |= message["type"] == "lifespan.startup.complete"
         if message["type"].endswith(".failed"):
             self._failed = True
             logger.error("%s: %s", message["type"], message.get("message", ""))

@@ -7,9 +7,8 @@ from typing import Any, cast
 
 from .._names import name_of
 from ..types import ASGIApp, Message, Scope
-from .cancellation import cancel
 from .deadline import PATIENCE, Deadline
-from .failure import Failure
+from .failure import Failure, cancel
 from .state import State, state_of
 
 logger = logging.getLogger(__name__)

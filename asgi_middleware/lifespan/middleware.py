@@ -12,10 +12,9 @@ from ..readiness import Readiness
 from ..types import ASGIApp, Receive, Scope, Send
 from .connections import refuse
 from .contexts import ContextFactory, context_factories
-from .cycle import Cycle, CycleOptions
+from .cycle import Cycle, CycleOptions, UnaskedCycle
 from .drain import Drain
 from .state import state_of
-from .unasked import UnaskedCycle
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,8 @@ from typing import Literal
 from .. import _options as options
 from .._names import qualified_name
 from .._threads import own_thread
-from .cancellation import abandon
 from .deadline import PATIENCE, Deadline
-from .failure import Failure
+from .failure import Failure, abandon
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ import django
 import pytest
 
 from asgi_middleware.lifespan import (
-    cancellation,
     connections,
     context_task,
     cycle,
     drain,
+    failure,
     inner,
     tasks,
 )
@@ -26,7 +26,7 @@ django.setup()
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (cancellation, connections, context_task, cycle, inner, tasks):
+    for module in (connections, context_task, cycle, failure, inner, tasks):
         monkeypatch.setattr(module, "PATIENCE", 0.05)
     monkeypatch.setattr(tasks, "GRACE", 0.05)
     monkeypatch.setattr(drain, "_REACTION", 0.05)

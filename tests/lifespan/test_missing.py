@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from asgi_middleware import HealthMiddleware, LifespanMiddleware, Readiness, RequestIDMiddleware
-from asgi_middleware.lifespan import unasked
+from asgi_middleware.lifespan import cycle
 from asgi_middleware.request_id import get_request_id
 from asgi_middleware.testing import HandshakeRefused, lifespan, recording, request, websocket
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
@@ -137,7 +137,7 @@ async def test_a_process_that_nothing_will_close_says_so_once(
 async def test_a_failed_startup_that_is_tried_again_warns_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(unasked, "_FIRST_RETRY", 0.0)
+    monkeypatch.setattr(cycle, "_FIRST_RETRY", 0.0)
     app = LifespanMiddleware(hello, lifespan=[context("a", enter=OSError("no database"))])
 
     for _ in range(3):
@@ -231,8 +231,8 @@ async def test_a_failed_startup_is_tried_again_with_a_growing_delay(
 
 
 async def test_the_delay_between_startups_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unasked, "_FIRST_RETRY", 0.001)
-    monkeypatch.setattr(unasked, "_LAST_RETRY", 0.001)
+    monkeypatch.setattr(cycle, "_FIRST_RETRY", 0.001)
+    monkeypatch.setattr(cycle, "_LAST_RETRY", 0.001)
     attempts: list[int] = []
 
     async def enter() -> None:

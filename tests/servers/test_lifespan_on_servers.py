@@ -70,12 +70,13 @@ def test_an_app_serves_wrapped_as_it_serves_bare(shape: str, server: str, tmp_pa
     hangs = shape == "a loop over messages" and server != "daphne"
     applications = ["wrapped"] if hangs else ["bare", "wrapped"]
     if server == "daphne":
-        applications[-1] = "wrapped_for_daphne"
+        applications[-1:] = ["on_daphne", "wrapped_on_daphne"]
 
     for application in applications:
         run = command(server, f"tests.servers.apps.shapes:{application}")
         with serve(run, log=tmp_path / application, environment={"SHAPE": shape}) as process:
             assert httpx.get(process.url, timeout=PATIENCE).text == "hello"
+        assert "ERROR" not in process.log()
 
 
 @pytest.mark.parametrize("name", ONE_PROCESS)

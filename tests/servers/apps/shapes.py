@@ -24,9 +24,7 @@ wrapped = LifespanMiddleware(bare)
 
 
 def __getattr__(name: str) -> object:
-    """Return ``wrapped_for_daphne``, which cannot be made where there is no Daphne."""
-    if name != "wrapped_for_daphne":
-        raise AttributeError(name)
+    """Return what cannot be made where there is no Daphne."""
     from asgi_middleware.lifespan.daphne import DaphneLifespan
 
-    return DaphneLifespan(wrapped)
+    return DaphneLifespan({"on_daphne": bare, "wrapped_on_daphne": wrapped}[name])
