@@ -5,6 +5,14 @@ ARGS ?=
 PYTEST_FLAGS ?=
 UVICORN_FLAGS ?=
 
+# Two or more tests run on workers. A worker that is done takes over tests of another, so a
+# module's tests stay together as far as possible, and so do the servers that they share.
+# One test, named with ::, needs none. Four are enough, because each starts services of its own.
+workers := $(if $(findstring ::,$(ARGS)),,-n auto --maxprocesses 4 --dist worksteal)
+
+# Containers often set it. Then every worker and every server would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 # The order of prerequisites matters: check the port before installing anything.
 .NOTPARALLEL:
@@ -36,13 +44,13 @@ run: port-is-free $(venv)/.run-stamp ## serve the example on http://127.0.0.1:80
 		--host 127.0.0.1 --port $(PORT) --lifespan on $(UVICORN_FLAGS)
 
 test: $(venv)/.dev-stamp ## run the tests; skip those whose service is missing (ARGS="-k cors")
-	@$(python) -m pytest $(PYTEST_FLAGS) $(ARGS)
+	@$(python) -m pytest $(workers) $(PYTEST_FLAGS) $(ARGS)
 
 test-quick: $(venv)/.test-stamp ## run the tests that start no process
-	@$(python) -m pytest -m "not process" $(PYTEST_FLAGS) $(ARGS)
+	@$(python) -m pytest -m "not process" $(workers) $(PYTEST_FLAGS) $(ARGS)
 
 test-all: $(venv)/.dev-stamp ## run the tests; fail if a service is missing
-	@REQUIRE_SERVICES=1 $(python) -m pytest $(PYTEST_FLAGS) $(ARGS)
+	@REQUIRE_SERVICES=1 $(python) -m pytest $(workers) $(PYTEST_FLAGS) $(ARGS)
 
 test-django: $(python) ## run Django's own tests without and with the thread pool, and compare
 	@$(python) -m tests.django_suite
