@@ -137,22 +137,80 @@ def _nothing() -> None:
     pass
 
 
-# --- calls that need no thread ---
+# --- the start and the end of a request, without a thread ---
+#
+# Django renews a thread's connections there. That is done when a thread is lent and given back, and
+# a request that has no thread needs none for it. Receivers that are not Django's, and whatever else
+# there is to close, need a thread as usual.
+
+
+def live_receivers(signal: Any, sender: object) -> tuple[list[Any], list[Any]]:
+    """Return the sync and the async receivers of *signal* that listen to *sender*."""
+    receivers: tuple[list[Any], list[Any]] = signal._live_receivers(sender)
+    return receivers
+
+
+def starting(receivers: list[Any]) -> bool:
+    """Tell whether *receivers* of ``request_started`` only renew connections."""
+    db: Any = sys.modules["django.db"]
+    return set(receivers) <= {db.reset_queries, db.close_old_connections}
+
+
+def finishing(receivers: list[Any]) -> Callable[[], object] | None:
+    """Return what does the work of *receivers* of ``request_finished``, None if it needs a thread.
+
+    It needs none if they are Django's, and there is no cache to close.
+    """
+    cache: Any = sys.modules["django.core.cache"]
+    reset_urlconf: Any = sys.modules["django.core.handlers.base"].reset_urlconf
+    known = {sys.modules["django.db"].close_old_connections, cache.close_caches, reset_urlconf}
+    # One that is missing was disconnected, as Django's test client does for a while.
+    if set(receivers) != known or [*cache.caches.all(initialized_only=True)]:
+        return None
+    return partial(reset_urlconf, sender=None)
+
+
+def closing(close: Any) -> Callable[[], object] | None:
+    """Return what does the same as *close*, a response's method, None if it needs a thread.
+
+    It needs none if the response has but a request to close that has no files. At the end,
+    ``request_finished`` is sent.
+    """
+    http: Any = sys.modules["django.http"]
+    if getattr(close, "__func__", None) is not http.HttpResponse.close:
+        return None
+    response = close.__self__
+    for closer in response._resource_closers:
+        request = getattr(closer, "__self__", None)
+        if not isinstance(request, http.HttpRequest) or getattr(request, "_files", None):
+            return None
+
+    signals: Any = sys.modules["django.core.signals"]
+    receivers, async_receivers = live_receivers(signals.request_finished, response._handler_class)
+    finish = None if async_receivers else finishing(receivers)
+    return None if finish is None else partial(_close, response, finish)
+
+
+def _close(response: Any, finish: Callable[[], object]) -> None:
+    for closer in response._resource_closers:
+        with suppress(Exception):
+            closer()
+    response._resource_closers.clear()
+    response.closed = True
+    finish()
 
 
 def without_thread(function: Any) -> Callable[[], object] | None:
     """Return what does the same as *function* and needs no thread, None if it needs one.
 
-    Before the view is known, and after the response is sent, Django calls its own functions in a
-    thread. They renew that thread's connections, which is done when a thread is lent and given
-    back, and some do what needs no thread.
-
-    asgiref hands over ``partial(..., partial(called, *arguments))``. Nothing public tells what
-    Django calls: whatever does not look as it is known here is a call like any other.
+    *function* is a call of asgiref's. Our own handler has no need to recognize its calls; this
+    recognizes those of Django's own. asgiref hands over ``partial(..., partial(called, *arguments))``.
+    Nothing public tells what Django calls: whatever does not look as it is known here is a call
+    like any other.
     """
     try:
         called = function.args[-1].func
-        return _closing(called) if ismethod(called) else _sending(called)
+        return closing(called) if ismethod(called) else _sending(called)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return None
 
@@ -164,65 +222,15 @@ def _sending(sync_send: Any) -> Callable[[], object] | None:
     free = {name: cell.cell_contents for name, cell in cells}
     receivers = free["sync_receivers"]
     signals: Any = sys.modules["django.core.signals"]
-    db: Any = sys.modules["django.db"]
+    work: Callable[[], object] | None = None
     if free["self"] is signals.request_started:
-        if not set(receivers) <= {db.reset_queries, db.close_old_connections}:
-            return None
-        return lambda: [(receiver, None) for receiver in receivers]
-    # Of a request that has no response to close, because it was refused or its client has left.
-    if free["self"] is signals.request_finished and _only_django_listens(receivers):
-        reset_urlconf: Any = sys.modules["django.core.handlers.base"].reset_urlconf
-
-        def finish() -> list[tuple[object, None]]:
-            reset_urlconf(sender=None)
-            return [(receiver, None) for receiver in receivers]
-
-        return finish
-    return None
+        work = _nothing if starting(receivers) else None
+    elif free["self"] is signals.request_finished:
+        # Of a request that has no response to close: it was refused, or its client has left.
+        work = finishing(receivers)
+    return None if work is None else partial(_sent, work, receivers)
 
 
-def _closing(close: Any) -> Callable[[], object] | None:
-    """Return what closes a response, if it has but a request to close that has no files.
-
-    Then ``request_finished`` is sent, to which Django listens with its database, its caches
-    and its URLconf.
-    """
-    http: Any = sys.modules["django.http"]
-    if close.__func__ is not http.HttpResponse.close:
-        return None
-    response = close.__self__
-    for closer in response._resource_closers:
-        request = closer.__self__
-        if not isinstance(request, http.HttpRequest) or getattr(request, "_files", None):
-            return None
-
-    signals: Any = sys.modules["django.core.signals"]
-    receivers, async_receivers = signals.request_finished._live_receivers(response._handler_class)
-    if async_receivers or not _only_django_listens(receivers):
-        return None
-    reset_urlconf: Any = sys.modules["django.core.handlers.base"].reset_urlconf
-    return partial(_close, response, reset_urlconf)
-
-
-def _only_django_listens(receivers: list[Any]) -> bool:
-    """Tell whether *receivers* of ``request_finished`` are Django's, and have nothing to close.
-
-    Connections are closed as the thread is given back.
-    """
-    cache: Any = sys.modules["django.core.cache"]
-    known = {
-        sys.modules["django.db"].close_old_connections,
-        cache.close_caches,
-        sys.modules["django.core.handlers.base"].reset_urlconf,
-    }
-    # One that is missing was disconnected, as Django's test client does for a while.
-    return set(receivers) == known and not [*cache.caches.all(initialized_only=True)]
-
-
-def _close(response: Any, reset_urlconf: Callable[..., object]) -> None:
-    for closer in response._resource_closers:
-        with suppress(Exception):
-            closer()
-    response._resource_closers.clear()
-    response.closed = True
-    reset_urlconf(sender=response._handler_class)
+def _sent(work: Callable[[], object], receivers: list[Any]) -> list[tuple[object, None]]:
+    work()
+    return [(receiver, None) for receiver in receivers]

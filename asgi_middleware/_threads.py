@@ -281,6 +281,20 @@ def is_below_sync_code() -> bool:
     return getattr(AsyncToSync.executors, "current", None) is not None
 
 
+def needs_no_tidying() -> bool:
+    """Tell whether the connections of this request are tidied for it, or it has no thread yet.
+
+    An executor says the former by an attribute of this name.
+    """
+    if is_below_sync_code():
+        return False
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    if context is None:
+        return False
+    executor = SyncToAsync.context_to_thread_executor.get(context)
+    return executor is None or getattr(executor, "needs_no_tidying", False)
+
+
 def has_waiting_thread() -> bool:
     """Tell whether a thread waits for this loop, even in a task with a context of its own."""
     # asgiref has no public name for that either.

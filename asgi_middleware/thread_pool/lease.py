@@ -103,6 +103,11 @@ class RequestLease(Executor):
         """Whether a call runs in the thread."""
         return self._running > 0
 
+    @property
+    def needs_no_tidying(self) -> bool:
+        """Whether the pool tidies the connections. A call that runs may not have come to them."""
+        return not self._running
+
     def give_up_place(self) -> None:
         """Leave the bound until :meth:`resume`, because the running call waits for the client."""
         with self._pool.lock:

@@ -1,0 +1,19 @@
+"""What needs Django: its handler with fewer threads, and what only Django knows about a request.
+
+    from asgi_middleware.django import get_asgi_application    # in place of Django's
+
+No other module of the package needs Django to be imported.
+"""
+
+from ..cors.django_cors_headers import cors_options
+from .database import time_database_queries
+from .handler import ASGIHandler, get_asgi_application
+from .route import route_middleware
+
+__all__ = [
+    "ASGIHandler",
+    "cors_options",
+    "get_asgi_application",
+    "route_middleware",
+    "time_database_queries",
+]

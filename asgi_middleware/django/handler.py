@@ -1,0 +1,229 @@
+"""Django's ASGI handler with fewer changes of thread.
+
+    from asgi_middleware.django import get_asgi_application    # in place of django.core.asgi
+
+Django calls each hook of each middleware in a thread. Here a request for a sync view goes through
+all middleware and the view in one call in one thread, as under WSGI. A request for an async view
+goes through Django's own middleware in the event loop.
+
+Each chain serves any view, and each is made by Django. Which one a request takes decides how long
+it takes, never what it does.
+"""
+
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from types import FunctionType, SimpleNamespace
+from typing import Any
+
+import django
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.conf import settings
+from django.conf.urls.i18n import is_language_prefix_patterns_used
+from django.core import signals
+from django.core.handlers import asgi, base
+from django.urls import get_resolver
+from django.utils import translation
+from django.utils.module_loading import import_string
+
+from .._django import closing, finishing, live_receivers, starting
+from .._threads import needs_no_tidying
+from .database import time_database_queries
+from .route import note_route
+from .stock import in_loop
+
+logger = logging.getLogger("asgi_middleware.django")
+
+
+def get_asgi_application() -> "ASGIHandler":
+    """Set Django up, and return its handler with fewer changes of thread."""
+    django.setup(set_prefix=False)
+    return ASGIHandler()
+
+
+class Routed(base.BaseHandler):
+    """A handler that notes the route of each request in its record."""
+
+    def resolve_request(self, request: Any) -> Any:
+        match = super().resolve_request(request)
+        note_route(request)
+        return match
+
+
+class TwoChains(Routed):
+    """A handler with a chain of middleware for async views, and one for sync views.
+
+    The chain for async views is made as Django makes it. The one for sync views is made when the
+    first request needs it.
+    """
+
+    # Makes whole responses in a thread. None before the first request for a sync view.
+    _respond_in_thread: Callable[[Any], Any] | None = None
+    # Whether the chain for async views serves all requests.
+    _has_one_chain = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._lock = threading.Lock()
+        # By identity, the views whose pattern has matched requests for async views. None stands
+        # for no pattern. A middleware changes the path or the URLconf of these requests.
+        self._misleading: set[int] = set()
+        super().__init__(*args, **kwargs)
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        load: Any = super().load_middleware
+        if not is_async:
+            load()
+            return
+        with_globals(load, import_string=_import_in_loop)(is_async=True)
+        self._has_one_chain = any(
+            not getattr(import_string(path), "sync_capable", True) for path in settings.MIDDLEWARE
+        )
+
+    async def get_response_async(self, request: Any) -> Any:
+        if self._has_one_chain:
+            return await super().get_response_async(request)
+        view = _view(request.path_info)
+        if _is_async(view) or id(view) in self._misleading:
+            return await super().get_response_async(request)
+        if self._respond_in_thread is None:
+            await sync_to_async(self._load_sync_chain)()
+        if self._respond_in_thread is None:
+            return await super().get_response_async(request)
+        response = await self._respond_in_thread(request)
+        match = request.resolver_match
+        if match is not None and match.func is not view and _is_async(match.func):
+            self._misleading.add(id(view))
+        return response
+
+    def _load_sync_chain(self) -> None:
+        with self._lock:
+            if self._respond_in_thread is not None or self._has_one_chain:
+                return
+            handler = Routed()
+            try:
+                handler.load_middleware()
+            except Exception:
+                logger.exception(
+                    "MIDDLEWARE cannot be loaded for sync views; it runs as async code"
+                )
+                self._has_one_chain = True
+            else:
+                self._respond_in_thread = sync_to_async(handler.get_response)
+
+
+class ASGIHandler(TwoChains, asgi.ASGIHandler):
+    """Django's ``ASGIHandler`` with fewer changes of thread.
+
+    Responses, signals, logs and exceptions are those of Django's. The route and the database time
+    of each request are noted in its record (:mod:`asgi_middleware.timing`), if there is one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._handle = with_globals(
+            super().handle, signals=_SIGNALS, sync_to_async=_close_in_thread_if_needed
+        )
+        time_database_queries()
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._handle(scope, receive, send)
+
+    async def run_get_response(self, request: Any) -> Any:
+        response: Any = await super().run_get_response(request)
+        response._handler_class = _sender(type(self))
+        return response
+
+
+def _sender(handler: Any) -> Any:
+    """Return the sender of the signals. Projects may listen to those of Django's own handler."""
+    return asgi.ASGIHandler if handler is ASGIHandler else handler
+
+
+# --- in the place of what Django's handle() uses ---
+
+
+class _AtBorder:
+    """A signal at the start or the end of a request, which needs no thread if only Django listens."""
+
+    def __init__(self, signal: Any, work: Callable[[list[Any]], Any]) -> None:
+        self._signal = signal
+        self._work = work
+
+    async def asend(self, sender: Any, **named: Any) -> Any:
+        sender = _sender(sender)
+        receivers, async_receivers = live_receivers(self._signal, sender)
+        if async_receivers or not needs_no_tidying() or not self._work(receivers):
+            return await self._signal.asend(sender, **named)
+        return []
+
+
+def _finish(receivers: list[Any]) -> bool:
+    finish = finishing(receivers)
+    if finish is not None:
+        finish()
+    return finish is not None
+
+
+_SIGNALS = SimpleNamespace(
+    request_started=_AtBorder(signals.request_started, starting),
+    request_finished=_AtBorder(signals.request_finished, _finish),
+)
+
+
+def _close_in_thread_if_needed(close: Callable[[], object]) -> Callable[[], Awaitable[None]]:
+    async def closed() -> None:
+        instead = closing(close) if needs_no_tidying() else None
+        if instead is None:
+            await sync_to_async(close)()
+        else:
+            instead()
+
+    return closed
+
+
+def _view(path: str) -> Any:
+    """Return the view that *path* leads to, None if that cannot be told."""
+    try:
+        resolver = get_resolver()
+        language = None
+        if settings.USE_I18N and is_language_prefix_patterns_used(settings.ROOT_URLCONF)[0]:
+            language = translation.get_language_from_path(path)
+        if language is None:
+            return resolver.resolve(path).func
+        with translation.override(language):
+            return resolver.resolve(path).func
+    except Exception:  # noqa: BLE001 -- a URLconf or a converter may raise anything; Django tells
+        return None
+
+
+def _is_async(view: Any) -> bool:
+    # asgiref's function: on Python 3.11, that of inspect does not see what Django marks.
+    if iscoroutinefunction(view):  # pyright: ignore[reportDeprecated]
+        return True
+    # Django cannot call an object like that, and says so in its own way.
+    call = None if isinstance(view, FunctionType) else getattr(type(view), "__call__", None)  # noqa: B004
+    return iscoroutinefunction(call)  # pyright: ignore[reportDeprecated]
+
+
+def _import_in_loop(path: str) -> Any:
+    # The one of Django's module, which others replace to watch middleware.
+    handlers: Any = base
+    return in_loop(handlers.import_string(path))
+
+
+def with_globals(method: Any, **replaced: object) -> Any:
+    """Return *method* with other objects where its code uses these globals of its module.
+
+    A method that somebody has replaced by an object is returned as it is.
+    """
+    function = getattr(method, "__func__", None)
+    if not isinstance(function, FunctionType):
+        return method
+    changed = FunctionType(
+        function.__code__,
+        {**function.__globals__, **replaced},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    return changed.__get__(method.__self__)
