@@ -263,6 +263,8 @@ def _domain(host: str) -> str | None:
 def _label(label: str) -> str | None:
     """Return a label in ASCII, None if it is not valid or versions of IDNA disagree on it."""
     if label.startswith("xn--"):
+        if len(label) > 63:  # longer than in any name, and slow to decode
+            return None
         try:
             decoded = label[4:].encode("ascii").decode("punycode")
         except UnicodeError:
