@@ -5,7 +5,7 @@ difference has there.
 """
 
 import pytest
-from channels.security.websocket import OriginValidator
+from channels.security.websocket import OriginValidator  # type: ignore[import-untyped]
 
 from asgi_middleware import ConfigurationError, WebSocketOriginMiddleware
 from asgi_middleware.testing import HandshakeRefused, request, websocket

@@ -351,7 +351,7 @@ HAS_ASGI_CORS = find_spec("asgi_cors") is not None
 
 
 def asgi_cors(app: ASGIApp = hello, **options: Any) -> ASGIApp:
-    from asgi_cors import asgi_cors
+    from asgi_cors import asgi_cors  # type: ignore[import-untyped]
 
     return asgi_cors(app, **options)  # type: ignore[no-any-return]
 
@@ -410,7 +410,7 @@ async def test_a_function_decides_with_true_and_nothing_else(
         return origin == A
 
     ours = CORSMiddleware(hello, allow_origin_func=function)
-    truthy: Any = CORSMiddleware(hello, allow_origin_func=lambda origin, scope: "yes")  # type: ignore[arg-type,return-value]
+    truthy: Any = CORSMiddleware(hello, allow_origin_func=lambda origin, scope: "yes")  # type: ignore[arg-type]
     raising = CORSMiddleware(hello, allow_origin_func=lambda origin, scope: scope["nothing"])
 
     assert await allows(ours, A)
@@ -464,7 +464,7 @@ HAS_CORRELATION_ID = find_spec("asgi_correlation_id") is not None
 def correlation_id(app: ASGIApp = hello, **options: Any) -> ASGIApp:
     from asgi_correlation_id import CorrelationIdMiddleware
 
-    middleware = CorrelationIdMiddleware(with_own_messages(app), **options)
+    middleware: Any = CorrelationIdMiddleware(with_own_messages(app), **options)
 
     async def with_own_scope(scope: Scope, receive: Receive, send: Send) -> None:
         await middleware({**scope}, receive, send)  # because it edits the scope
@@ -642,7 +642,7 @@ class Client:
 async def timed_by_timing_asgi(
     app: ASGIApp, client: object, target: str = "/x", **end: Any
 ) -> None:
-    from timing_asgi import TimingMiddleware
+    from timing_asgi import TimingMiddleware  # type: ignore[import-untyped]
 
     response = await request(
         TimingMiddleware(app, client), target=target, raise_app_exceptions=False, **end
