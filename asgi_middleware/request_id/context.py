@@ -4,7 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
-from .ids import FLOOR, generate_request_id
+from .ids import FLOOR, FLOOR_IN_WORDS, generate_request_id
 
 DEFAULT_HEADER = "X-Request-ID"
 
@@ -25,13 +25,12 @@ def request_id_context(request_id: str | None = None) -> Generator[str]:
         with request_id_context(task.headers.get("request_id")) as request_id: ...
 
     None makes a new ID. After the block, the ID is again what it was before. Raises ValueError
-    for an ID that is not 1 to 128 visible ASCII characters.
+    for an ID that is not 1 to 200 visible ASCII characters.
     """
     chosen = generate_request_id() if request_id is None else request_id
     if not FLOOR.fullmatch(chosen):
         raise ValueError(
-            f"request_id_context: {chosen!r:.200} is not 1 to 128 visible ASCII characters;"
-            " use None for a new ID"
+            f"request_id_context: {chosen!r:.200} is not {FLOOR_IN_WORDS}; use None for a new ID"
         )
     before = current_id.get()
     header = DEFAULT_HEADER.lower() if before is None else before[1]

@@ -3,12 +3,27 @@
 import os
 import re
 import time
+from collections.abc import Callable, Sequence
 
-LONGEST = 128
+from .._headers import trimmed
+from .._names import qualified_name
+
+Validator = Callable[[str], bool]
+
+# Heroku's longest.
+LONGEST = 200
 # The floor, which no option lifts. It keeps line breaks out of headers and logs, whatever a
 # validator accepts.
 FLOOR = re.compile(rf"[\x21-\x7e]{{1,{LONGEST}}}")
-USUAL = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._~+/=:@-]{{0,{LONGEST - 1}}}")
+FLOOR_IN_WORDS = f"1 to {LONGEST} visible ASCII characters"
+# What the formats of proxies, clouds and frameworks are made of; tests/request_id/formats.py has
+# a row for each. At least one letter or digit: Envoy sends "-" if there is no ID.
+# A comma stands only between the IDs of Heroku, which are 20 of its characters or more.
+_USUAL = re.compile(
+    rf"(?=[^A-Za-z0-9]{{0,{LONGEST - 1}}}+[A-Za-z0-9])"
+    rf"(?:[A-Za-z0-9._~+/=:;@|#!?-]{{1,{LONGEST}}}"
+    rf"|(?=.{{1,{LONGEST}}}\Z)[A-Za-z0-9+/=-]{{20,}}+(?:,[A-Za-z0-9+/=-]{{20,}}+)+)"
+)
 # Not uuid.UUID(), which also accepts braces, a URN, dashes anywhere, and 100 kB of them.
 _UUID = re.compile(r"(?i:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
@@ -31,10 +46,52 @@ def uuid7_hex() -> str:
 
 
 def is_valid_request_id(request_id: str) -> bool:
-    """Accept the IDs that are in use: UUID, ULID, KSUID, those of AWS, Heroku, Cloudflare."""
-    return USUAL.fullmatch(request_id) is not None
+    """Accept the IDs that proxies, clouds and frameworks send, such as a UUID or an AWS trace.
+
+    Letters, digits and ``._~+/=:;@|#!?-``, and commas between the IDs of Heroku. Refused is what
+    could be misread in a log: blanks, quotes, brackets, ``%``, ``$``, ``\\`` and other commas.
+    """
+    return _USUAL.fullmatch(request_id) is not None
 
 
 def is_uuid(request_id: str) -> bool:
     """Accept UUIDs of any version, with or without dashes, in either case, and nothing else."""
     return _UUID.fullmatch(request_id) is not None
+
+
+def accepting(validator: Validator | None) -> Callable[[str], object]:
+    """Return the check for an ID that was sent: first the floor, then *validator*."""
+    if validator is None:
+        return FLOOR.fullmatch
+    if validator is is_valid_request_id:
+        return _USUAL.fullmatch  # stricter than the floor
+
+    def accepts(request_id: str) -> bool:
+        if not FLOOR.fullmatch(request_id):
+            return False
+        try:
+            return bool(validator(request_id))
+        except Exception:  # noqa: BLE001 -- not logged: its message may contain the value
+            return False
+
+    return accepts
+
+
+def agree(sent: Sequence[bytes]) -> bool:
+    """Tell whether the lines of a header have the same value."""
+    first = trimmed(sent[0])
+    return all(trimmed(each) == first for each in sent)
+
+
+def reason(sent: Sequence[bytes], validator: Validator | None) -> str:
+    """Say why the lines of a header hold no ID that is accepted, and nothing of what they hold."""
+    value = trimmed(sent[0])
+    if not agree(sent):
+        return "its lines differ"
+    if not value:
+        return "it is empty"
+    if len(value) > LONGEST:
+        return f"it is longer than {LONGEST} characters"
+    if not FLOOR.fullmatch(value.decode("latin-1")):
+        return "it is not visible ASCII"
+    return f"{qualified_name(validator)} refused it"

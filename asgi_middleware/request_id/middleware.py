@@ -3,18 +3,25 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from functools import partial
 from typing import cast
 
-from asgiref.sync import markcoroutinefunction
-
 from .. import _options as options
-from .._headers import OWS, replaced
+from .._async import as_async
+from .._headers import trimmed, values
 from .._messages import WITH_HEADERS
 from .._trust import Trusted, trust_check, trust_problems
 from ..types import ASGIApp, Header, Message, Receive, Scope, Send
 from .context import DEFAULT_HEADER, current_id
-from .ids import FLOOR, LONGEST, USUAL, generate_request_id, is_valid_request_id
+from .ids import (
+    FLOOR,
+    FLOOR_IN_WORDS,
+    LONGEST,
+    accepting,
+    agree,
+    generate_request_id,
+    is_valid_request_id,
+    reason,
+)
 
 logger = logging.getLogger("asgi_middleware.request_id")
 
@@ -39,7 +46,7 @@ class RequestIDMiddleware:
       Otherwise the app sees what was sent, even if it was refused.
     * ``response_header``: whether the client gets the ID.
 
-    Every ID is 1 to 128 visible ASCII characters, also those of ``generator`` and
+    Every ID is 1 to 200 visible ASCII characters, also those of ``generator`` and
     ``transformer``. If one of these returns something else or raises, the middleware logs an error
     and uses a random ID.
 
@@ -82,19 +89,26 @@ class RequestIDMiddleware:
             "update_request_header": update_request_header,
             "response_header": response_header,
         }
-        self._header = header_name.lower().encode()
+        self._own = header_name.lower().encode()
+        self._names = [self._own, *(name.lower().encode() for name in fallback_headers)]
+        self._has_fallback = len(self._names) > 1
+        self._mangled = _mangled(self._own)
+        # The lengths of the names that may be taken for ours. Only a 'ß', in capitals 'SS', is
+        # shorter than what becomes of it.
+        doubles = self._own.count(b"ss")
+        self._lengths = tuple(range(len(self._own) - doubles, len(self._own) + 1))
         self._outgoing_header = header_name.lower()
-        self._fallback = [name.lower().encode() for name in fallback_headers]
-        self._generate = (
-            generator
-            if generator is generate_request_id  # which never fails
-            else partial(self._id_from, "generator", generator)
-        )
-        self._accepts = _accepting(validator)
+        self._generator = generator
+        self._validator = validator
+        self._accepts = accepting(validator)
         self._transformer = transformer
+        is_plain = generator is generate_request_id and transformer is None
+        self._new_id = generate_request_id if is_plain else self._generate
         self._trusts = trust_check(trusted)
         self._update_request_header = update_request_header
         self._response_header = response_header
+        # The only thing that requests share: the headers that a line at INFO has been about.
+        self._told: set[bytes] = set()
 
     def __repr__(self) -> str:
         return options.repr_of(self, **self._options)
@@ -104,136 +118,135 @@ class RequestIDMiddleware:
             return await self.app(scope, receive, send)
 
         headers: list[Header] = list(scope.get("headers", ()))
-        own = self._header
-        # Servers send names in lower case, as ASGI asks them to.
-        sent = [value for name, value in headers if name == own]
+        sent, is_imitated = self._values_in(headers)
 
         # An ID that is already there belongs to another request: on a kept-alive connection, a
         # server may start a request in the context of the one before.
         outer = current_id.get()
         if outer is not None:
             current_id.set(None)
-        request_id = self._incoming(scope, headers, sent) if sent or self._fallback else None
-        if request_id is None:
-            request_id = self._generate()
-        if self._transformer is not None:
-            request_id = self._id_from("transformer", partial(self._transformer, request_id))
+        is_read = sent or is_imitated or self._has_fallback
+        if is_read:
+            request_id = self._choose(scope, headers, sent, is_imitated)
+        else:
+            request_id = self._new_id()
         current_id.set((request_id, self._outgoing_header))
 
-        value = request_id.encode()
-        if sent != [value]:
-            if logger.isEnabledFor(logging.DEBUG):
-                self._log_refusal(scope, headers)
-            if self._update_request_header:
-                headers = replaced(headers, own, value) if sent else [*headers, (own, value)]
-        if self._response_header:
-            send = _echoing(send, (own, value), scope["type"])
-        state = {**scope.get("state", {}), "request_id": request_id}
-        await self.app({**scope, "headers": headers, "state": state}, receive, send)
+        own, value = ours = (self._own, request_id.encode())
+        if self._update_request_header and (is_imitated or sent != [value]):
+            if sent or is_imitated:
+                headers = [each for each in headers if not self._is_ours(each[0])]
+            headers.append(ours)
+
+        # A plain function that returns what `send` returns, at half the cost of a coroutine.
+        def echo(message: Message) -> Awaitable[None]:
+            if message["type"] in WITH_HEADERS:
+                kept = [each for each in message.get("headers", ()) if each[0].lower() != own]
+                kept.append(ours)
+                message = {**message, "headers": kept}
+            return send(message)
+
+        if not self._response_header:
+            app_send = send
+        else:
+            app_send = echo if scope["type"] == "http" else as_async(echo)
+        state: dict[str, object] = {**(scope.get("state") or {}), "request_id": request_id}
+        await self.app({**scope, "headers": headers, "state": state}, receive, app_send)
 
         # An app that was called by another app gives its caller the caller's ID back. If it
         # raised, its own ID stays, for the server's log record of the exception.
         if outer is not None:
             current_id.set(outer)
 
-    def _incoming(self, scope: Scope, headers: list[Header], sent: list[bytes]) -> str | None:
-        """Return the first valid ID of a trusted caller, in the order of the header names."""
-        if not self._trusts(scope):
-            return None
-        request_id = self._valid_id(sent)
-        for name in self._fallback:
-            if request_id is not None:
-                break
-            request_id = self._valid_id([value for key, value in headers if key == name])
+    def _values_in(self, headers: list[Header]) -> tuple[list[bytes], bool]:
+        """Return the values of our header, and whether another name would be taken for it."""
+        own, lengths = self._own, self._lengths
+        sent: list[bytes] = []
+        is_imitated = False
+        for name, value in headers:
+            if len(name) in lengths:
+                if name == own:
+                    sent.append(value)
+                elif self._is_ours(name):
+                    is_imitated = True
+                    if name.lower() == own:
+                        sent.append(value)
+        return sent, is_imitated
+
+    def _is_ours(self, name: bytes) -> bool:
+        """Tell whether WSGI, or Django 5.2.0, takes the header *name* for ours."""
+        return len(name) in self._lengths and _mangled(name) == self._mangled
+
+    def _choose(
+        self, scope: Scope, headers: list[Header], sent: list[bytes], is_imitated: bool
+    ) -> str:
+        """Return the first valid ID of a trusted caller, in the order of the names, or a new one.
+
+        *sent* are the values of our own header, and *is_imitated* as for :meth:`_values_in`.
+        """
+        accepted = None
+        refusals: list[tuple[bytes, str]] = []
+        if is_imitated and not sent:
+            refusals.append((self._own, "its name has '_' in place of '-'"))
+        trusts = self._trusts(scope)
+        for name in self._names:
+            lines = sent if name is self._own else values(headers, name)
+            if not lines:
+                continue
+            if trusts:
+                # Of megabytes, which a server may let in, nothing is read but the length.
+                value = trimmed(lines[0])
+                if len(value) <= LONGEST and (len(lines) == 1 or agree(lines)):
+                    request_id = value.decode("latin-1")
+                    if self._accepts(request_id):
+                        accepted = request_id
+                        break
+            why = reason(lines, self._validator) if trusts else "its sender is not trusted"
+            refusals.append((name, why))
+
+        request_id = self._new_id() if accepted is None else self._transformed(accepted)
+        if refusals:
+            current_id.set((request_id, self._outgoing_header))
+            self._log(refusals)
         return request_id
 
-    def _valid_id(self, sent: list[bytes]) -> str | None:
-        """Return the one value of a header, or None if it is not valid or if values differ."""
-        # Blanks around a value are not part of it (RFC 9110, section 5.5), but httptools
-        # leaves them there.
-        if len(sent) != 1 and len({value.strip(OWS) for value in sent}) != 1:
-            return None
-        value = sent[0].strip(OWS)
-        # Checked first, because a server may let in a header of megabytes.
-        if len(value) > LONGEST:
-            return None
-        request_id = value.decode("latin-1")
-        return request_id if self._accepts(request_id) else None
+    def _generate(self) -> str:
+        return self._transformed(self._checked("generator", self._generator))
 
-    def _id_from(self, option: str, function: Callable[[], str]) -> str:
-        """Return the ID that *function* makes, or a random one if it fails."""
-        error: Exception | None = None
+    def _transformed(self, request_id: str) -> str:
+        if self._transformer is None:
+            return request_id
+        return self._checked("transformer", self._transformer, request_id)
+
+    def _checked(self, option: str, function: Callable[..., str], *arguments: str) -> str:
+        """Return the ID that the *function* of an option makes, or a random one if it fails."""
         made: object = None
+        error: Exception | None = None
         try:
-            made = request_id = function()
+            made = request_id = function(*arguments)
             if FLOOR.fullmatch(request_id):
                 return request_id
         except Exception as raised:  # noqa: BLE001 -- logged below, with the new ID
             error = raised
         request_id = generate_request_id()
         current_id.set((request_id, self._outgoing_header))
-        if error is not None:
-            logger.error("the request ID %s failed; using a random ID", option, exc_info=error)
-        else:
-            logger.error(
-                "the request ID %s returned %.200r, which is not 1 to 128 visible ASCII"
-                " characters; using a random ID",
-                option,
-                made,
-            )
+        problem = "failed" if error else f"returned {made!r:.200}, which is not {FLOOR_IN_WORDS}"
+        logger.error("the request ID %s %s; using a random ID", option, problem, exc_info=error)
         return request_id
 
-    def _log_refusal(self, scope: Scope, headers: list[Header]) -> None:
-        """Log which headers had no valid ID, without their values, which strangers choose."""
-        refused: list[str] = []
-        for name in (self._header, *self._fallback):
-            sent = [value for key, value in headers if key == name]
-            if sent and self._valid_id(sent):
-                break
-            if sent:
-                refused.append(name.decode())
-        if not refused:
-            return
-        if self._trusts(scope):
-            logger.debug("ignored the request ID in %s: not valid", ", ".join(refused))
-        else:
-            logger.debug("ignored the request ID: its sender is not trusted")
+    def _log(self, refusals: list[tuple[bytes, str]]) -> None:
+        """Log which headers had no valid ID, and why, without the value, which strangers choose."""
+        for name, why in refusals:
+            level, more = logging.DEBUG, ""
+            if name not in self._told:
+                self._told.add(name)
+                level, more = logging.INFO, "; from now on, such a line is at DEBUG"
+            logger.log(level, "ignored the request ID in %s: %s%s", name.decode(), why, more)
 
 
-def _echoing(send: Send, ours: Header, protocol: str) -> Send:
-    """Return a ``send`` that replaces every response header of our name with *ours*.
-
-    It is a plain function that returns what ``send`` returns, at half the cost of a coroutine.
-    """
-    own = ours[0]
-
-    def echoing(message: Message) -> Awaitable[None]:
-        if message["type"] in WITH_HEADERS:
-            headers = [h for h in message.get("headers", ()) if h[0].lower() != own]
-            headers.append(ours)
-            message = {**message, "headers": headers}
-        return send(message)
-
-    # A sync consumer of Channels passes it to async_to_sync, which warns of plain functions.
-    return echoing if protocol == "http" else markcoroutinefunction(echoing)
-
-
-def _accepting(validator: Callable[[str], bool] | None) -> Callable[[str], object]:
-    """Return the check for an ID that was sent: first the floor, then *validator*."""
-    if validator is None:
-        return FLOOR.fullmatch
-    if validator is is_valid_request_id:
-        return USUAL.fullmatch  # stricter than the floor
-
-    def accepts(request_id: str) -> bool:
-        if not FLOOR.fullmatch(request_id):
-            return False
-        try:
-            return bool(validator(request_id))
-        except Exception:  # noqa: BLE001 -- not logged: its message may contain the value
-            return False
-
-    return accepts
+def _mangled(name: bytes) -> str:
+    """Return the name of a header as WSGI and Django's ``request.META`` have it."""
+    return name.decode("latin-1").upper().replace("-", "_")
 
 
 def _header_problems(option: str, name: object) -> Iterator[str]:

@@ -136,10 +136,10 @@ def test_a_block_closed_in_another_context_changes_nothing_there() -> None:
     assert seen == "another"
 
 
-@pytest.mark.parametrize("request_id", ["", "a b", "a\r\nb", "caf\xe9", "a" * 129])
+@pytest.mark.parametrize("request_id", ["", "a b", "a\r\nb", "caf\xe9", "a" * 201])
 def test_an_unsafe_id_cannot_be_set(request_id: str) -> None:
     with (
-        pytest.raises(ValueError, match="is not 1 to 128 visible ASCII characters"),
+        pytest.raises(ValueError, match="is not 1 to 200 visible ASCII characters"),
         request_id_context(request_id),
     ):
         pass

