@@ -265,6 +265,10 @@ async def test_a_preflight_gets_a_204_before_django_is_called(both: SetUp) -> No
 
     assert (ours.status, ours.body, theirs.status, theirs.body) == (204, b"", 200, b"")
     assert apps.behind.calls == []
+    assert ours.get(b"vary") == (
+        b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+    )
+    assert theirs.get(b"vary") == b"origin"
 
 
 async def test_a_preflight_that_is_not_allowed_gets_a_403_with_nothing_but_vary(

@@ -314,8 +314,19 @@ async def test_several_origins_in_one_request_are_refused() -> None:
     assert (await request(theirs, headers=two)).get(b"access-control-allow-origin") == A.encode()
 
 
-def test_an_origin_that_can_never_match_is_refused_at_startup() -> None:
+async def test_a_preflight_varies_on_the_private_network_only_if_that_is_allowed() -> None:
     """S16."""
+    name = b"Access-Control-Request-Private-Network"
+    ours, theirs = ours_and_starlettes(allow_origins=[A], allow_methods=["PUT"])
+    allowing = CORSMiddleware(hello, [A], ["PUT"], allow_private_network=True)
+
+    assert name not in ((await preflight(ours)).get(b"vary") or b"")
+    assert name in ((await preflight(theirs)).get(b"vary") or b"")
+    assert name in ((await preflight(allowing)).get(b"vary") or b"")
+
+
+def test_an_origin_that_can_never_match_is_refused_at_startup() -> None:
+    """S17."""
     StarletteCORSMiddleware(hello, allow_origins=[f"{A}/"])
 
     with pytest.raises(ConfigurationError, match=r"use 'https://a\.example'"):
