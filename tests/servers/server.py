@@ -47,6 +47,20 @@ def manage(environment: Mapping[str, str], *command: str) -> None:
     )
 
 
+def python(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the project's folder until it ends, and return its status and output."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=clean_environment(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * PATIENCE,
+    )
+
+
 class Server:
     """A running server; made by :func:`serve`."""
 

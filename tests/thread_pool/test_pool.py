@@ -1,8 +1,6 @@
 """The threads of a pool: how many there are, when they start, and when they end."""
 
 import asyncio
-import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -246,65 +244,6 @@ def test_a_call_that_outlives_its_loop_gives_its_thread_back() -> None:
     call.let_go.set()
     asyncio.run(until(lambda: pool.statistics() == (0, 1, 0, 0)))
     pool.close()
-
-
-FORKING = """
-import asyncio, os, threading
-from asgi_middleware import ThreadPool, ThreadPoolMiddleware
-from asgi_middleware.testing import request
-from tests.thread_pool.calls import current_thread, visiting
-
-pool = ThreadPool(size=1, max_overflow=0)
-app = ThreadPoolMiddleware(visiting(current_thread), pool=pool)
-
-def serve():
-    print(asyncio.run(request(app)).status, *pool.statistics(), flush=True)
-
-serve()
-pool.lock.acquire()  # as another thread may hold it at that moment
-child = os.fork()
-if child:
-    pool.lock.release()
-    _, status = os.waitpid(child, 0)
-    print("child", status, flush=True)
-serve()
-"""
-
-
-@pytest.mark.process
-def test_a_pool_in_a_forked_process_starts_its_own_threads() -> None:
-    assert _output(FORKING) == ["200 0 1 0 0", "200 0 1 0 0", "child 0", "200 0 1 0 0"]
-
-
-EXITING = """
-import asyncio, atexit
-from asgi_middleware import ThreadPoolMiddleware
-from asgi_middleware.testing import request
-from tests.thread_pool.calls import current_thread, visiting
-
-threads = []
-
-async def visit():
-    threads.append(await current_thread())
-
-asyncio.run(request(ThreadPoolMiddleware(visiting(visit))))
-print(threads[0].is_alive())
-"""
-
-
-@pytest.mark.process
-def test_a_pool_that_is_never_closed_ends_with_its_process() -> None:
-    # atexit calls functions in reverse order, so this one comes after the pool's own.
-    before = "import atexit\natexit.register(lambda: print(threads[0].is_alive()))\n"
-
-    assert _output(before + EXITING) == ["True", "False"]
-
-
-def _output(code: str) -> list[str]:
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.splitlines()
 
 
 def _making(call: Blocking) -> Any:

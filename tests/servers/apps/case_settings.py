@@ -14,6 +14,6 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes"]
-ROOT_URLCONF = "tests.isolation.case"
+ROOT_URLCONF = "tests.servers.apps.case"
 SECRET_KEY = "for tests"
 USE_TZ = True

@@ -8,12 +8,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers.server import PATIENCE, serve
+from .server import PATIENCE, serve
 
 pytest.importorskip("daphne")
 pytestmark = pytest.mark.process
 
-DAPHNE = (sys.executable, "-m", "daphne", "-p", "{port}", "tests.lifespan.daphne_app:application")
+DAPHNE = (
+    sys.executable,
+    "-m",
+    "daphne",
+    "-p",
+    "{port}",
+    "tests.servers.apps.lifespan_daphne:application",
+)
 
 
 def said(log: str) -> list[str]:
@@ -61,7 +68,9 @@ def test_a_startup_that_fails_ends_daphne_with_an_error(tmp_path: Path) -> None:
 def test_under_another_server_the_driver_passes_everything_on(tmp_path: Path) -> None:
     uvicorn = (sys.executable, "-m", "uvicorn", "--port", "{port}")
 
-    with serve((*uvicorn, "tests.lifespan.daphne_app:application"), log=tmp_path / "log") as server:
+    with serve(
+        (*uvicorn, "tests.servers.apps.lifespan_daphne:application"), log=tmp_path / "log"
+    ) as server:
         assert httpx.get(server.url, timeout=PATIENCE).text == "done"
         server.stop(signal.SIGINT)
 

@@ -1,6 +1,6 @@
 """A process that must end, though it leaves a view behind that has used the database.
 
-    python -m tests.isolation.exits (loop|server) (plain|pooled)
+    python -m tests.servers.apps.exits (loop|server) (plain|pooled)
 
 ``loop``: the event loop is closed while the view waits. ``server``: uvicorn runs in a daemon
 thread, and the main thread ends while the view waits. SQLITE_PATH is the database.

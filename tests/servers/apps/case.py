@@ -1,6 +1,6 @@
 """Async tests of Django's TestCase, each in a transaction, that call the whole application.
 
-    python -m django test tests.isolation.case --settings tests.isolation.case_settings
+    python -m django test tests.servers.apps.case --settings tests.servers.apps.case_settings
 
 ARM is "plain" for Django and Channels alone, or "pooled".
 They are named in the order in which they run: each would find what an earlier one has broken.

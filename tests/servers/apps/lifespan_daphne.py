@@ -1,6 +1,6 @@
 """For Daphne: an app that says what happens, fails with ``FAIL``, and opens once ``GATE`` exists.
 
-daphne tests.lifespan.daphne_app:application
+daphne tests.servers.apps.lifespan_daphne:application
 """
 
 import asyncio
