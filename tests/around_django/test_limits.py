@@ -3,10 +3,10 @@
 import asyncio
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.core.asgi import get_asgi_application
@@ -41,7 +41,7 @@ def size(request: HttpRequest) -> HttpResponse:
 
 @csrf_exempt
 def upload(request: HttpRequest) -> HttpResponse:
-    [file] = request.FILES.values()
+    file = cast("Any", request.FILES["f"])
     return HttpResponse(f"{type(file).__name__} {file.size}")
 
 
@@ -95,7 +95,7 @@ def django_app() -> Iterator[RecordedApp]:
 
 
 @contextmanager
-def spooled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+def spooled(monkeypatch: pytest.MonkeyPatch) -> Generator[list[object]]:
     """Yield a list that fills with the files that Django moves onto the disk."""
     on_disk: list[object] = []
 

@@ -1,0 +1,179 @@
+"""What a client sees of the limits on each server."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from http.client import HTTPResponse
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .apps.limits import MAX_BODY_SIZE
+from .server import HOST, PATIENCE, Server, command, serve
+
+pytestmark = pytest.mark.process
+
+SERVERS = {
+    "uvicorn, h11": ("uvicorn", "--http", "h11"),
+    "uvicorn, httptools": ("uvicorn", "--http", "httptools"),
+    "hypercorn": ("hypercorn",),
+    "granian": ("granian",),
+    "daphne": ("daphne",),
+}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def name(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def server(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server, *options = SERVERS[name]
+    start = command(server, "tests.servers.apps.limits:application", *options)
+    with serve(start, log=tmp_path_factory.mktemp("limits") / "log") as running:
+        yield running
+
+
+def connected(server: Server) -> socket.socket:
+    return socket.create_connection((HOST, server.port), timeout=PATIENCE)
+
+
+def head(*headers: str) -> bytes:
+    return "\r\n".join(("POST / HTTP/1.1", "Host: testserver", *headers, "", "")).encode()
+
+
+def response_on(connection: socket.socket) -> HTTPResponse:
+    response = HTTPResponse(connection)
+    response.begin()
+    return response
+
+
+def send_until(connection: socket.socket, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        connection.sendall(b"x" * 1_000_000)
+
+
+def test_a_body_within_the_limit_is_read(server: Server) -> None:
+    response = httpx.post(server.url, content=b"x" * MAX_BODY_SIZE, timeout=PATIENCE)
+
+    assert (response.status_code, response.text) == (200, str(MAX_BODY_SIZE))
+
+
+def test_an_announced_length_is_refused_before_the_body_is_sent(name: str, server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(head(f"Content-Length: {MAX_BODY_SIZE + 1}"))
+        if name == "daphne":  # it calls the app once it has the whole body
+            connection.sendall(b"x" * (MAX_BODY_SIZE + 1))
+        response = response_on(connection)
+
+    assert response.status == 413
+    assert "larger than this server takes" in response.read().decode()
+
+
+def test_a_chunked_body_is_refused_once_it_is_too_large(name: str, server: Server) -> None:
+    part = b"%x\r\n%s\r\n" % (20_000, b"x" * 20_000)
+    with connected(server) as connection:
+        connection.sendall(head("Transfer-Encoding: chunked"))
+        for _ in range(6):
+            connection.sendall(part)
+        if name == "daphne":
+            connection.sendall(b"0\r\n\r\n")
+        response = response_on(connection)
+
+        assert response.status == 413
+
+
+def test_a_client_that_expects_100_continue_learns_of_the_refusal_first(
+    name: str, server: Server
+) -> None:
+    with connected(server) as connection:
+        connection.sendall(head(f"Content-Length: {MAX_BODY_SIZE + 1}", "Expect: 100-continue"))
+        received = connection.recv(100)
+
+    # These two tell the client to go on by themselves, before they call the app.
+    on_its_own = name in ("daphne", "hypercorn")
+    assert received.startswith(b"HTTP/1.1 100" if on_its_own else b"HTTP/1.1 413")
+
+
+def test_a_client_that_keeps_sending_is_cut_off(name: str, server: Server) -> None:
+    if name == "daphne":
+        pytest.skip("Daphne reads the whole body before it calls the app")
+    deadline = time.monotonic() + PATIENCE
+    with connected(server) as connection:
+        connection.sendall(head("Content-Length: 10000000000"))
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            send_until(connection, deadline)
+
+
+def test_a_client_that_stops_gets_a_408(name: str, server: Server) -> None:
+    if name == "daphne":
+        pytest.skip("Daphne reads the whole body before it calls the app")
+    with connected(server) as connection:
+        connection.sendall(head("Content-Length: 1000") + b"x" * 10)
+        response = response_on(connection)
+
+        assert response.status == 408
+        assert response.read() == b"The request body did not arrive in time.\n"
+
+
+def test_a_response_that_is_late_is_a_504(server: Server) -> None:
+    response = httpx.get(f"{server.url}/late/", timeout=PATIENCE)
+
+    assert response.status_code == 504
+    assert response.text == "The server did not respond in time.\n"
+
+
+def test_the_server_serves_after_it_has_refused(server: Server) -> None:
+    for _ in range(3):
+        httpx.post(server.url, content=b"x" * (MAX_BODY_SIZE + 1), timeout=PATIENCE)
+
+    assert httpx.post(server.url, content=b"x", timeout=PATIENCE).text == "1"
+
+
+def test_no_refusal_is_an_error_in_the_log(server: Server) -> None:
+    """This test comes last, after all refusals."""
+    assert "Traceback" not in server.log()
+
+
+def test_a_413_over_http_2_has_no_header_that_http_2_forbids(tmp_path: Path) -> None:
+    start = command("hypercorn", "tests.servers.apps.limits:application")
+    with (
+        serve(start, log=tmp_path / "log") as server,
+        httpx.Client(http1=False, http2=True, timeout=PATIENCE) as client,
+    ):
+        refused = client.post(server.url, content=b"x" * (MAX_BODY_SIZE + 1))
+        served = httpx.post(server.url, content=b"x", timeout=PATIENCE)
+
+    assert (refused.status_code, refused.http_version) == (413, "HTTP/2")
+    assert "connection" not in refused.headers
+    assert served.text == "1"
+
+
+async def test_two_hundred_clients_that_trickle_are_ended_and_cost_others_nothing(
+    tmp_path: Path,
+) -> None:
+    start = command("uvicorn", "tests.servers.apps.limits:application")
+    with serve(start, log=tmp_path / "log") as server:
+
+        async def trickle() -> bytes:
+            reader, writer = await asyncio.open_connection(HOST, server.port)
+            writer.write(head("Content-Length: 1000"))
+            responded = asyncio.create_task(reader.readline())
+            while not responded.done():
+                writer.write(b"x")
+                await asyncio.wait({responded}, timeout=0.2)
+            writer.close()
+            return await responded
+
+        async with asyncio.timeout(PATIENCE * 2), httpx.AsyncClient(timeout=PATIENCE) as client:
+            trickling = [asyncio.create_task(trickle()) for _ in range(200)]
+            await asyncio.sleep(0.5)
+            others = [(await client.post(server.url, content=b"x")).text for _ in range(20)]
+            lines = await asyncio.gather(*trickling)
+
+    assert others == ["1"] * 20
+    assert lines == [b"HTTP/1.1 408 Request Timeout\r\n"] * 200
