@@ -1,4 +1,4 @@
-"""One cell of the table: a thing, used by somebody, with other people's requests in between."""
+"""One cell of the table: things, used by somebody, with other people's requests in between."""
 
 import asyncio
 import threading
@@ -38,15 +38,16 @@ Arm = Callable[..., AbstractAsyncContextManager[None]]
 
 
 class Cell:
-    """What Ann does with a thing, and what she sees, while Ben comes and goes before each step.
+    """What Ann does with things, and what she sees, while Ben comes and goes before each step.
 
     Her steps are the *first*, those in the *middle*, and the *last*; each is a sync function.
-    Unless she *sets* the thing, she only looks.
+    Unless she *sets* the things, she only looks.
     """
 
-    def __init__(self, kind: type[Thing], *, sets: bool) -> None:
+    def __init__(self, *kinds: type[Thing], sets: bool) -> None:
         self.sets = sets
-        self.seen: list[str] = []
+        # By the name of the thing.
+        self.seen: dict[str, list[str]] = {kind.name: [] for kind in kinds}
         self.seen_by_ben: list[str] = []
         # Where Ann's requests go, with a lifespan around it, and where Ben's go.
         self.app: ASGIApp
@@ -54,13 +55,13 @@ class Cell:
         self.ended = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.done = asyncio.Event()
-        ends = sets and kind.end is not Thing.end
+        ends = sets and any(kind.end is not Thing.end for kind in kinds)
         self.first: list[Step] = [self.set, self._read] if sets else [self._read]
         self.middle: list[Step] = [self._read]
         self.last: list[Step] = [self._read, self._end] if ends else [self._read]
-        self._kind = kind
-        self._thing = kind()
-        self._failed = False
+        self._kinds = kinds
+        self._things = [kind() for kind in kinds]
+        self._failed: set[Thing] = set()
         self._visits: list[Thing] = []
         self._loop = asyncio.get_running_loop()
 
@@ -79,7 +80,8 @@ class Cell:
             await call(step)()
 
     def set(self) -> None:
-        self._thing.set(ANN)
+        for thing in self._things:
+            thing.set(ANN)
 
     async def request(self, target: str, **state: object) -> Response:
         """Send Ann's request; Ben comes at each message of the response."""
@@ -91,24 +93,27 @@ class Cell:
         return response
 
     def _read(self) -> None:
-        if self._failed:
-            return
-        try:
-            self.seen.append(self._thing.read())
-        except Exception as error:  # the database's own, and Django's
-            if "closed" not in str(error):
-                raise
-            self._failed = True
-            self.seen.append(CLOSED)
+        for thing in self._things:
+            if thing in self._failed:
+                continue
+            try:
+                name = thing.read()
+            except Exception as error:  # the database's own, and Django's
+                if "closed" not in str(error):
+                    raise
+                self._failed.add(thing)
+                name = CLOSED
+            self.seen[thing.name].append(name)
 
     def _end(self) -> None:
-        with suppress(Exception) if self._failed else nullcontext():
-            self._thing.end()
+        for thing in self._things:
+            with suppress(Exception) if thing in self._failed else nullcontext():
+                thing.end()
 
     # --- Ben ---
 
     async def ben(self) -> None:
-        """Let a request of Ben's come, use the thing, and end."""
+        """Let a request of Ben's come, use the things, and end."""
         coming = get(self.inner, "/ben/", self)
         response = await asyncio.create_task(coming, context=Context())
         self.seen_by_ben.append(response.text)
@@ -120,10 +125,10 @@ class Cell:
 
     def visit(self) -> str:
         """Be Ben, in the thread of his request."""
-        thing = self._kind()
+        things = [kind() for kind in self._kinds]
         # What he leaves open stays open.
-        self._visits.append(thing)
-        return thing.visit(BEN)
+        self._visits += things
+        return "+".join(sorted({thing.visit(BEN) for thing in things}))
 
     def _visited(self, app: ASGIApp) -> ASGIApp:
         async def visited(scope: Scope, receive: Receive, send: Send) -> None:

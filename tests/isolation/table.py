@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import ExitStack
 from contextvars import Context
 
 import django
@@ -42,8 +43,16 @@ CLOSING: dict[str, dict[str, list[str]]] = {
 }
 
 
-def own(run: str, thing: type[Thing], age: int) -> list[str]:
-    """Return what the owner of the thing sees."""
+# Things that do not get in each other's way. One cell is enough for them all.
+Things = tuple[type[Thing], ...]
+
+
+def own(run: str, things: Things, age: int) -> dict[str, list[str]]:
+    """Return what the owner of the things sees, by the name of the thing."""
+    return {thing.name: _own(run, thing, age) for thing in things}
+
+
+def _own(run: str, thing: type[Thing], age: int) -> list[str]:
     if (run, thing) == ("FileResponse", DecimalContext) and django.VERSION < (6, 1):
         # It closes a response in another task than the one that has sent it.
         return [ANN, ANN, NONE]
@@ -52,34 +61,31 @@ def own(run: str, thing: type[Thing], age: int) -> list[str]:
     return [ANN, ANN, ANN]
 
 
-def looked(run: str, thing: type[Thing]) -> list[str]:
-    """Return what somebody sees who has not set the thing."""
-    if (run, thing) == ("task whose request has set it", DecimalContext):
-        # The context of a task is a copy of its creator's.
-        return [ANN, ANN, ANN]
-    return [NONE, NONE, NONE]
+def looked(run: str, things: Things) -> dict[str, list[str]]:
+    """Return what somebody sees who has not set the things, by the name of the thing."""
+    # The context of a task is a copy of its creator's.
+    copied = {DecimalContext} if run == "task whose request has set it" else set()
+    return {thing.name: [ANN if thing in copied else NONE] * 3 for thing in things}
 
 
-Row = tuple[str, type[Thing], int]
+Row = tuple[str, Things, int]
 
 
-def cells(
-    runs: Iterable[str], things: Iterable[type[Thing]], ages: Iterable[int] = AGES
-) -> list[Row]:
+def cells(runs: Iterable[str], things: Iterable[Things], ages: Iterable[int] = AGES) -> list[Row]:
     """Return the cells where these rows and columns meet."""
     return [
-        (run, thing, age)
+        (run, together, age)
         for run in runs
-        for thing in things
+        for together in things
         for age in ages
-        if thing.on_connection or age == 0
+        if together[0].on_connection or age == 0
     ]
 
 
 def in_both_arms(*cells: Row) -> pytest.MarkDecorator:
     """Return a mark that makes two tests of each cell: plain, and in the pool."""
     return pytest.mark.parametrize(
-        ("arm", "run", "thing", "age"),
+        ("arm", "run", "things", "age"),
         [
             pytest.param(arm, *cell, id=_id(*cell, name))
             for cell in cells
@@ -88,15 +94,18 @@ def in_both_arms(*cells: Row) -> pytest.MarkDecorator:
     )
 
 
-def _id(run: str, thing: type[Thing], age: int, arm: str) -> str:
-    parts = [run, thing.name, f"CONN_MAX_AGE {age}" if thing.on_connection else "", arm]
+def _id(run: str, things: Things, age: int, arm: str) -> str:
+    names = ", ".join(thing.name for thing in things)
+    parts = [run, names, f"CONN_MAX_AGE {age}" if things[0].on_connection else "", arm]
     return " - ".join(part for part in parts if part)
 
 
-async def seen(arm: Arm, run: Run, thing: type[Thing], *, sets: bool) -> list[str]:
-    """Return what Ann sees, if Ben sees himself whenever he comes."""
-    with connections_closed(), thing.installed():
-        cell = Cell(thing, sets=sets)
+async def seen(arm: Arm, run: Run, things: Things, *, sets: bool) -> dict[str, list[str]]:
+    """Return what Ann sees, by the name of the thing, if Ben sees himself whenever he comes."""
+    with connections_closed(), ExitStack() as installed:
+        for thing in things:
+            installed.enter_context(thing.installed())
+        cell = Cell(*things, sets=sets)
         # Without what the test runner has in its context.
         await asyncio.create_task(_run(run, cell, arm), context=Context())
     assert set(cell.seen_by_ben) == {BEN}

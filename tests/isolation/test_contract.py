@@ -1,6 +1,6 @@
 """What hangs on a thread or a connection is found again by its owner, and by nobody else.
 
-Each cell of the table is a thing and what runs, with other people's requests in between at
+Each cell of the table has things and what runs, with other people's requests in between at
 every await. It is run plain and in a pool, and the same is to be seen.
 """
 
@@ -19,69 +19,84 @@ from .runs import (
     REQUESTS,
     VARIATIONS,
 )
-from .table import cells, in_both_arms, looked, own, seen
+from .table import Things, cells, in_both_arms, looked, own, seen
 from .things import (
     ANN,
     BEN,
     NONE,
-    THINGS,
     Atomic,
     Attribute,
     Audit,
+    CriticalLocal,
+    DebugCursor,
+    DecimalContext,
+    ExecuteWrapper,
     OpenCursor,
-    Thing,
+    RowIterator,
+    Schema,
+    TemporaryTable,
     ThreadLocal,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous")
 
-IN_SESSION = [thing for thing in THINGS if thing.in_session]
-LEFT = [thing for thing in THINGS if thing.stays]
-LEFT_ON_THREAD = [thing for thing in LEFT if not thing.on_connection]
-LEFT_ON_CONNECTION = [thing for thing in LEFT if thing.on_connection]
+# The last three change what other queries do, so they are alone.
+ON_THREAD: list[Things] = [(ThreadLocal, CriticalLocal, DecimalContext, Audit)]
+ON_CONNECTION: list[Things] = [
+    (Attribute, Schema, TemporaryTable, OpenCursor, RowIterator),
+    (ExecuteWrapper,),
+    (DebugCursor,),
+    (Atomic,),
+]
+IN_SESSION: list[Things] = [(TemporaryTable, OpenCursor, RowIterator), (Atomic,)]
+LEFT_ON_CONNECTION: list[Things] = [
+    (Attribute, Schema, TemporaryTable),
+    (ExecuteWrapper,),
+    (DebugCursor,),
+]
 
 
 @in_both_arms(
-    *cells([*REQUESTS, *CONSUMERS, *LASTING], THINGS, ages=[0]),
+    *cells([*REQUESTS, *CONSUMERS, *LASTING], [*ON_THREAD, *ON_CONNECTION], ages=[0]),
     *cells(["async view", "async stream", *CONSUMERS, *LASTING], IN_SESSION, ages=[60]),
     *cells(CONSUMERS_AT_ONCE, IN_SESSION),
-    *cells(VARIATIONS, [ThreadLocal, Attribute, OpenCursor, Atomic], ages=[0]),
+    *cells(VARIATIONS, [(Attribute, OpenCursor), (Atomic,), (ThreadLocal,)], ages=[0]),
 )
-async def test_an_owner_finds_a_thing_again(
-    arm: Arm, run: str, thing: type[Thing], age: int, sqlite: dict[str, Any]
+async def test_an_owner_finds_things_again(
+    arm: Arm, run: str, things: Things, age: int, sqlite: dict[str, Any]
 ) -> None:
     sqlite["CONN_MAX_AGE"] = age
 
-    assert await seen(arm, OWNERS[run], thing, sets=True) == own(run, thing, age)
+    assert await seen(arm, OWNERS[run], things, sets=True) == own(run, things, age)
 
 
-@pytest.mark.parametrize("thing", [ThreadLocal, OpenCursor], ids=lambda thing: thing.name)
 @pytest.mark.parametrize("run", ["async view", "async stream"])
-async def test_an_owner_whose_place_others_have_meanwhile_finds_a_thing_again(
-    run: str, thing: type[Thing], sqlite: dict[str, Any]
+async def test_an_owner_whose_place_others_have_meanwhile_finds_things_again(
+    run: str, sqlite: dict[str, Any]
 ) -> None:
-    assert await seen(CROWDED, REQUESTS[run], thing, sets=True) == [ANN] * 3
+    things = (ThreadLocal, OpenCursor)
+
+    assert await seen(CROWDED, REQUESTS[run], things, sets=True) == own(run, things, 60)
 
 
 # A connection that lasts would keep the most.
-@in_both_arms(
-    *cells(LOOKING, LEFT_ON_THREAD, ages=[0]), *cells(LOOKING, LEFT_ON_CONNECTION, ages=[60])
-)
+@in_both_arms(*cells(LOOKING, ON_THREAD, ages=[0]), *cells(LOOKING, LEFT_ON_CONNECTION, ages=[60]))
 async def test_what_is_no_request_finds_nothing_of_a_request(
-    arm: Arm, run: str, thing: type[Thing], age: int, sqlite: dict[str, Any]
+    arm: Arm, run: str, things: Things, age: int, sqlite: dict[str, Any]
 ) -> None:
     sqlite["CONN_MAX_AGE"] = age
 
-    assert await seen(arm, LOOKING[run], thing, sets=False) == looked(run, thing)
+    assert await seen(arm, LOOKING[run], things, sets=False) == looked(run, things)
 
 
 @in_both_arms(*cells(REQUESTS, LEFT_ON_CONNECTION, ages=[0]))
 async def test_a_request_finds_nothing_on_its_connection_if_the_last_was_closed(
-    arm: Arm, run: str, thing: type[Thing], age: int, sqlite: dict[str, Any]
+    arm: Arm, run: str, things: Things, age: int, sqlite: dict[str, Any]
 ) -> None:
     sqlite["CONN_MAX_AGE"] = age
 
-    assert await seen(arm, REQUESTS[run], thing, sets=False) == [NONE] * 3
+    nothing = {thing.name: [NONE] * 3 for thing in things}
+    assert await seen(arm, REQUESTS[run], things, sets=False) == nothing
 
 
 @pytest.mark.parametrize("arm", ARMS.values(), ids=ARMS)
@@ -89,18 +104,18 @@ async def test_a_request_finds_nothing_on_its_connection_if_the_last_was_closed(
 async def test_an_audit_reports_each_request_alone(
     run: str, arm: Arm, sqlite: dict[str, Any]
 ) -> None:
-    await seen(arm, REQUESTS[run], Audit, sets=True)
+    await seen(arm, REQUESTS[run], (Audit,), sets=True)
 
     assert Audit.reports.count([ANN]) == 1
     assert [report for report in Audit.reports if report not in ([ANN], [BEN])] == []
 
 
-@in_both_arms(*cells([*REQUESTS, *CONSUMERS_AT_ONCE, *LASTING], [Atomic], ages=[0]))
+@in_both_arms(*cells([*REQUESTS, *CONSUMERS_AT_ONCE, *LASTING], [(Atomic,)], ages=[0]))
 async def test_nothing_is_written_by_a_block_that_was_rolled_back(
-    arm: Arm, run: str, thing: type[Thing], age: int, sqlite: dict[str, Any]
+    arm: Arm, run: str, things: Things, age: int, sqlite: dict[str, Any]
 ) -> None:
     sqlite["CONN_MAX_AGE"] = age
-    await seen(arm, OWNERS[run], thing, sets=True)
+    await seen(arm, OWNERS[run], things, sets=True)
 
     database = sqlite3.connect(sqlite["NAME"])
     assert database.execute("SELECT owner FROM written").fetchall() == []

@@ -8,16 +8,17 @@ from tests.servers.postgresql import DATABASE, USER, PostgreSQL
 
 from .cell import Arm
 from .runs import CONSUMERS, CONSUMERS_AT_ONCE, LASTING, LOOKING, OWNERS, REQUESTS
-from .table import cells, in_both_arms, looked, own, seen
+from .table import Things, cells, in_both_arms, looked, own, seen
 from .things import (
     NONE,
-    POSTGRESQL_THINGS,
+    AdvisoryLock,
     Atomic,
     OpenCursor,
     RowIterator,
     Schema,
+    SetConfig,
+    SetVariable,
     TemporaryTable,
-    Thing,
 )
 
 pytestmark = [
@@ -25,14 +26,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous"),
 ]
 
-LEFT: list[type[Thing]] = [*POSTGRESQL_THINGS, Schema, TemporaryTable]
-IN_SESSION: list[type[Thing]] = [
-    *POSTGRESQL_THINGS,
-    TemporaryTable,
-    OpenCursor,
-    RowIterator,
-    Atomic,
-]
+# Two that set the search path, and those that need it, are apart.
+STAYING: Things = (SetVariable, SetConfig, AdvisoryLock, TemporaryTable)
+LEFT: list[Things] = [STAYING, (Schema,)]
+IN_SESSION: list[Things] = [STAYING, (OpenCursor, RowIterator), (Atomic,)]
 
 
 @pytest.fixture
@@ -53,45 +50,46 @@ def postgresql(postgresql_cluster: PostgreSQL, database_settings: dict[str, Any]
     *cells([*REQUESTS, *CONSUMERS_AT_ONCE], IN_SESSION, ages=[0]),
     *cells(["async view", "async stream"], IN_SESSION, ages=[60]),
     *cells([*CONSUMERS, *LASTING], IN_SESSION),
-    *cells([*REQUESTS, *CONSUMERS, *LASTING], [Schema], ages=[0]),
+    *cells([*REQUESTS, *CONSUMERS, *LASTING], [(Schema,)], ages=[0]),
 )
-async def test_an_owner_finds_a_thing_again(
-    arm: Arm, run: str, thing: type[Thing], age: int, postgresql: dict[str, Any]
+async def test_an_owner_finds_things_again(
+    arm: Arm, run: str, things: Things, age: int, postgresql: dict[str, Any]
 ) -> None:
     postgresql["CONN_MAX_AGE"] = age
 
-    assert await seen(arm, OWNERS[run], thing, sets=True) == own(run, thing, age)
+    assert await seen(arm, OWNERS[run], things, sets=True) == own(run, things, age)
 
 
 @in_both_arms(*cells(LOOKING, LEFT, ages=[60]))
 async def test_what_is_no_request_finds_nothing_of_a_request(
-    arm: Arm, run: str, thing: type[Thing], age: int, postgresql: dict[str, Any]
+    arm: Arm, run: str, things: Things, age: int, postgresql: dict[str, Any]
 ) -> None:
     postgresql["CONN_MAX_AGE"] = age
 
-    assert await seen(arm, LOOKING[run], thing, sets=False) == looked(run, thing)
+    assert await seen(arm, LOOKING[run], things, sets=False) == looked(run, things)
 
 
 @in_both_arms(*cells(REQUESTS, LEFT, ages=[0]))
 async def test_a_request_finds_nothing_on_its_connection_if_the_last_was_closed(
-    arm: Arm, run: str, thing: type[Thing], age: int, postgresql: dict[str, Any]
+    arm: Arm, run: str, things: Things, age: int, postgresql: dict[str, Any]
 ) -> None:
     postgresql["CONN_MAX_AGE"] = age
 
-    assert await seen(arm, REQUESTS[run], thing, sets=False) == [NONE] * 3
+    nothing = {thing.name: [NONE] * 3 for thing in things}
+    assert await seen(arm, REQUESTS[run], things, sets=False) == nothing
 
 
-@in_both_arms(*cells([*REQUESTS, *CONSUMERS_AT_ONCE, *LASTING], [Atomic], ages=[0]))
+@in_both_arms(*cells([*REQUESTS, *CONSUMERS_AT_ONCE, *LASTING], [(Atomic,)], ages=[0]))
 async def test_nothing_is_written_by_a_block_that_was_rolled_back(
     arm: Arm,
     run: str,
-    thing: type[Thing],
+    things: Things,
     age: int,
     postgresql: dict[str, Any],
     postgresql_cluster: PostgreSQL,
 ) -> None:
     postgresql["CONN_MAX_AGE"] = age
-    await seen(arm, OWNERS[run], thing, sets=True)
+    await seen(arm, OWNERS[run], things, sets=True)
 
     with postgresql_cluster.connect() as connection:
         assert connection.execute("SELECT owner FROM written").fetchall() == []

@@ -47,10 +47,6 @@ class Thing(ABC):
     name: ClassVar[str]
     # Then it goes when the connection is closed.
     on_connection: ClassVar[bool] = True
-    # Then it is the database that knows it, and not Django's object.
-    in_session: ClassVar[bool] = False
-    # Whether it stays when its owner has gone.
-    stays: ClassVar[bool] = True
 
     @abstractmethod
     def set(self, owner: str) -> None:
@@ -242,7 +238,6 @@ class DebugCursor(Thing):
 
 class TemporaryTable(Thing):
     name = "temporary table"
-    in_session = True
 
     def set(self, owner: str) -> None:
         execute("CREATE TEMPORARY TABLE IF NOT EXISTS scratch (owner text)")
@@ -259,8 +254,6 @@ class TemporaryTable(Thing):
 
 class OpenCursor(Thing):
     name = "open cursor"
-    in_session = True
-    stays = False
     _cursor: Any = None
 
     def set(self, owner: str) -> None:
@@ -287,8 +280,6 @@ class RowIterator(Thing):
     """What ``aiterator(chunk_size=5)`` does in its thread, slice by slice."""
 
     name = "server-side iterator"
-    in_session = True
-    stays = False
     _rows: Iterator[Any] | None = None
 
     def set(self, owner: str) -> None:
@@ -316,8 +307,6 @@ class Atomic(Thing):
     """An atomic block over several calls, which is rolled back at its end."""
 
     name = "atomic"
-    in_session = True
-    stays = False
     _atomic: Any = None
 
     def set(self, owner: str) -> None:
@@ -344,19 +333,11 @@ class Atomic(Thing):
         return seen
 
 
-THINGS: list[type[Thing]] = [
-    *(ThreadLocal, CriticalLocal, DecimalContext, Audit),
-    *(Attribute, Schema, ExecuteWrapper, DebugCursor, TemporaryTable),
-    *(OpenCursor, RowIterator, Atomic),
-]
-
-
 # --- on a connection to PostgreSQL ---
 
 
 class SetVariable(Thing):
     name = "SET"
-    in_session = True
 
     def set(self, owner: str) -> None:
         execute(f"SET app.owner = '{owner}'")
@@ -367,7 +348,6 @@ class SetVariable(Thing):
 
 class SetConfig(Thing):
     name = "set_config"
-    in_session = True
 
     def set(self, owner: str) -> None:
         execute("SELECT set_config('search_path', %s, false)", owner)
@@ -381,7 +361,6 @@ class AdvisoryLock(Thing):
     """Shared, so that several may hold it; who does can be told by its number."""
 
     name = "advisory lock"
-    in_session = True
     _numbers: ClassVar = {ANN: 11, BEN: 22}
 
     def set(self, owner: str) -> None:
@@ -394,6 +373,3 @@ class AdvisoryLock(Thing):
         with connection.cursor() as cursor:
             cursor.execute(query)
             return "+".join(names[number] for (number,) in cursor.fetchall()) or NONE
-
-
-POSTGRESQL_THINGS: list[type[Thing]] = [SetVariable, SetConfig, AdvisoryLock]
