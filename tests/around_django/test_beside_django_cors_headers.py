@@ -113,7 +113,7 @@ LISTED = {"CORS_ALLOWED_ORIGINS": [A]}
 CREDENTIALS = {"CORS_ALLOW_CREDENTIALS": True}
 METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "BREW", "patch"]
 HEADERS = ["authorization", "x-csrftoken", "x-own", "x-z"]
-# D9. They are always allowed here.
+# D14. They are always allowed here.
 SAFELISTED = ["accept", "accept-language", "content-language", "content-type", "range"]
 DEFAULT_METHODS = ["DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"]
 DEFAULT_HEADERS = ["authorization", "user-agent", "x-csrftoken", "x-requested-with"]
@@ -140,40 +140,40 @@ CONFIGURATIONS = [
         },
     ),
     Configuration(
-        "D5: a regex without an end",
+        "D3: a regex without an end",
         {"CORS_ALLOWED_ORIGIN_REGEXES": [r"https://a\.example"]},
         {"CORS_ALLOWED_ORIGIN_REGEXES": [r"https://a\.example$"]},
     ),
     Configuration("methods", {**LISTED, "CORS_ALLOW_METHODS": ["GET", "POST", "PUT"]}),
     Configuration(
-        "D21: a method in lower case",
+        "D23: a method in lower case",
         {**LISTED, "CORS_ALLOW_METHODS": ["put"]},
         {"CORS_ALLOW_METHODS": ["PUT"]},
     ),
     Configuration(
-        "D10: any method, with credentials",
+        "D15: any method, with credentials",
         {**LISTED, **CREDENTIALS, "CORS_ALLOW_METHODS": ["*"]},
         {"CORS_ALLOW_METHODS": METHODS},
     ),
     Configuration("headers", {**LISTED, "CORS_ALLOW_HEADERS": ["X-Own"]}),
     Configuration(
-        "D10: any header, with Authorization",
+        "D15: any header, with Authorization",
         {**LISTED, "CORS_ALLOW_HEADERS": ["*"]},
         {"CORS_ALLOW_HEADERS": HEADERS},
     ),
     Configuration(
-        "D10: any header, with credentials",
+        "D15: any header, with credentials",
         {**LISTED, **CREDENTIALS, "CORS_ALLOW_HEADERS": ["*"]},
         {"CORS_ALLOW_HEADERS": HEADERS},
     ),
     Configuration("every URL", {**LISTED, "CORS_URLS_REGEX": "^/"}),
     Configuration(
-        "D11: a prefix",
+        "D6: a prefix",
         {**LISTED, "CORS_URLS_REGEX": r"^/api/.*$"},
         {"CORS_URLS_REGEX": r"^/api(/.*)?$"},
     ),
     Configuration(
-        "D18: a pattern",
+        "D20: a pattern",
         {"CORS_ALLOWED_ORIGINS": ["https://*.a.example"]},
         {"CORS_ALLOWED_ORIGINS": [], "CORS_ALLOWED_ORIGIN_REGEXES": [r"^https://.+\.a\.example$"]},
     ),
@@ -209,7 +209,7 @@ async def seen(app: ASGIApp, page: Page, target: str) -> set[str] | None:
 
 
 def is_simple_but_not_listed(page: Page, methods: Sequence[str]) -> bool:
-    """Tell whether a preflight asks for a method that browsers allow by themselves. D22."""
+    """Tell whether a preflight asks for a method that browsers allow by themselves. D8."""
     is_simple = page.method in ("GET", "HEAD", "POST") and page.method not in methods
     return is_simple and bool(unsafe_header_names(page.headers))
 
@@ -218,7 +218,7 @@ def is_simple_but_not_listed(page: Page, methods: Sequence[str]) -> bool:
 async def test_a_page_sees_the_same_as_with_django_cors_headers(
     configuration: Configuration, both: SetUp
 ) -> None:
-    """D9."""
+    """D14."""
     there = {**configuration.given, **configuration.there}
     headers = [*there.get("CORS_ALLOW_HEADERS", DEFAULT_HEADERS), *SAFELISTED]
     apps = both({**configuration.there, "CORS_ALLOW_HEADERS": headers}, **configuration.given)
@@ -258,7 +258,7 @@ async def allows(app: ASGIApp, origin: str = A, target: str = "/") -> bool:
 
 
 async def test_a_preflight_gets_a_204_before_django_is_called(both: SetUp) -> None:
-    """D1."""
+    """D2."""
     apps = both(CORS_ALLOWED_ORIGINS=[A])
 
     ours, theirs = await preflight(apps.ours), await preflight(apps.theirs)
@@ -274,7 +274,7 @@ async def test_a_preflight_gets_a_204_before_django_is_called(both: SetUp) -> No
 async def test_a_preflight_that_is_not_allowed_gets_a_403_with_nothing_but_vary(
     both: SetUp,
 ) -> None:
-    """D2."""
+    """D1."""
     apps = both(CORS_ALLOWED_ORIGINS=[A])
 
     ours, theirs = [await preflight(app, method="BREW") for app in (apps.ours, apps.theirs)]
@@ -285,7 +285,7 @@ async def test_a_preflight_that_is_not_allowed_gets_a_403_with_nothing_but_vary(
 
 
 async def test_a_preflight_has_an_origin(both: SetUp) -> None:
-    """D3."""
+    """D11."""
     apps = both(CORS_ALLOWED_ORIGINS=[A])
     headers = {"access-control-request-method": "GET"}
 
@@ -294,7 +294,7 @@ async def test_a_preflight_has_an_origin(both: SetUp) -> None:
 
 
 async def test_only_preflights_get_the_lists(both: SetUp) -> None:
-    """D4."""
+    """D12."""
     apps = both(CORS_ALLOWED_ORIGINS=[A])
 
     for app, has_list in ((apps.ours, False), (apps.theirs, True)):
@@ -303,7 +303,7 @@ async def test_only_preflights_get_the_lists(both: SetUp) -> None:
 
 
 async def test_a_regex_has_to_match_to_the_end(both: SetUp) -> None:
-    """D5."""
+    """D3."""
     apps = both(CORS_ALLOWED_ORIGIN_REGEXES=[r"https://a\.example"])
 
     for app, is_open in ((apps.ours, False), (apps.theirs, True)):
@@ -323,7 +323,7 @@ async def test_a_regex_has_to_match_to_the_end(both: SetUp) -> None:
 async def test_everybody_with_credentials_takes_a_function(
     everybody: dict[str, Any], both: SetUp
 ) -> None:
-    """D6."""
+    """D4."""
     with pytest.raises(ConfigurationError, match="CORS_ALLOW_CREDENTIALS=True"):
         both(**everybody, CORS_ALLOW_CREDENTIALS=True)
 
@@ -339,7 +339,7 @@ async def test_everybody_with_credentials_takes_a_function(
 
 
 async def test_everybody_without_credentials_gets_one_response(both: SetUp) -> None:
-    """D7."""
+    """D13."""
     apps = both(CORS_ALLOW_ALL_ORIGINS=True)
 
     ours, theirs = [await request(app) for app in (apps.ours, apps.theirs)]
@@ -349,7 +349,7 @@ async def test_everybody_without_credentials_gets_one_response(both: SetUp) -> N
 
 
 async def test_a_max_age_of_0_is_sent(both: SetUp) -> None:
-    """D8."""
+    """D5."""
     zero = both(CORS_ALLOWED_ORIGINS=[A], CORS_PREFLIGHT_MAX_AGE=0)
 
     assert (await preflight(zero.ours)).get(b"access-control-max-age") == b"0"
@@ -359,7 +359,7 @@ async def test_a_max_age_of_0_is_sent(both: SetUp) -> None:
 
 
 async def test_a_wildcard_means_any_with_credentials_too(both: SetUp) -> None:
-    """D10."""
+    """D15."""
     apps = both(
         CORS_ALLOWED_ORIGINS=[A],
         CORS_ALLOW_CREDENTIALS=True,
@@ -373,7 +373,7 @@ async def test_a_wildcard_means_any_with_credentials_too(both: SetUp) -> None:
 
 
 async def test_the_regex_for_urls_is_a_prefix(both: SetUp) -> None:
-    """D11."""
+    """D6."""
     apps = both(CORS_ALLOWED_ORIGINS=[A], CORS_URLS_REGEX="^/api/.*$")
 
     assert await allows(apps.ours, target="/api")
@@ -384,7 +384,7 @@ async def test_the_regex_for_urls_is_a_prefix(both: SetUp) -> None:
 
 
 async def test_a_function_takes_the_place_of_the_signal(both: SetUp) -> None:
-    """D12."""
+    """D7."""
 
     def function(origin: str, scope: Scope) -> bool:
         return origin == A and scope["path"] != "/apix/"
@@ -408,7 +408,7 @@ async def test_a_function_takes_the_place_of_the_signal(both: SetUp) -> None:
 
 
 async def test_every_response_has_the_headers(both: SetUp) -> None:
-    """D13."""
+    """D16."""
     apps = both(CORS_ALLOWED_ORIGINS=[A])
     common = "django.middleware.common.CommonMiddleware"
     with override_settings(MIDDLEWARE=[common, THEIRS]):
@@ -422,7 +422,7 @@ async def test_every_response_has_the_headers(both: SetUp) -> None:
 
 
 async def test_only_preflights_ask_for_a_private_network(both: SetUp) -> None:
-    """D14."""
+    """D17."""
     apps = both(CORS_ALLOWED_ORIGINS=[A], CORS_ALLOW_PRIVATE_NETWORK=True)
     headers = {"origin": A, "access-control-request-private-network": "true"}
     name = b"access-control-allow-private-network"
@@ -434,7 +434,7 @@ async def test_only_preflights_ask_for_a_private_network(both: SetUp) -> None:
 
 @pytest.mark.parametrize("origin", ["https://a.example/x", "HTTPS://a.example"])
 async def test_an_origin_has_to_match_byte_for_byte(origin: str, both: SetUp) -> None:
-    """D15."""
+    """D18."""
     apps = both(CORS_ALLOWED_ORIGINS=[A])
 
     assert not await allows(apps.ours, origin)
@@ -470,7 +470,7 @@ WRONG: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_settings_that_fail_the_checks_fail_at_startup(wrong: dict[str, Any]) -> None:
-    """D16."""
+    """D10."""
     with override_settings(**wrong):
         for setting in ("CORS_ALLOWED_ORIGINS", "CORS_ALLOW_CREDENTIALS"):
             if setting not in wrong:
@@ -481,7 +481,7 @@ def test_settings_that_fail_the_checks_fail_at_startup(wrong: dict[str, Any]) ->
 
 
 async def test_what_a_view_exposes_is_kept(both: SetUp) -> None:
-    """D17."""
+    """D19."""
     apps = both(CORS_ALLOWED_ORIGINS=[A], CORS_EXPOSE_HEADERS=["x-b"])
 
     for app, lines in ((apps.ours, [b"X-Own", b"x-b"]), (apps.theirs, [b"x-b"])):
@@ -490,7 +490,7 @@ async def test_what_a_view_exposes_is_kept(both: SetUp) -> None:
 
 
 async def test_a_pattern_is_a_pattern_in_the_list_too(both: SetUp) -> None:
-    """D18."""
+    """D20."""
     apps = both(CORS_ALLOWED_ORIGINS=["https://*.a.example"])
 
     assert await allows(apps.ours, "https://x.a.example")
@@ -498,7 +498,7 @@ async def test_a_pattern_is_a_pattern_in_the_list_too(both: SetUp) -> None:
 
 
 async def test_the_request_has_no_private_attribute(both: SetUp) -> None:
-    """D19."""
+    """D21."""
     seen: list[bool] = []
 
     def looking(request: HttpRequest) -> HttpResponse:
@@ -514,7 +514,7 @@ async def test_the_request_has_no_private_attribute(both: SetUp) -> None:
 
 
 def test_a_setting_that_was_removed_is_not_read() -> None:
-    """D20."""
+    """D22."""
     with override_settings(CORS_MODEL="x", CORS_REPLACE_HTTPS_REFERER=True):
         removed = cors_options(settings)
         assert {error.id for error in check_settings()} >= {"corsheaders.E012", "corsheaders.E013"}
@@ -523,7 +523,7 @@ def test_a_setting_that_was_removed_is_not_read() -> None:
 
 
 async def test_methods_are_made_upper_case_as_browsers_do(both: SetUp) -> None:
-    """D21."""
+    """D23."""
     apps = both(CORS_ALLOWED_ORIGINS=[A], CORS_ALLOW_METHODS=["put"])
 
     assert await fetch(apps.ours, Page(A, "PUT")) is not None
@@ -531,7 +531,7 @@ async def test_methods_are_made_upper_case_as_browsers_do(both: SetUp) -> None:
 
 
 async def test_a_preflight_for_head_needs_it_in_the_list(both: SetUp) -> None:
-    """D22."""
+    """D8."""
     page = Page(A, "HEAD", {"x-csrftoken": "x"})
     default = both(CORS_ALLOWED_ORIGINS=[A])
 
@@ -543,7 +543,7 @@ async def test_a_preflight_for_head_needs_it_in_the_list(both: SetUp) -> None:
 
 
 async def test_a_middleware_that_is_left_behind_is_a_warning(both: SetUp) -> None:
-    """D23."""
+    """D9."""
     apps = both(there={"CORS_ALLOWED_ORIGINS": [B]}, CORS_ALLOWED_ORIGINS=[A])
     around_theirs = CORSMiddleware(apps.theirs, allow_origins=[A])
 

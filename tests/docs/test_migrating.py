@@ -135,7 +135,7 @@ async def test_a_preflight_that_fails_gets_a_403_and_the_first_reason(
     [pytest.param(False, b"*", id="plain"), pytest.param(True, b"BREW", id="credentials")],
 )
 async def test_a_wildcard_allows_any_method(credentials: bool, listed: bytes) -> None:
-    """S4."""
+    """S7."""
     ours, theirs = ours_and_starlettes(
         allow_origins=[A], allow_methods=["*"], allow_credentials=credentials
     )
@@ -156,7 +156,7 @@ async def test_a_wildcard_allows_any_method(credentials: bool, listed: bytes) ->
 async def test_a_wildcard_allows_any_header_by_a_response_of_bounded_size(
     credentials: bool, listed: bytes
 ) -> None:
-    """S5."""
+    """S8."""
     ours, theirs = ours_and_starlettes(
         allow_origins=[A],
         allow_methods=["PUT"],
@@ -175,7 +175,7 @@ async def test_a_wildcard_allows_any_header_by_a_response_of_bounded_size(
 
 
 async def test_the_list_of_headers_has_the_safelisted_ones_with_range() -> None:
-    """S6."""
+    """S9."""
     ours, theirs = ours_and_starlettes(
         allow_origins=[A], allow_methods=["PUT"], allow_headers=["X-B", "X-A"]
     )
@@ -191,7 +191,7 @@ async def test_the_list_of_headers_has_the_safelisted_ones_with_range() -> None:
 
 
 async def test_a_refused_origin_gets_no_half_permission() -> None:
-    """S7."""
+    """S10."""
     ours, theirs = ours_and_starlettes(
         allow_origins=[A], allow_credentials=True, expose_headers=["x-b"]
     )
@@ -205,7 +205,7 @@ async def test_a_refused_origin_gets_no_half_permission() -> None:
 
 
 async def test_everybody_gets_the_same_response_under_a_wildcard() -> None:
-    """S8."""
+    """S11."""
     ours, theirs = ours_and_starlettes(allow_origins=["*"])
     names = (b"access-control-allow-origin", b"vary")
 
@@ -224,7 +224,7 @@ async def test_everybody_gets_the_same_response_under_a_wildcard() -> None:
     ids=["wildcard", "regex"],
 )
 async def test_everybody_with_credentials_takes_a_function(everybody: dict[str, Any]) -> None:
-    """S9."""
+    """S4."""
     theirs = starlettes(allow_credentials=True, **everybody)
     meant = CORSMiddleware(
         hello, allow_credentials=True, allow_origin_func=lambda origin, scope: True
@@ -239,7 +239,7 @@ async def test_everybody_with_credentials_takes_a_function(everybody: dict[str, 
 
 
 async def test_an_allow_origin_of_the_app_is_replaced_in_any_spelling() -> None:
-    """S10."""
+    """S12."""
     as_django = recording(answering((b"Access-Control-Allow-Origin", b"*")))
     ours, theirs = ours_and_starlettes(as_django, allow_origins=[A])
 
@@ -251,7 +251,7 @@ async def test_an_allow_origin_of_the_app_is_replaced_in_any_spelling() -> None:
 
 
 async def test_the_message_belongs_to_the_app() -> None:
-    """S11."""
+    """S13."""
     kept: dict[str, Any] = {}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -270,7 +270,7 @@ async def test_the_message_belongs_to_the_app() -> None:
 
 
 async def test_a_private_network_that_is_not_allowed_is_left_to_the_browser() -> None:
-    """S12."""
+    """S14."""
     ours, theirs = ours_and_starlettes(allow_origins=[A], allow_methods=["PUT"])
 
     response = await preflight(ours, private_network="true")
@@ -281,7 +281,7 @@ async def test_a_private_network_that_is_not_allowed_is_left_to_the_browser() ->
 
 
 async def test_a_page_can_read_the_500_of_an_app_that_raises() -> None:
-    """S13."""
+    """S5."""
 
     async def raising(scope: Scope, receive: Receive, send: Send) -> None:
         raise LookupError
@@ -298,7 +298,7 @@ async def test_a_page_can_read_the_500_of_an_app_that_raises() -> None:
 
 @pytest.mark.parametrize(("own", "doubled"), [(b"origin", b"origin, Origin"), (b"*", b"*, Origin")])
 async def test_origin_is_added_to_vary_only_if_it_is_missing(own: bytes, doubled: bytes) -> None:
-    """S14."""
+    """S15."""
     ours, theirs = ours_and_starlettes(answering((b"vary", own)), allow_origins=[A])
 
     assert (await request(ours)).get(b"vary") == own
@@ -306,7 +306,7 @@ async def test_origin_is_added_to_vary_only_if_it_is_missing(own: bytes, doubled
 
 
 async def test_several_origins_in_one_request_are_refused() -> None:
-    """S15."""
+    """S16."""
     ours, theirs = ours_and_starlettes(allow_origins=[A])
     two = [("origin", A), ("origin", B)]
 
@@ -315,7 +315,7 @@ async def test_several_origins_in_one_request_are_refused() -> None:
 
 
 async def test_a_preflight_varies_on_the_private_network_only_if_that_is_allowed() -> None:
-    """S16."""
+    """S17."""
     name = b"Access-Control-Request-Private-Network"
     ours, theirs = ours_and_starlettes(allow_origins=[A], allow_methods=["PUT"])
     allowing = CORSMiddleware(hello, [A], ["PUT"], allow_private_network=True)
@@ -326,7 +326,7 @@ async def test_a_preflight_varies_on_the_private_network_only_if_that_is_allowed
 
 
 def test_an_origin_that_can_never_match_is_refused_at_startup() -> None:
-    """S17."""
+    """S6."""
     StarletteCORSMiddleware(hello, allow_origins=[f"{A}/"])
 
     with pytest.raises(ConfigurationError, match=r"use 'https://a\.example'"):
