@@ -28,16 +28,21 @@ _MORE = {
     "http.response.trailers": "more_trailers",
 }
 
+# Messages that make the server send a file itself.
+SENT_BY_SERVER = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
+# Responses whose body no client gets, as with any response to HEAD (RFC 9110, section 6.4.1).
+WITHOUT_CONTENT = frozenset({*range(100, 200), 204, 304})
+
 
 def is_last(message: Message, *, trailers: bool) -> bool:
     """Tell whether *message* completes an HTTP response.
 
     *trailers* is that field of the response's start: whether trailers follow the body.
     """
-    kind = message["type"]
-    if kind not in _MORE or (trailers and kind != "http.response.trailers"):
+    more = _MORE.get(kind := message["type"])
+    if more is None or message.get(more, False):
         return False
-    return not message.get(_MORE[kind], False)
+    return not trailers or kind == "http.response.trailers"
 
 
 def ends_body(message: Message) -> bool:

@@ -186,7 +186,7 @@ def path(option: str, value: object, example: str, *, asterisk: bool = False) ->
     if not value.startswith("/"):
         yield f"{option}: {shown(value)} does not start with a slash; use {way_out!r}"
     elif found and not asterisk:
-        yield f"{option}: {shown(value)} has an asterisk, which stands for nothing here; use {way_out!r}"
+        yield f"{option}: {shown(value)} has an asterisk, which means nothing here; use {way_out!r}"
     elif end:
         yield f"{option}: {shown(value)} has an asterisk before its end; use {way_out!r}"
 

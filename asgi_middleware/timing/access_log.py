@@ -1,4 +1,4 @@
-"""An access log: one line for each request and WebSocket, once it has ended.
+"""An access log: one line for each request once it has its response, and for each WebSocket.
 
 LOGGING = {
     ...
@@ -7,11 +7,12 @@ LOGGING = {
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from .. import _options as options
-from .._paths import path_below_root
+from .._paths import Paths
+from .labels import cut
 from .quoting import quoted_address, quoted_method, quoted_path
 from .record import RequestTiming, Timing, WebSocketTiming, reported_status
 
@@ -19,29 +20,38 @@ _REQUEST_LINE = (
     "%s %s %s ttfb_ms=%s duration_ms=%s bytes_sent=%s outcome=%s client=%s request_id=%s route=%s"
 )
 _WEBSOCKET_LINE = (
-    "WEBSOCKET %s close_code=%s accepted_ms=%s duration_ms=%s outcome=%s client=%s"
+    "WEBSOCKET %s status=%s close_code=%s accepted_ms=%s duration_ms=%s outcome=%s client=%s"
     " request_id=%s route=%s"
 )
 
+_INVISIBLE = """\
+the access log is not visible: the lines of %r reach no handler at INFO; add this to LOGGING:
+"version": 1, "disable_existing_loggers": False,
+"handlers": {"access": {"class": "logging.StreamHandler"}},
+"loggers": {"%s": {"handlers": ["access"], "level": "INFO"}},"""
+
+logger = logging.getLogger(__name__)
+
 
 class AccessLog:
-    """An observer that logs one INFO line for each request, once it has ended.
+    """An observer that logs one INFO line for each request, once the response is complete.
 
         TimingMiddleware(app, observers=[AccessLog(skip_paths=["/livez", "/readyz"])])
 
-    * ``logger``: the name of the logger.
-    * ``skip_paths``: paths without a line, such as those of probes. They are compared with the
-      path below ``root_path``, as Django routes it.
+    * ``logger``: the name of the logger. If its lines reach no handler when the first request
+      comes, a WARNING says so, and what to add to ``LOGGING``.
+    * ``skip_paths``: paths without a line, such as those of probes. ``/static/*`` stands for every
+      path that starts with ``/static/``. They are paths below ``root_path``, as Django routes them.
 
     A text formatter finds the fields in the message, a JSON formatter finds them as attributes of
     the log record: ``method``, ``path``, ``status``, ``ttfb_ms``, ``duration_ms``, ``bytes_sent``,
     ``outcome``, ``client`` and ``route``. A field without a value is ``-`` in the message and None
     as an attribute. The status is 499 if the client left before there was one. The path is
-    percent-encoded. Its query is left out, because queries may contain secrets. ``request_id`` is
-    not an attribute: ``RequestIDFilter`` sets it.
+    percent-encoded. Its query is left out, because queries may contain secrets. What is longer
+    than 2,048 characters is cut. ``request_id`` is not an attribute: ``RequestIDFilter`` sets it.
 
-    The line of a WebSocket has ``path``, ``close_code``, ``accepted_ms``, ``duration_ms``,
-    ``outcome``, ``client`` and ``route``.
+    The line of a WebSocket has ``path``, ``status`` if it was never open, ``close_code``,
+    ``accepted_ms``, ``duration_ms``, ``outcome``, ``client`` and ``route``.
 
     Raises :class:`ConfigurationError` for options that cannot work.
     """
@@ -51,22 +61,26 @@ class AccessLog:
     ) -> None:
         options.check(
             "AccessLog",
-            options.text("logger", logger, "asgi_middleware.access"),
+            _problems_with_logger(logger),
             options.paths("skip_paths", skip_paths, ["/livez"]),
         )
         self._logger = logging.getLogger(logger)
-        self._skip_paths = frozenset(skip_paths)
+        self._skip_paths = Paths(skip_paths)
+        self._is_checked = False
 
     def __repr__(self) -> str:
-        return options.repr_of(self, logger=self._logger.name, skip_paths=sorted(self._skip_paths))
+        return options.repr_of(self, logger=self._logger.name, skip_paths=self._skip_paths.written)
 
-    def started(self, record: Timing) -> None:
-        """Do nothing: the line is logged at the end."""
+    def started(self, record: Timing) -> None:  # noqa: ARG002
+        """Warn, once, if nobody would see the lines."""
+        if not self._is_checked:
+            self._is_checked = True
+            if not _reaches_a_handler(self._logger):
+                name = self._logger.name
+                logger.warning(_INVISIBLE, name, name)
 
-    def finished(self, record: Timing) -> None:
-        if not self._logger.isEnabledFor(logging.INFO):
-            return
-        if self._skip_paths and path_below_root(record.scope) in self._skip_paths:
+    def responded(self, record: Timing) -> None:
+        if not self._logger.isEnabledFor(logging.INFO) or record.scope in self._skip_paths:
             return
         if isinstance(record, WebSocketTiming):
             line, fields = _WEBSOCKET_LINE, _websocket_fields(record)
@@ -77,6 +91,9 @@ class AccessLog:
         self._logger.info(
             line, *("-" if value is None else value for value in arguments), extra=fields
         )
+
+    def finished(self, record: Timing) -> None:
+        """Do nothing: the line is there already."""
 
 
 # The fields are in the order of the line. The route is the last, after the request ID.
@@ -92,21 +109,45 @@ def _request_fields(record: RequestTiming) -> dict[str, Any]:
         "bytes_sent": record.bytes_sent,
         "outcome": record.outcome,
         "client": quoted_address(record),
-        "route": record.route,
+        "route": cut(record.route),
     }
 
 
 def _websocket_fields(record: WebSocketTiming) -> dict[str, Any]:
     return {
         "path": quoted_path(record),
+        "status": reported_status(record),
         "close_code": record.close_code,
         "accepted_ms": _milliseconds(record.accepted),
         "duration_ms": _milliseconds(record.duration),
         "outcome": record.outcome,
         "client": quoted_address(record),
-        "route": record.route,
+        "route": cut(record.route),
     }
 
 
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _problems_with_logger(name: object) -> Iterator[str]:
+    if name in ("", "root"):
+        yield (
+            f"logger: {name!r} is the root logger, which has the lines of all others too;"
+            " use 'asgi_middleware.access'"
+        )
+    else:
+        yield from options.text("logger", name, "asgi_middleware.access")
+
+
+def _reaches_a_handler(logger: logging.Logger) -> bool:
+    """Tell whether an INFO line of *logger* comes out anywhere."""
+    if not logger.isEnabledFor(logging.INFO):
+        return False
+    each: logging.Logger | None = logger
+    while each is not None:
+        for handler in each.handlers:
+            if handler.level <= logging.INFO and not isinstance(handler, logging.NullHandler):
+                return True
+        each = each.parent if each.propagate else None
+    return False

@@ -1,8 +1,14 @@
 """The labels of metrics, and the buckets of their histograms.
 
-A label has few values, whatever clients send, because each new value is a new time series.
+A label has few values, whatever clients send, because each new value is a new time series. None
+is long.
 """
 
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import cast
+
+from .. import _options as options
 from .record import RequestTiming
 
 # The methods that are "known"; any other is OTHER.
@@ -17,10 +23,47 @@ KNOWN_SCHEMES = frozenset({"http", "https", "ws", "wss"})
 OTHER = "_OTHER"
 
 # Seconds, as the same page advises.
-REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+REQUEST_BUCKETS: Sequence[float] = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    1,
+    2.5,
+    5,
+    7.5,
+    10,
+)
 # From a second to a day, in seconds. There is no advice for WebSockets.
 WEBSOCKET_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
 
 
 def method_label(record: RequestTiming) -> str:
     return record.method if record.method in KNOWN_METHODS else OTHER
+
+
+# Characters, in labels and in lines.
+MAX_LENGTH = 2048
+
+
+def cut(text: str) -> str:
+    """Return *text*, or its beginning with three dots if it is too long."""
+    return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 3]}..."
+
+
+def bucket_problems(value: object) -> Iterator[str]:
+    """Check the upper bounds of a histogram's buckets."""
+    given = options.shown(value)
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence) or not value:
+        yield f"buckets: {given} is not a list of seconds; use [0.1, 1, 10]"
+        return
+    bounds = cast("Sequence[float]", value)
+    problems = [problem for each in bounds for problem in options.seconds("buckets", each)]
+    yield from problems
+    if not problems and any(a >= b for a, b in pairwise(bounds)):
+        yield f"buckets: {given} is not in increasing order; use {sorted(set(bounds))}"

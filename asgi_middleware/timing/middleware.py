@@ -5,16 +5,16 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import cast
 
-from asgiref.sync import markcoroutinefunction
-
 from .. import _options as options
-from .._messages import is_last
+from .._headers import values
+from .._messages import SENT_BY_SERVER, WITHOUT_CONTENT, is_last
 from .._origins import is_pattern, problems
-from ..types import ASGIApp, Header, Message, Receive, Scope, Send
+from ..types import ASGIApp, Header, Headers, Message, Receive, Scope, Send
 from .observer import Observer, ObserverFunction, functions_of, notify, problems_with_observers
 from .record import Clock, RequestTiming, Timing, WebSocketTiming, current_record
 from .server_timing import ServerTiming
 from .slow import SlowRequestLog
+from .websocket import WebSocketExchange
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,9 @@ class TimingMiddleware:
     Options, all keyword-only:
 
     * ``observers``: each is an :class:`Observer`, or a plain function, which is called like
-      ``finished``. For every call of ``started`` there is one call of ``finished``, once the app
-      has returned or raised. If an observer raises, that is logged, and the next one is called.
+      ``finished``. For every call of ``started`` there is one call of ``responded``, then one of
+      ``finished``, once the app has returned or raised. If an observer raises, that is logged,
+      and the next one is called.
     * ``server_timing``: True sends ``Server-Timing``. A function of the record is called when
       the response starts, and decides. Off by default, because timings can give secrets away.
     * ``timing_allow_origin``: the origins whose pages may read all timings of a response,
@@ -74,7 +75,7 @@ class TimingMiddleware:
         )
         self.app = app
         slow = [] if slow_threshold is None else [SlowRequestLog(slow_threshold)]
-        self._on_started, self._on_finished = functions_of([*slow, *observers])
+        self._on_started, self._on_responded, self._on_finished = functions_of([*slow, *observers])
         self._exposes = server_timing
         self._server_timing = ServerTiming(ttfb_name, precision)
         allowed = ", ".join(timing_allow_origin).encode("ascii")
@@ -95,12 +96,14 @@ class TimingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: Timing
+        clock = self._clock
         if scope["type"] == "http":
-            record = RequestTiming(scope, self._clock, self._clock())
+            record = RequestTiming(scope, clock, clock())
             send = self._timed(send, record)
         elif scope["type"] == "websocket":
-            record = WebSocketTiming(scope, self._clock, self._clock())
-            receive, send = _websocket_receive(receive, record), _websocket_send(send, record)
+            record = WebSocketTiming(scope, clock, clock())
+            exchange = WebSocketExchange(receive, send, record, self._responded)
+            receive, send = exchange.receive, exchange.send
         else:
             return await self.app(scope, receive, send)
 
@@ -112,16 +115,20 @@ class TimingMiddleware:
         try:
             await self.app({**scope, "state": state}, receive, send)
         except BaseException as exception:
-            record.ended(exception)
+            record.exception = exception
             raise
-        else:
-            record.ended(None)
         finally:
+            if record.outcome is None and record.ended():
+                self._responded(record)
             for function in self._on_finished:
                 notify(function, record)
         # An app may be called within an app. The outer one gets its own record back.
         if outer is not None:
             current_record.set(outer)
+
+    def _responded(self, record: Timing) -> None:
+        for function in self._on_responded:
+            notify(function, record)
 
     def _timed(self, send: Send, record: RequestTiming) -> Send:
         """Return a ``send`` that keeps *record* up to date.
@@ -129,27 +136,44 @@ class TimingMiddleware:
         It is a plain function, and starts a coroutine for the last message only: the duration
         ends when the server has taken that one.
         """
-        trailers = False
+        trailers = counts = False
+        headers: Headers = ()
+        length: int | None = None
 
         def timed(message: Message) -> Awaitable[None]:
-            nonlocal trailers
+            nonlocal trailers, counts, headers, length
             kind = message["type"]
             if kind == "http.response.body":
-                record.bytes_sent += len(message.get("body", b""))
+                if counts:
+                    record.bytes_sent += len(message.get("body", b""))
                 # As in is_last(), without a second call for each part of a stream.
                 last = not (message.get("more_body", False) or trailers)
-            elif kind == "http.response.start":
+            elif kind == "http.response.start" and record.ttfb is None:
                 record.ttfb = ttfb = record.clock() - record.started
-                record.status = message["status"]
+                record.status = status = message["status"]
                 trailers = message.get("trailers", False)
+                counts = status not in WITHOUT_CONTENT and record.scope["method"] != "HEAD"
+                headers = message.get("headers", ())
                 if added := self._headers_to_add(record, ttfb):
-                    message = {**message, "headers": [*message.get("headers", ()), *added]}
+                    headers = [*headers, *added]
+                    message = {**message, "headers": headers}
                 return send(message)
             else:
                 last = is_last(message, trailers=trailers)
-            return _completing(send(message), record) if last else send(message)
+                if counts and kind in SENT_BY_SERVER:
+                    length = _content_length(headers)
+            return self._completing(send(message), record, length) if last else send(message)
 
         return timed
+
+    async def _completing(
+        self, sending: Awaitable[None], record: RequestTiming, length: int | None
+    ) -> None:
+        await sending
+        if length is not None:
+            record.bytes_sent = length
+        if record.settle("ok") and self._on_responded:
+            self._responded(record)
 
     def _headers_to_add(self, record: RequestTiming, ttfb: float) -> list[Header]:
         if self._exposes is True or (self._exposes and self._is_exposed(record)):
@@ -165,59 +189,20 @@ class TimingMiddleware:
             return False
 
 
-async def _completing(sending: Awaitable[None], record: RequestTiming) -> None:
-    await sending
-    if record.duration is None:
-        record.duration = record.clock() - record.started
-
-
-def _websocket_receive(receive: Receive, record: WebSocketTiming) -> Receive:
-    """Return a ``receive`` that sees the client close the socket."""
-
-    async def timed() -> Message:
-        message = await receive()
-        if message["type"] == "websocket.disconnect":
-            # It comes after a close by the app as well, with another code on some servers.
-            if record.close_code is None:
-                # https://asgi.readthedocs.io/en/latest/specs/www.html#disconnect-receive-event-ws
-                record.close_code = message.get("code", 1005)
-            if record.accepted is not None:
-                record.closed()
-        return message
-
-    return timed
-
-
-def _websocket_send(send: Send, record: WebSocketTiming) -> Send:
-    """Return a ``send`` that sees the app accept, refuse and close the socket."""
-
-    def timed(message: Message) -> Awaitable[None]:
-        kind = message["type"]
-        if kind == "websocket.accept":
-            record.accepted = record.clock() - record.started
-        elif kind == "websocket.close":
-            if record.close_code is None:
-                record.close_code = message.get("code", 1000)
-            return closing(send(message))
-        elif kind == "websocket.http.response.body" and not message.get("more_body", False):
-            return closing(send(message))
-        return send(message)
-
-    async def closing(sending: Awaitable[None]) -> None:
-        await sending
-        record.closed()
-
-    # A sync consumer of Channels passes it to async_to_sync, which warns about a function that
-    # looks sync.
-    return markcoroutinefunction(timed)
+def _content_length(headers: Headers) -> int | None:
+    """Return how long the content of a response is, None if its headers do not say so."""
+    lengths = values(headers, b"content-length")
+    return int(lengths[0]) if len(lengths) == 1 and lengths[0].isdigit() else None
 
 
 def _problems_with_origin(option: str, origin: str) -> Iterator[str]:
-    """Check an origin, or ``*``, that ``Timing-Allow-Origin`` can contain."""
-    if origin == "*":
+    """Check what ``Timing-Allow-Origin`` can contain: an origin, ``null`` or ``*``.
+
+    https://www.w3.org/TR/resource-timing/#sec-timing-allow-origin
+    """
+    if origin in ("*", "null"):
         return
     if is_pattern(origin):
-        # https://www.w3.org/TR/resource-timing/#sec-timing-allow-origin
         yield (
             f"{option}: {origin!r} is a pattern, which Timing-Allow-Origin does not support;"
             " use '*', or list each origin"

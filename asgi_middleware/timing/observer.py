@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Protocol, cast, runtime_checkable
 
 from .. import _options as options
+from .._async import is_async
 from .record import Timing
 
 logger = logging.getLogger(__name__)
@@ -14,7 +15,10 @@ logger = logging.getLogger(__name__)
 class Observer(Protocol):
     """An object with a method for the start and one for the end of a request or WebSocket.
 
-    Both are plain functions that run in the event loop and must not block.
+    It may have a third one, ``responded``, which is called between the two: as soon as the
+    response is complete or the socket is closed. At the latest, that is when the app has ended.
+
+    All are plain functions that run in the event loop and must not block.
     """
 
     def started(self, record: Timing, /) -> object: ...
@@ -44,12 +48,12 @@ def _problems(option: str, observer: object) -> Iterator[str]:
     shown = options.shown(observer)
     functions: list[object] = [observer]
     if isinstance(observer, Observer):
-        functions = [observer.started, observer.finished]
+        functions = [observer.started, _responded_of(observer), observer.finished]
     if isinstance(observer, Observer) and isinstance(observer, type):
         yield f"{option}: {observer.__name__} is a class; use {_written(observer)}"
     elif not all(callable(function) for function in functions):
         yield f"{option}: {shown} is not an observer; use AccessLog() or a function of the record"
-    elif any(options.is_async(function) for function in functions):
+    elif any(is_async(function) for function in functions):
         yield f"{option}: {shown} is async; use a plain function of the record"
 
 
@@ -62,17 +66,24 @@ def _written(observer: object) -> str:
 
 def functions_of(
     observers: Iterable[Observer | ObserverFunction],
-) -> tuple[list[ObserverFunction], list[ObserverFunction]]:
-    """Return the functions to call at the start, and those to call at the end."""
+) -> tuple[list[ObserverFunction], list[ObserverFunction], list[ObserverFunction]]:
+    """Return the functions to call at the start, after the response, and at the end."""
     started: list[ObserverFunction] = []
+    responded: list[ObserverFunction] = []
     finished: list[ObserverFunction] = []
     for observer in observers:
         if isinstance(observer, Observer):
             started.append(observer.started)
             finished.append(observer.finished)
+            if hasattr(observer, "responded"):
+                responded.append(_responded_of(observer))
         else:
             finished.append(observer)
-    return started, finished
+    return started, responded, finished
+
+
+def _responded_of(observer: Observer) -> ObserverFunction:
+    return cast("ObserverFunction", getattr(observer, "responded", observer.finished))
 
 
 def notify(function: ObserverFunction, record: Timing) -> None:

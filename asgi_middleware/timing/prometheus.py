@@ -1,16 +1,17 @@
 """Metrics for Prometheus. Needs ``asgi-middleware[prometheus]``."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
 from .. import _options as options
 from ..errors import ConfigurationError
-from .labels import REQUEST_BUCKETS, WEBSOCKET_BUCKETS, method_label
-from .record import Timing, WebSocketTiming, reported_status
+from .labels import REQUEST_BUCKETS, WEBSOCKET_BUCKETS, bucket_problems, cut, method_label
+from .record import RequestTiming, Timing, reported_status
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Gauge, Histogram
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class PrometheusMetrics:
@@ -23,17 +24,27 @@ class PrometheusMetrics:
       was cancelled before that.
     * ``http_server_active_requests``: a gauge by ``method``.
     * ``websocket_server_connection_duration_seconds``: a histogram by ``outcome`` and
-      ``route``.
+      ``route``, of the WebSockets that were open.
+    * ``websocket_server_failed_handshakes_total``: a counter of the others, by ``outcome``,
+      ``status`` and ``route``.
     * ``websocket_server_active_connections``: a gauge.
 
     Any method but the ten known ones counts as ``_OTHER``, and a request that matched no URL
-    pattern as ``unmatched``. If ``registry`` is None, the default registry of the library is
-    used. Two observers with the same registry share its metrics.
+    pattern as ``unmatched``. A request is active until its response is complete.
 
-    Raises :class:`ConfigurationError` if prometheus_client is not installed.
+    If ``registry`` is None, the default registry of the library is used. Two observers with the
+    same registry share its metrics. ``buckets`` are the upper bounds for requests, in seconds.
+
+    Raises :class:`ConfigurationError` for options that cannot work, and if prometheus_client is
+    not installed.
     """
 
-    def __init__(self, registry: "CollectorRegistry | None" = None) -> None:
+    def __init__(
+        self,
+        registry: "CollectorRegistry | None" = None,
+        *,
+        buckets: Sequence[float] = REQUEST_BUCKETS,
+    ) -> None:
         try:
             from prometheus_client import REGISTRY, CollectorRegistry
         except ImportError as error:
@@ -46,53 +57,67 @@ class PrometheusMetrics:
             options.instance(
                 "registry", registry, CollectorRegistry, "CollectorRegistry()", optional=True
             ),
+            bucket_problems(buckets),
         )
         self._registry = REGISTRY if registry is None else registry
-        self._metrics = _created.get(self._registry) or _Metrics.created(self._registry)
+        self._buckets = tuple(buckets)
+        metrics = _created.get(self._registry)
+        if metrics is None:
+            metrics = _Metrics.created(self._registry, self._buckets)
+        options.check("PrometheusMetrics", metrics.problems_with_other(self._buckets))
+        self._metrics = metrics
 
     def __repr__(self) -> str:
-        return options.repr_of(self, registry=self._registry)
+        return options.repr_of(self, registry=self._registry, buckets=self._buckets)
 
     def started(self, record: Timing) -> None:
-        if isinstance(record, WebSocketTiming):
-            self._metrics.active_websockets.inc()
+        self._active(record).inc()
+
+    def responded(self, record: Timing) -> None:
+        self._active(record).dec()
+        metrics, route = self._metrics, cut(record.route)
+        duration = cast("float", record.duration)
+        code = reported_status(record)
+        status = "-" if code is None else str(code)
+        if isinstance(record, RequestTiming):
+            metrics.requests.labels(method_label(record), status, route).observe(duration)
+        elif record.accepted is not None:
+            metrics.websockets.labels(record.outcome, route).observe(duration)
         else:
-            self._metrics.active_requests.labels(method_label(record)).inc()
+            metrics.failed_handshakes.labels(record.outcome, status, route).inc()
 
     def finished(self, record: Timing) -> None:
-        duration = cast("float", record.duration)
-        if isinstance(record, WebSocketTiming):
-            self._metrics.active_websockets.dec()
-            self._metrics.websockets.labels(record.outcome, record.route).observe(duration)
-            return
-        method = method_label(record)
-        self._metrics.active_requests.labels(method).dec()
-        status = reported_status(record)
-        self._metrics.requests.labels(
-            method, "-" if status is None else str(status), record.route
-        ).observe(duration)
+        """Do nothing: what the app does after its response counts in no metric."""
+
+    def _active(self, record: Timing) -> "Gauge":
+        if isinstance(record, RequestTiming):
+            return self._metrics.active_requests.labels(method_label(record))
+        return self._metrics.active_websockets
 
 
 @dataclass(frozen=True, slots=True)
 class _Metrics:
+    buckets: Sequence[float]
     requests: "Histogram"
     active_requests: "Gauge"
     websockets: "Histogram"
+    failed_handshakes: "Counter"
     active_websockets: "Gauge"
 
     @classmethod
-    def created(cls, registry: "CollectorRegistry") -> "_Metrics":
-        from prometheus_client import Gauge, Histogram
+    def created(cls, registry: "CollectorRegistry", buckets: Sequence[float]) -> "_Metrics":
+        from prometheus_client import Counter, Gauge, Histogram
 
         # With several processes, the gauges of those that still run are added up.
         # https://prometheus.github.io/client_python/multiprocess/
         _created[registry] = metrics = cls(
+            buckets,
             Histogram(
                 "http_server_request_duration_seconds",
                 "Duration of HTTP requests, until the last byte was sent.",
                 ("method", "status", "route"),
                 registry=registry,
-                buckets=REQUEST_BUCKETS,
+                buckets=buckets,
             ),
             Gauge(
                 "http_server_active_requests",
@@ -108,14 +133,27 @@ class _Metrics:
                 registry=registry,
                 buckets=WEBSOCKET_BUCKETS,
             ),
+            Counter(
+                "websocket_server_failed_handshakes",
+                "Handshakes of WebSockets that were never open.",
+                ("outcome", "status", "route"),
+                registry=registry,
+            ),
             Gauge(
                 "websocket_server_active_connections",
-                "WebSockets that are open.",
+                "WebSockets that have not been closed yet, from the handshake on.",
                 registry=registry,
                 multiprocess_mode="livesum",
             ),
         )
         return metrics
+
+    def problems_with_other(self, buckets: Sequence[float]) -> Iterator[str]:
+        if buckets != self.buckets:
+            yield (
+                f"buckets: {buckets!r} are not those of the first PrometheusMetrics of this"
+                f" registry; use {self.buckets!r}"
+            )
 
 
 # A registry accepts each name once, but a process may build its stack twice.

@@ -1,12 +1,13 @@
-"""What a client sends, quoted so that it cannot forge a line of a log.
+"""What a client sends, quoted so that it can neither forge a line of a log nor flood it.
 
 A server passes the path on decoded, not every server checks the method, and behind a proxy the
 address may be what a header says.
 """
 
+import re
 from urllib.parse import quote
 
-from .labels import KNOWN_METHODS
+from .labels import KNOWN_METHODS, MAX_LENGTH, cut
 from .record import RequestTiming, Timing
 
 # What a path may contain (RFC 3986, section 3.3) besides letters, digits and "_.-~".
@@ -16,15 +17,18 @@ _METHOD_CHARACTERS = "!#$&'*+^`|"
 # The same for an address: IPv6, with a zone.
 _ADDRESS_CHARACTERS = ":[]%"
 
+# The beginning of a quoted character, at the end of a text.
+_HALF = re.compile("%[0-9A-F]?$")
+
 
 def quoted_path(record: Timing) -> str:
-    return quote(record.scope["path"], safe=_PATH_CHARACTERS, errors="replace")
+    return _quoted(record.scope["path"], _PATH_CHARACTERS)
 
 
 def quoted_method(record: RequestTiming) -> str:
     if record.method in KNOWN_METHODS:
         return record.method
-    return quote(record.method, safe=_METHOD_CHARACTERS, errors="replace")
+    return _quoted(record.method, _METHOD_CHARACTERS)
 
 
 def quoted_address(record: Timing) -> str | None:
@@ -32,4 +36,12 @@ def quoted_address(record: Timing) -> str | None:
     client = record.scope.get("client")
     if not client or not client[0]:
         return None
-    return quote(client[0], safe=_ADDRESS_CHARACTERS, errors="replace")
+    return _quoted(client[0], _ADDRESS_CHARACTERS)
+
+
+def _quoted(text: str, safe: str) -> str:
+    # Cut first, so that a long text costs little, and again, because a character may become twelve.
+    quoted = quote(cut(text), safe=safe, errors="replace")
+    if len(quoted) <= MAX_LENGTH:
+        return quoted
+    return _HALF.sub("", quoted[: MAX_LENGTH - 3]) + "..."

@@ -13,15 +13,14 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
-from asgiref.sync import iscoroutinefunction
-
+from .._async import is_async
 from ..types import Scope
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 Clock = Callable[[], float]
-Outcome = Literal["ok", "error", "cancelled", "disconnect"]
+Outcome = Literal["ok", "error", "cancelled", "disconnect", "refused"]
 
 # The route where no URL pattern matched, or where nothing has set it.
 UNMATCHED = "unmatched"
@@ -29,6 +28,11 @@ UNMATCHED = "unmatched"
 # nginx's "client closed request". No status is registered for a client that left early.
 # https://nginx.org/en/docs/dev/development_guide.html#http_existing_status_codes
 CLIENT_CLOSED_REQUEST = 499
+# What every server sends when an app ends before it has sent anything.
+SERVER_ERROR = 500
+
+# A stream may measure forever, and its record has to stay small.
+MAX_PHASES = 1000
 
 
 @dataclass(slots=True)
@@ -47,14 +51,46 @@ def _none_yet() -> list[Phase]:
 
 
 @dataclass(slots=True, eq=False)
-class RequestTiming:
+class _Record:
+    """What a request and a WebSocket have in common."""
+
+    scope: Scope
+    clock: Clock
+    started: float
+    route: str = UNMATCHED
+    status: int | None = None
+    duration: float | None = None
+    outcome: Outcome | None = None
+    exception: BaseException | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        """What ``RequestIDMiddleware``, further out, has put into the state."""
+        return cast("str | None", self.scope.get("state", {}).get("request_id"))
+
+    def settle(self, outcome: Outcome, status: int | None = None) -> bool:
+        """End the duration, unless it has ended, and tell whether it ends now.
+
+        *status* is for a record that has none yet.
+        """
+        if self.outcome is not None:
+            return False
+        self.duration = self.clock() - self.started
+        self.outcome = outcome
+        if self.status is None:
+            self.status = status
+        return True
+
+
+@dataclass(slots=True, eq=False)
+class RequestTiming(_Record):
     """The record of one HTTP request. Times are in seconds on its ``clock``.
 
     ``started`` is a reading of the clock; ``ttfb`` and ``duration`` count from there. ``ttfb``
     ends when the server is handed the start of the response. ``duration`` ends when the server
     has taken the last message, or when the app ends without sending it.
 
-    ``outcome`` is None until the app has ended. Then it is one of these:
+    ``outcome`` is None until then. After that, it is one of these:
 
     * ``ok``: the response was complete, whatever the app did afterwards.
     * ``error``: the app raised before that. If nothing was sent, ``status`` is 500.
@@ -62,24 +98,19 @@ class RequestTiming:
     * ``disconnect``: the app returned before that, as Django does when the client has left.
       If nothing was sent, ``status`` is None.
 
-    ``route`` is the URL pattern, never a path. ``bytes_sent`` counts the bodies that pass as
-    messages, but not the files that the server sends itself. :mod:`asgi_middleware.django` fills
-    ``database_queries`` and ``database_time``.
+    ``exception`` is set once the app has ended. ``route`` is the URL pattern, never a path.
+    ``bytes_sent`` is the size of the content that the client gets: 0 for a ``HEAD``, a 204 or a
+    304. If the server sends a file itself, it is the ``Content-Length`` of the response.
+    :mod:`asgi_middleware.django` fills ``database_queries`` and ``database_time``.
+    ``phases_left_out`` counts the phases that came after the first 1,000.
 
     Code that knows its user may set ``expose``, and the function in ``server_timing`` may read it.
     """
 
-    scope: Scope
-    clock: Clock
-    started: float
-    route: str = UNMATCHED
-    status: int | None = None
     ttfb: float | None = None
-    duration: float | None = None
     bytes_sent: int = 0
-    outcome: Outcome | None = None
-    exception: BaseException | None = None
     phases: list[Phase] = field(default_factory=_none_yet)
+    phases_left_out: int = 0
     database_queries: int = 0
     database_time: float = 0.0
     expose: bool = False
@@ -88,68 +119,54 @@ class RequestTiming:
     def method(self) -> str:
         return cast("str", self.scope["method"])
 
-    @property
-    def request_id(self) -> str | None:
-        """What ``RequestIDMiddleware``, further out, has put into the state."""
-        return _request_id(self.scope)
-
-    def ended(self, exception: BaseException | None) -> None:
-        """Settle the outcome, once the app has returned (None) or raised."""
-        self.exception = exception
-        if self.duration is not None:
-            self.outcome = "ok"
-            return
-        self.duration = self.clock() - self.started
-        self.outcome = _incomplete(exception)
-        if self.outcome == "error":
-            # What every server sends when an app raises before it has sent anything.
-            self.status = self.status or 500
+    def ended(self) -> bool:
+        """Settle the outcome if the app has ended before the response was complete."""
+        outcome = "disconnect" if self.exception is None else _failure(self.exception)
+        return self.settle(outcome, SERVER_ERROR if outcome == "error" else None)
 
 
 @dataclass(slots=True, eq=False)
-class WebSocketTiming:
+class WebSocketTiming(_Record):
     """The record of one WebSocket. Times are in seconds on its ``clock``.
 
     ``started`` is a reading of the clock; ``accepted`` and ``duration`` count from there.
-    ``accepted`` is None if the socket was not accepted. ``duration`` ends when either side has
+    ``accepted`` is None if the socket was never open. ``duration`` ends when either side has
     closed the socket, when the handshake was refused, or when the app ends before that.
     ``close_code`` is the code of the side that closed first, None if neither did.
 
-    ``outcome`` is None until the app has ended. Then it is ``ok``, ``error`` or ``cancelled``, as
-    for a request, or ``disconnect`` if the app neither accepted nor refused the handshake.
+    ``outcome`` is None until then, and ``status`` is that of the handshake, None if it was
+    accepted:
+
+    =====================  ====================  ===========
+    what happens first     before it is open     while it is open
+    =====================  ====================  ===========
+    the app closes         ``refused``, 403      ``ok``
+    the app responds       ``refused``, its own
+    the client leaves      ``disconnect``, None  ``ok``
+    the app returns        ``error``, 500        ``ok``
+    the app raises         ``error``, 500        ``error``
+    the app is cancelled   ``cancelled``, None   ``cancelled``
+    =====================  ====================  ===========
 
     A consumer may set ``route``: ``scope["state"]["timing"].route = "chat"``.
     """
 
-    scope: Scope
-    clock: Clock
-    started: float
-    route: str = UNMATCHED
     accepted: float | None = None
-    duration: float | None = None
     close_code: int | None = None
-    outcome: Outcome | None = None
-    exception: BaseException | None = None
 
-    @property
-    def request_id(self) -> str | None:
-        """What ``RequestIDMiddleware``, further out, has put into the state."""
-        return _request_id(self.scope)
-
-    def closed(self) -> None:
-        """End the duration, if it has not ended."""
-        if self.duration is None:
-            self.duration = self.clock() - self.started
-
-    def ended(self, exception: BaseException | None) -> None:
-        """Settle the outcome, once the app has returned (None) or raised."""
-        self.exception = exception
-        # A server closes an open socket whose app has returned.
-        if self.duration is not None or (self.accepted is not None and exception is None):
-            self.outcome = "ok"
+    def ended(self, *, by_client: bool = False) -> bool:
+        """Settle the outcome if the app has ended, or the client has left."""
+        outcome: Outcome
+        if self.exception is not None:
+            outcome = _failure(self.exception)
+        elif self.accepted is not None:
+            outcome = "ok"
+        elif self.status is not None:
+            outcome = "refused"
         else:
-            self.outcome = _incomplete(exception)
-        self.closed()
+            outcome = "disconnect" if by_client else "error"
+        failed_first = outcome == "error" and self.accepted is None
+        return self.settle(outcome, SERVER_ERROR if failed_first else None)
 
 
 Timing = RequestTiming | WebSocketTiming
@@ -163,24 +180,16 @@ def current_timing() -> RequestTiming | None:
     return record if isinstance(record, RequestTiming) else None
 
 
-def reported_status(record: RequestTiming) -> int | None:
+def reported_status(record: Timing) -> int | None:
     """Return the status for logs and labels: 499 if the client left before there was one."""
     if record.status is None and record.outcome == "disconnect":
         return CLIENT_CLOSED_REQUEST
     return record.status
 
 
-def _request_id(scope: Scope) -> str | None:
-    return cast("str | None", scope.get("state", {}).get("request_id"))
-
-
-def _incomplete(exception: BaseException | None) -> Outcome:
-    """Return the outcome if the app ended before the response or the WebSocket was complete."""
-    if exception is None:
-        return "disconnect"
-    if isinstance(exception, asyncio.CancelledError | GeneratorExit):
-        return "cancelled"
-    return "error"
+def _failure(exception: BaseException) -> Outcome:
+    cancelled = isinstance(exception, asyncio.CancelledError | GeneratorExit)
+    return "cancelled" if cancelled else "error"
 
 
 class measure:  # noqa: N801 -- used like a function: `with measure("render"):`
@@ -216,9 +225,13 @@ class measure:  # noqa: N801 -- used like a function: `with measure("render"):`
         traceback: TracebackType | None,
     ) -> None:
         record = self._record
-        if record is not None:
-            took = record.clock() - self._started
-            record.phases.append(Phase(self._name, self._started, took, self._description))
+        if record is None:
+            return
+        if len(record.phases) >= MAX_PHASES:
+            record.phases_left_out += 1
+            return
+        took = record.clock() - self._started
+        record.phases.append(Phase(self._name, self._started, took, self._description))
 
     async def __aenter__(self) -> None:
         self.__enter__()
@@ -235,9 +248,7 @@ class measure:  # noqa: N801 -- used like a function: `with measure("render"):`
         # Each call has a `measure` of its own, because calls may overlap.
         name, description = self._name, self._description
 
-        # asgiref's function: on Python 3.11, that of inspect does not see what Django marks as a
-        # coroutine function, such as an async class-based view.
-        if iscoroutinefunction(function):  # pyright: ignore[reportDeprecated]
+        if is_async(function):
 
             @wraps(function)
             async def measured_async(*args: P.args, **kwargs: P.kwargs) -> Any:

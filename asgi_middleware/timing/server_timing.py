@@ -11,6 +11,7 @@ from .record import RequestTiming
 
 # Bytes of the whole field. Proxies limit all headers of a response to a few KiB.
 MAX_LENGTH = 2048
+_SEPARATOR = b", "
 
 _NOT_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
@@ -30,7 +31,8 @@ class ServerTiming:
         # Most requests have nothing else.
         if not record.phases and not record.database_queries and 0 <= ttfb < math.inf:
             return self._ttfb_only % (ttfb * 1000)
-        return joined(self._entries(record, ttfb))
+        total = 1 + bool(record.database_queries) + len(record.phases) + record.phases_left_out
+        return joined(self._entries(record, ttfb), total)
 
     def _entries(self, record: RequestTiming, ttfb: float) -> Iterator[bytes]:
         yield entry(self._ttfb_name, ttfb, None, self._precision)
@@ -56,16 +58,25 @@ def entry(name: str, duration: float, description: str | None, precision: int) -
     return ";".join(parts).encode("ascii")
 
 
-def joined(entries: Iterable[bytes]) -> bytes:
-    """Return the value of the field: as many whole *entries* as fit, in order."""
+def joined(entries: Iterable[bytes], total: int) -> bytes:
+    """Return the value of the field: as many whole *entries* as fit, in order.
+
+    If they are fewer than *total*, a last entry says how many are left out.
+    """
     kept: list[bytes] = []
-    length = 0
+    room = MAX_LENGTH - len(_left_out(total))
     for each in entries:
-        length += len(each) + (2 if kept else 0)
-        if length > MAX_LENGTH:
+        room -= len(each) + len(_SEPARATOR)
+        if room < 0:
             break
         kept.append(each)
-    return b", ".join(kept)
+    if left_out := total - len(kept):
+        kept.append(_left_out(left_out))
+    return _SEPARATOR.join(kept)
+
+
+def _left_out(number: int) -> bytes:
+    return b'more;desc="%d left out"' % number
 
 
 def _token(name: str) -> str:

@@ -5,6 +5,7 @@ import logging
 from typing import cast
 
 from .. import _options as options
+from .labels import cut
 from .quoting import quoted_method, quoted_path
 from .record import RequestTiming, Timing
 
@@ -13,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 class SlowRequestLog:
     """An observer that logs a WARNING when a request has run for *threshold* seconds, and another
-    when it ends.
+    when it has its response.
 
     The first is the only trace of a request that hangs. It needs the event loop: if a view blocks
     the loop, there is only the second. WebSockets are meant to last, so they are not logged.
@@ -30,9 +31,9 @@ class SlowRequestLog:
         if isinstance(record, RequestTiming):
             # The timer runs in a copy of this context, so its line has the ID of the request.
             loop = asyncio.get_running_loop()
-            self._timers[record] = loop.call_later(self._threshold, self._warn_if_running, record)
+            self._timers[record] = loop.call_later(self._threshold, self._warn, record)
 
-    def finished(self, record: Timing) -> None:
+    def responded(self, record: Timing) -> None:
         timer = self._timers.pop(record, None)
         if timer is None or not isinstance(record, RequestTiming):
             return
@@ -45,15 +46,16 @@ class SlowRequestLog:
                 quoted_path(record),
                 duration,
                 record.outcome,
-                record.route,
+                cut(record.route),
             )
 
-    def _warn_if_running(self, record: RequestTiming) -> None:
-        # The response may be complete while the app still does something else.
-        if record.duration is None:
-            logger.warning(
-                "slow request: %s %s is still running after %g s",
-                quoted_method(record),
-                quoted_path(record),
-                self._threshold,
-            )
+    def finished(self, record: Timing) -> None:
+        """Do nothing: what the app does after its response keeps nobody waiting."""
+
+    def _warn(self, record: RequestTiming) -> None:
+        logger.warning(
+            "slow request: %s %s is still running after %g s",
+            quoted_method(record),
+            quoted_path(record),
+            self._threshold,
+        )

@@ -28,6 +28,11 @@ ROWS: list[Row] = [
     ),
     (
         HealthMiddleware,
+        {"live_path": "/livez*"},
+        ("live_path: '/livez*' has an asterisk, which means nothing here; use '/livez'",),
+    ),
+    (
+        HealthMiddleware,
         {"ready_path": ""},
         ("ready_path: '' does not start with a slash; use '/'",),
     ),

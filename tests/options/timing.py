@@ -62,7 +62,10 @@ ROWS: list[Row] = [
     (
         TimingMiddleware,
         {"server_timing": in_vain},
-        (f"server_timing: {in_vain!r} is async, which this option cannot be; use attrgetter('expose')",),
+        (
+            f"server_timing: {in_vain!r} is async, which this option cannot be;"
+            " use attrgetter('expose')",
+        ),
     ),
     (
         TimingMiddleware,
@@ -85,6 +88,15 @@ ROWS: list[Row] = [
         (
             "timing_allow_origin: 'https://*.example.org' is a pattern, which Timing-Allow-Origin"
             " does not support; use '*', or list each origin",
+        ),
+    ),
+    (
+        TimingMiddleware,
+        {"timing_allow_origin": ["Null", ""]},
+        (
+            "timing_allow_origin: 'Null' has no scheme; use 'https://null'",
+            "timing_allow_origin: '' is empty; use an origin such as 'https://app.example' or leave"
+            " it out",
         ),
     ),
     (TimingMiddleware, {"ttfb_name": ""}, ("ttfb_name: '' is not a name; use 'app'",)),
@@ -121,6 +133,17 @@ ROWS: list[Row] = [
         ),
     ),
     (AccessLog, {"logger": 1}, ("logger: 1 is not a name; use 'asgi_middleware.access'",)),
+    *(
+        (
+            AccessLog,
+            {"logger": name},
+            (
+                f"logger: {name!r} is the root logger, which has the lines of all others too;"
+                " use 'asgi_middleware.access'",
+            ),
+        )
+        for name in ("", "root")
+    ),
     (AccessLog, {"skip_paths": None}, ("skip_paths: None is not a list; use ['/livez']",)),
     (AccessLog, {"skip_paths": "/x"}, ("skip_paths: '/x' is one string; use ['/x']",)),
     (
@@ -128,15 +151,54 @@ ROWS: list[Row] = [
         {"skip_paths": ["livez"]},
         ("skip_paths: 'livez' does not start with a slash; use '/livez'",),
     ),
+    (
+        AccessLog,
+        {"skip_paths": ["static/*", "*"]},
+        (
+            "skip_paths: 'static/*' does not start with a slash; use '/static/*'",
+            "skip_paths: '*' does not start with a slash; use '/*'",
+        ),
+    ),
+    (
+        AccessLog,
+        {"skip_paths": ["/*/edit", "/a/**"]},
+        (
+            "skip_paths: '/*/edit' has an asterisk before its end; use '/*'",
+            "skip_paths: '/a/**' has an asterisk before its end; use '/a/*'",
+        ),
+    ),
+]
+
+BUCKETS: list[tuple[object, str]] = [
+    (None, "None is not a list of seconds; use [0.1, 1, 10]"),
+    (5, "5 is not a list of seconds; use [0.1, 1, 10]"),
+    ("1,5", "'1,5' is not a list of seconds; use [0.1, 1, 10]"),
+    ({1, 5}, "{1, 5} is not a list of seconds; use [0.1, 1, 10]"),
+    ([], "[] is not a list of seconds; use [0.1, 1, 10]"),
+    ([0, 1], "0 is not a number of seconds above 0; use 1.0"),
+    ([1, math.inf], "inf is not a number of seconds above 0; use 1.0"),
+    (["1"], "'1' is not a number of seconds above 0; use 1.0"),
+    ([5, 1], "[5, 1] is not in increasing order; use [1, 5]"),
+    ((1, 1, 2), "(1, 1, 2) is not in increasing order; use [1, 2]"),
 ]
 
 if find_spec("prometheus_client"):
+    from prometheus_client import CollectorRegistry
+
     ROWS.append(
         (
             PrometheusMetrics,
             {"registry": 1},
             ("registry: 1 is not a CollectorRegistry; use CollectorRegistry() or None",),
         )
+    )
+    ROWS.extend(
+        (
+            PrometheusMetrics,
+            {"buckets": buckets, "registry": CollectorRegistry()},
+            (f"buckets: {problem}",),
+        )
+        for buckets, problem in BUCKETS
     )
 if find_spec("opentelemetry"):
     ROWS.append(
@@ -145,4 +207,8 @@ if find_spec("opentelemetry"):
             {"meter": "mine"},
             ("meter: 'mine' is not a Meter; use get_meter('asgi_middleware') or None",),
         )
+    )
+    ROWS.extend(
+        (OpenTelemetryMetrics, {"buckets": buckets}, (f"buckets: {problem}",))
+        for buckets, problem in BUCKETS
     )

@@ -1,9 +1,10 @@
-"""On real servers, a client that leaves makes one record, and nothing that looks like an error."""
+"""On real servers: clients that leave, handshakes that fail, and who sees the access log."""
 
 import json
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -61,3 +62,76 @@ def test_a_client_that_leaves_makes_one_record_of_a_disconnect(
     )
     assert (f'method="GET",route="{route}",status="{label}"', "1.0") in counts
     assert [labels for labels, _ in counts if 'status="5' in labels] == []
+
+
+HANDSHAKE = (
+    "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@contextmanager
+def handshake(server: Server, path: str) -> Generator[socket.socket]:
+    with socket.create_connection((HOST, server.port), timeout=PATIENCE) as client:
+        client.sendall(HANDSHAKE.format(path=path, host=HOST).encode())
+        yield client
+
+
+def failed_handshakes(server: Server) -> list[tuple[str, str]]:
+    metrics = httpx.get(f"{server.url}/metrics/", timeout=PATIENCE).text
+    return re.findall(
+        r"^websocket_server_failed_handshakes_total\{(.*)\} (.*)$", metrics, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "status"),
+    [
+        pytest.param("close", "refused", 403, id="closed"),
+        pytest.param("deny", "refused", 401, id="denied"),
+        pytest.param("raise", "error", 500, id="raised"),
+    ],
+)
+def test_the_record_of_a_failed_handshake_has_the_status_that_was_sent(
+    kind: str, outcome: str, status: int, server: Server
+) -> None:
+    name = server.process.args[2]  # type: ignore[index]
+    if (kind, name) == ("deny", "daphne"):
+        pytest.skip("Daphne does not offer the denial response")
+    path = f"/ws/{kind}/"
+    with handshake(server, path) as client:
+        line = client.recv(1000).partition(b"\r\n")[0].decode()
+
+    # granian makes a 403 of whatever is not an accepted handshake.
+    sent = 403 if (kind, name) == ("raise", "granian") else status
+    assert line.split()[1] == str(sent)
+    [record] = server.log_lines(f"^{path} ")
+    found = json.loads(record.removeprefix(f"{path} "))
+    assert (found["outcome"], found["status"]) == (outcome, status)
+    labels = f'outcome="{outcome}",route="unmatched",status="{status}"'
+    assert (labels, "1.0") in failed_handshakes(server)
+
+
+def test_a_client_that_leaves_during_the_handshake_makes_one_record_of_a_disconnect(
+    server: Server,
+) -> None:
+    if server.process.args[2] == "granian":  # type: ignore[index]
+        pytest.skip("granian does not tell an app that has not accepted")
+    with handshake(server, "/ws/leave/"):
+        server.log_lines("^reached /ws/leave/")
+
+    [record] = server.log_lines("^/ws/leave/ ")
+    assert json.loads(record.removeprefix("/ws/leave/ "))["outcome"] == "disconnect"
+    assert ('outcome="disconnect",route="unmatched",status="499"', "1.0") in failed_handshakes(
+        server
+    )
+
+
+def test_the_access_log_is_visible_or_one_warning_says_how_to_make_it_so(server: Server) -> None:
+    # The project configures no logging. Daphne configures its own for everybody.
+    for _ in range(2):
+        httpx.get(f"{server.url}/release/", timeout=PATIENCE)
+
+    warnings = server.log_lines("the access log is not visible|GET /release/ 200 ttfb_ms=")
+    is_visible = server.process.args[2] == "daphne"  # type: ignore[index]
+    assert (len(warnings) > 1) == is_visible

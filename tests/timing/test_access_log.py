@@ -15,7 +15,7 @@ from asgi_middleware import (
     RequestIDMiddleware,
     TimingMiddleware,
 )
-from asgi_middleware.testing import request, websocket
+from asgi_middleware.testing import HandshakeRefused, request, websocket
 from asgi_middleware.timing import RequestTiming
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import START, answering, doing, echo, hello
@@ -176,15 +176,68 @@ def test_a_line_is_printable_ascii_whatever_a_client_sends(
     record = RequestTiming(
         {"type": "http", "path": path, "method": method, "client": (client, 1)}, float, 0.0
     )
-    record.ended(None)
+    record.settle("ok")
 
     with recorded_from(LOGGER) as log:
-        AccessLog().finished(record)
+        AccessLog().responded(record)
 
     text = line(log).getMessage()
     assert text.isascii()
     assert text.isprintable()
     assert len(text.split(" ")) == 10
+
+
+async def test_the_line_of_a_long_path_is_cut(log: LogRecords) -> None:
+    def view(scope: Scope) -> None:
+        scope["state"]["timing"].route = "r" * 5000
+
+    # As on a server that passes on 60 kB of %ff.
+    scope = {"path": "/" + "\udcff" * 60_000, "method": "\n" * 9000, "client": (":" * 9000, 1)}
+    await request(logging_app(doing(view)), scope=scope)
+
+    fields = line(log).__dict__
+    lengths = [len(fields[name]) for name in ("path", "method", "client", "route")]
+    # A byte has three characters in the first two, and none is halved.
+    assert lengths == [2047, 2046, 2048, 2048]
+    assert fields["path"][-6:] == "%3F..."
+    assert fields["method"][-6:] == "%0A..."
+    assert fields["route"][-4:] == "r..."
+    assert len(line(log).getMessage()) < 4 * 2048 + 200
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "end"),
+    [
+        pytest.param("/" + "a" * 2047, 2048, "aaaa", id="2,048"),
+        pytest.param("/" + "a" * 2048, 2048, "a...", id="2,049"),
+        pytest.param("/" + "\n" * 682, 2047, "%0A", id="2,047 when quoted"),
+        pytest.param("/a" + "\n" * 682, 2048, "%0A", id="2,048 when quoted"),
+        pytest.param("/aa" + "\n" * 682, 2046, "%0A...", id="2,049 when quoted"),
+        pytest.param("/" + "\U0001f40d" * 2047, 2047, "...", id="twelve times as long when quoted"),
+    ],
+)
+async def test_a_path_has_at_most_2048_characters(
+    path: str, length: int, end: str, log: LogRecords
+) -> None:
+    await request(logging_app(), scope={"path": path})
+
+    shown = line(log).__dict__["path"]
+    assert (len(shown), shown[-len(end) :]) == (length, end)
+
+
+async def test_a_line_is_there_while_the_app_works_on(log: LogRecords) -> None:
+    before_the_end: list[int] = []
+
+    async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
+        await hello(scope, receive, send)
+        before_the_end.append(len(log.records))
+
+    await request(logging_app(lingers))
+    async with websocket(logging_app(lingers)):
+        pass
+
+    assert before_the_end == [1, 2]
+    assert len(log.records) == 2
 
 
 async def test_the_log_leaves_the_request_id_to_the_filter(log: LogRecords) -> None:
@@ -217,12 +270,29 @@ async def test_the_log_works_with_a_record_factory_that_sets_the_request_id(
 
 
 async def test_the_log_skips_chosen_paths(log: LogRecords) -> None:
-    app = logging_app(skip_paths=["/livez", "/readyz"])
+    app = logging_app(skip_paths=["/livez", "/readyz", "/static/*", "/app.*"])
 
-    for path in ("/livez", "/readyz", "/livez/", "/other"):
+    for path in ("/livez", "/readyz", "/static/", "/static/css/site.css", "/app.js"):
+        await request(app, "GET", path)
+    for path in ("/livez/", "/other", "/static", "/a/static/", "/*"):
         await request(app, "GET", path)
 
-    assert [record.__dict__["path"] for record in log.records] == ["/livez/", "/other"]
+    assert [record.__dict__["path"] for record in log.records] == [
+        *("/livez/", "/other", "/static", "/a/static/", "/*"),
+    ]
+
+
+async def test_the_log_can_skip_all_paths(log: LogRecords) -> None:
+    await request(logging_app(skip_paths=["/*"]), "GET", "/anything")
+
+    assert log.records == []
+
+
+async def test_the_log_skips_paths_of_websockets(log: LogRecords) -> None:
+    async with websocket(logging_app(skip_paths=["/ws/*"]), "/ws/live/"):
+        pass
+
+    assert log.records == []
 
 
 @pytest.mark.parametrize(
@@ -232,12 +302,16 @@ async def test_the_log_skips_chosen_paths(log: LogRecords) -> None:
         pytest.param({"path": "/metrics"}, True, id="root not before the path"),
         pytest.param({"path": "/svc/metrics/"}, False, id="another path below the root"),
         pytest.param({"path": "/svc/svc/metrics"}, False, id="root twice"),
+        pytest.param({"path": "/svc/static/a.css"}, True, id="beginning of a path"),
+        pytest.param({"path": "/svcstatic/a.css"}, False, id="root within a segment"),
     ],
 )
 async def test_skipped_paths_are_paths_below_the_root(
     scope: Mapping[str, Any], skipped: bool, log: LogRecords
 ) -> None:
-    await request(logging_app(skip_paths=["/metrics"]), scope={"root_path": "/svc", **scope})
+    app = logging_app(skip_paths=["/metrics", "/static/*"])
+
+    await request(app, scope={"root_path": "/svc", **scope})
 
     assert (log.records == []) == skipped
 
@@ -254,7 +328,7 @@ def test_the_log_does_no_work_for_a_logger_that_is_off(log: LogRecords) -> None:
     # Without a path in the scope, any work would fail.
     record = RequestTiming({"type": "http"}, float, 0.0)
 
-    AccessLog().finished(record)
+    AccessLog().responded(record)
 
     assert log.records == []
 
@@ -267,10 +341,27 @@ async def test_a_websocket_has_a_line_of_its_own(log: LogRecords) -> None:
 
     record = line(log)
     assert record.getMessage() == (
-        "WEBSOCKET /ws/a%0Ab/ close_code=1000 accepted_ms=1.5 duration_ms=3.0 outcome=ok"
+        "WEBSOCKET /ws/a%0Ab/ status=- close_code=1000 accepted_ms=1.5 duration_ms=3.0 outcome=ok"
         " client=127.0.0.1 request_id=abc route=unmatched"
     )
     assert (record.__dict__["close_code"], record.__dict__["accepted_ms"]) == (1000, 1.5)
+
+
+async def test_the_line_of_a_refused_websocket_has_a_status(log: LogRecords) -> None:
+    async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.close", "code": 4001})
+
+    with pytest.raises(HandshakeRefused):
+        async with websocket(logging_app(refuses), "/ws/"):
+            pass
+
+    record = line(log)
+    assert record.getMessage() == (
+        "WEBSOCKET /ws/ status=403 close_code=4001 accepted_ms=- duration_ms=1.5 outcome=refused"
+        " client=127.0.0.1 request_id=- route=unmatched"
+    )
+    assert (record.__dict__["status"], record.__dict__["outcome"]) == (403, "refused")
 
 
 def test_the_log_shows_its_options() -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import count
 from operator import attrgetter
 from typing import Any
@@ -15,7 +16,8 @@ from asgi_middleware import (
     current_timing,
     measure,
 )
-from asgi_middleware.testing import lifespan, recording, request
+from asgi_middleware._messages import is_last
+from asgi_middleware.testing import ASGIViolation, lifespan, recording, request
 from asgi_middleware.timing import AccessLog
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import BODY, START, doing, hello, sending
@@ -38,6 +40,13 @@ async def measured(app: ASGIApp, **options: Any) -> RequestTiming:
     [record] = records
     assert isinstance(record, RequestTiming)
     return record
+
+
+async def nothing() -> Any: ...
+
+
+async def taken(message: Any) -> None:
+    """Take whatever an app sends, even against the rules."""
 
 
 async def test_a_record_has_the_time_to_the_start_and_to_the_end() -> None:
@@ -101,6 +110,24 @@ async def test_the_last_message_ends_the_duration(messages: list[Any]) -> None:
     assert record.outcome == "ok"
 
 
+@pytest.mark.parametrize("trailers", [True, False])
+@pytest.mark.parametrize(
+    "more", [{}, {"more_body": True}, {"more_body": False}, {"more_trailers": True}]
+)
+@pytest.mark.parametrize("kind", ["body", "pathsend", "zerocopysend", "trailers", "push", "debug"])
+async def test_every_layer_takes_the_same_message_for_the_last(
+    kind: str, more: Mapping[str, bool], trailers: bool
+) -> None:
+    message = {"type": f"http.response.{kind}", **more}
+    records: list[Any] = []
+    app = sending({**START, "trailers": trailers}, message)
+
+    middleware = TimingMiddleware(app, observers=[records.append])
+    await middleware({"type": "http", "method": "GET", "path": "/"}, nothing, taken)
+
+    assert (records[0].outcome == "ok") == is_last(message, trailers=trailers)
+
+
 async def test_the_duration_includes_the_sending_of_the_last_message() -> None:
     log: list[str] = []
 
@@ -130,6 +157,106 @@ async def test_the_duration_excludes_what_the_app_does_afterwards() -> None:
             pass
 
     assert (await measured(app)).duration == 2
+
+
+def file(kind: str, length: str | None, *parts: Any) -> list[Any]:
+    """Return the messages of a response with a file that the server sends itself."""
+    headers = [] if length is None else [(b"Content-Length", length.encode())]
+    message = {"type": f"http.response.{kind}", "path": "/a", "file": 1}
+    return [{**START, "headers": headers}, *({**message, **part} for part in parts or ({},))]
+
+
+def status(number: int) -> dict[str, Any]:
+    return {**START, "status": number}
+
+
+@pytest.mark.parametrize(
+    ("method", "messages", "bytes_sent"),
+    [
+        pytest.param("GET", [START, MORE, BODY], 10, id="parts"),
+        pytest.param("GET", [START, {"type": "http.response.body"}], 0, id="empty"),
+        pytest.param("HEAD", [START, MORE, BODY], 0, id="HEAD"),
+        pytest.param("HEAD", file("pathsend", "9000"), 0, id="HEAD of a file"),
+        pytest.param("GET", [status(204), BODY], 0, id="204"),
+        pytest.param("GET", [status(304), BODY], 0, id="304"),
+        pytest.param("GET", [status(103), BODY], 0, id="103"),
+        pytest.param("GET", [status(205), BODY], 5, id="205"),
+        pytest.param("GET", [status(404), BODY], 5, id="404"),
+        pytest.param("GET", file("pathsend", "9000"), 9000, id="pathsend"),
+        pytest.param("GET", file("pathsend", None), 0, id="pathsend of unknown length"),
+        pytest.param("GET", file("pathsend", "many"), 0, id="pathsend of odd length"),
+        pytest.param("GET", file("zerocopysend", "9000"), 9000, id="zerocopysend"),
+        pytest.param(
+            "GET",
+            [*file("zerocopysend", "9000", {"more_body": True}), MORE, BODY],
+            9000,
+            id="zerocopysend and parts",
+        ),
+        pytest.param(
+            "GET",
+            [
+                {**START, "trailers": True},
+                BODY,
+                {"type": "http.response.trailers", "headers": [(b"a", b"b")]},
+            ],
+            5,
+            id="trailers",
+        ),
+    ],
+)
+async def test_a_record_counts_the_bytes_that_a_client_gets(
+    method: str, messages: list[Any], bytes_sent: int
+) -> None:
+    records: list[Any] = []
+    app = TimingMiddleware(sending(*messages), observers=[records.append])
+
+    await app({"type": "http", "method": method, "path": "/"}, nothing, taken)
+
+    [record] = records
+    assert (record.outcome, record.bytes_sent) == ("ok", bytes_sent)
+
+
+async def test_a_file_that_was_not_sent_whole_is_not_counted() -> None:
+    records: list[Any] = []
+    messages = [*file("zerocopysend", "9000", {"more_body": True}), MORE]
+    app = TimingMiddleware(sending(*messages), observers=[records.append])
+
+    await app({"type": "http", "method": "GET", "path": "/"}, nothing, taken)
+
+    [record] = records
+    assert (record.outcome, record.bytes_sent) == ("disconnect", 5)
+
+
+async def test_a_second_start_changes_nothing_in_the_record() -> None:
+    # A server refuses it. The client has the first one.
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for start in (START, status(500)):
+            with suppress(ASGIViolation):
+                await send(start)
+        await send(BODY)
+
+    records: list[Any] = []
+    with pytest.raises(ASGIViolation):
+        await request(TimingMiddleware(app, observers=[records.append]))
+
+    [record] = records
+    assert (record.outcome, record.status) == ("ok", 200)
+
+
+async def test_the_outcome_is_known_once_the_response_is_complete() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        record = scope["state"]["timing"]
+        seen.append((record.outcome, record.exception))
+        await hello(scope, receive, send)
+        seen.append((record.outcome, record.exception))
+        raise KeyError("mine")
+
+    record = await measured(app)
+
+    assert seen == [(None, None), ("ok", None)]
+    assert (record.outcome, type(record.exception)) == ("ok", KeyError)
 
 
 async def fails_first(scope: Scope, receive: Receive, send: Send) -> None:
@@ -289,6 +416,8 @@ async def test_ten_thousand_phases_make_one_field_of_2_kib() -> None:
 
     [field] = response.getall(b"server-timing")
     assert 2000 < len(field) <= 2048
+    kept = field.count(b"phase-")
+    assert field.endswith(b', more;desc="%d left out"' % (10_000 - kept))
 
 
 @pytest.mark.parametrize("exposed", [True, False])
@@ -324,6 +453,13 @@ async def test_the_response_names_the_origins_that_may_read_the_timings(
     response = await request(app)
 
     assert response.get(b"timing-allow-origin") == b"https://a.example, https://b.example"
+
+
+@pytest.mark.parametrize("allowed", [["*"], ["null"], ["https://a.example", "null"]])
+async def test_any_member_of_the_grammar_may_read_the_timings(allowed: list[str]) -> None:
+    response = await request(TimingMiddleware(hello, timing_allow_origin=allowed))
+
+    assert response.get(b"timing-allow-origin") == ", ".join(allowed).encode()
 
 
 async def test_no_origin_may_read_the_timings_by_default() -> None:

@@ -6,11 +6,13 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asgi_middleware import TimingMiddleware
 from asgi_middleware.testing import request, websocket
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
-from tests.apps import hello
+from tests.apps import echo, hello
 
 
 class Diary:
@@ -23,6 +25,9 @@ class Diary:
     def started(self, record: Any) -> None:
         self._note(f"{type(record).__name__} started, {record.outcome}")
 
+    def responded(self, record: Any) -> None:
+        self._note(f"{type(record).__name__} responded, {record.outcome}")
+
     def finished(self, record: Any) -> None:
         self._note(f"{type(record).__name__} finished, {record.outcome}")
 
@@ -30,6 +35,14 @@ class Diary:
         self.log.append(line)
         if self.broken:
             raise KeyError("mine")
+
+
+def noted(record: str, outcome: str) -> list[str]:
+    return [
+        f"{record} started, None",
+        f"{record} responded, {outcome}",
+        f"{record} finished, {outcome}",
+    ]
 
 
 async def fails(scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,20 +54,138 @@ async def waits(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.mark.parametrize(
-    ("app", "options", "ending"),
+    ("app", "options", "outcome"),
     [
-        pytest.param(hello, {}, "finished, ok", id="complete"),
-        pytest.param(fails, {}, "finished, error", id="raises"),
-        pytest.param(waits, {"timeout": 0.05}, "finished, cancelled", id="ended by force"),
+        pytest.param(hello, {}, "ok", id="complete"),
+        pytest.param(fails, {}, "error", id="raises"),
+        pytest.param(waits, {"timeout": 0.05}, "cancelled", id="ended by force"),
     ],
 )
-async def test_every_start_has_one_end(app: ASGIApp, options: dict[str, Any], ending: str) -> None:
+async def test_every_start_has_one_end(app: ASGIApp, options: dict[str, Any], outcome: str) -> None:
     diary = Diary()
 
     with suppress(KeyError, TimeoutError):
         await request(TimingMiddleware(app, observers=[diary]), **options)
 
-    assert diary.log == ["RequestTiming started, None", f"RequestTiming {ending}"]
+    assert diary.log == noted("RequestTiming", outcome)
+
+
+MESSAGES: dict[str, list[Any]] = {
+    "http": [
+        {"type": "http.response.start", "status": 200, "headers": []},
+        {"type": "http.response.start", "status": 200, "trailers": True},
+        {"type": "http.response.body", "body": b"part", "more_body": True},
+        {"type": "http.response.body"},
+        {"type": "http.response.pathsend", "path": "/a"},
+        {"type": "http.response.trailers", "headers": []},
+    ],
+    "websocket": [
+        {"type": "websocket.accept"},
+        {"type": "websocket.send", "text": "hello"},
+        {"type": "websocket.close"},
+        {"type": "websocket.http.response.start", "status": 401},
+        {"type": "websocket.http.response.body"},
+        "receive",
+    ],
+}
+
+
+@given(data=st.data(), kind=st.sampled_from(["http", "websocket"]))
+def test_every_start_has_one_response_and_one_end_whatever_an_app_does(
+    data: st.DataObject, kind: str
+) -> None:
+    """Even one that breaks the rules of ASGI, on a server that raises or not."""
+    steps = data.draw(st.lists(st.sampled_from(MESSAGES[kind])))
+    endings = [None, KeyError(), asyncio.CancelledError()]
+    ending = data.draw(st.sampled_from(endings))
+    left_at = data.draw(st.sampled_from([None, 1, 2, 3]))
+    diary = Diary()
+    sent: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for step in steps:
+            await (receive() if step == "receive" else send(step))
+        if ending is not None:
+            raise ending
+
+    async def receive() -> Any:
+        return {"type": "websocket.disconnect", "code": 1001}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) == left_at:
+            raise OSError
+
+    async def call() -> None:
+        scope = {"type": kind, "method": "GET", "path": "/"}
+        with suppress(KeyError, OSError, asyncio.CancelledError):
+            await TimingMiddleware(app, observers=[diary])(scope, receive, send)
+
+    asyncio.run(call())
+
+    name = "RequestTiming" if kind == "http" else "WebSocketTiming"
+    outcome = diary.log[-1].rpartition(" ")[2]
+    assert outcome != "None"
+    assert diary.log == noted(name, outcome)
+
+
+async def test_the_response_is_complete_while_the_app_goes_on() -> None:
+    diary = Diary()
+    before_the_end: list[list[str]] = []
+
+    async def background(scope: Scope, receive: Receive, send: Send) -> None:
+        await hello(scope, receive, send)
+        before_the_end.append([*diary.log])
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        await request(TimingMiddleware(background, observers=[diary]))
+
+    assert before_the_end == [noted("RequestTiming", "ok")[:2]]
+    assert diary.log == noted("RequestTiming", "ok")
+
+
+async def test_a_background_task_of_starlette_is_not_part_of_its_response() -> None:
+    diary = Diary()
+    before_the_end: list[str] = []
+    responses = pytest.importorskip("starlette.responses", reason="needs starlette")
+    background = pytest.importorskip("starlette.background").BackgroundTask(
+        lambda: before_the_end.extend(diary.log)
+    )
+    response = responses.PlainTextResponse("hello", background=background)
+
+    await request(TimingMiddleware(response, observers=[diary]))
+
+    assert before_the_end == noted("RequestTiming", "ok")[:2]
+
+
+async def test_a_websocket_is_over_while_its_app_goes_on() -> None:
+    diary = Diary()
+    before_the_end: list[list[str]] = []
+
+    async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
+        await echo(scope, receive, send)
+        before_the_end.append([*diary.log])
+
+    async with websocket(TimingMiddleware(lingers, observers=[diary])):
+        assert diary.log == ["WebSocketTiming started, None"]
+
+    assert before_the_end == [noted("WebSocketTiming", "ok")[:2]]
+
+
+async def test_an_observer_does_not_need_to_hear_of_the_response() -> None:
+    log: list[str] = []
+
+    class Two:
+        def started(self, record: Any) -> None:
+            log.append("started")
+
+        def finished(self, record: Any) -> None:
+            log.append("finished")
+
+    await request(TimingMiddleware(hello, observers=[Two()]))
+
+    assert log == ["started", "finished"]
 
 
 async def test_a_websocket_goes_to_the_same_observers() -> None:
@@ -63,7 +194,7 @@ async def test_a_websocket_goes_to_the_same_observers() -> None:
     async with websocket(TimingMiddleware(hello, observers=[diary])):
         pass
 
-    assert diary.log == ["WebSocketTiming started, None", "WebSocketTiming finished, ok"]
+    assert diary.log == noted("WebSocketTiming", "ok")
 
 
 async def test_a_function_is_called_at_the_end_only() -> None:
@@ -84,8 +215,8 @@ async def test_an_observer_that_raises_is_logged_and_the_next_one_runs(
     response = await request(TimingMiddleware(hello, observers=[broken, sound]))
 
     assert response.complete
-    assert sound.log == broken.log == ["RequestTiming started, None", "RequestTiming finished, ok"]
-    assert [line.levelno for line in caplog.records] == [logging.ERROR] * 2
+    assert sound.log == broken.log == noted("RequestTiming", "ok")
+    assert [line.levelno for line in caplog.records] == [logging.ERROR] * 3
 
 
 async def test_the_record_has_the_exception_at_the_end() -> None:
@@ -112,7 +243,7 @@ async def test_an_abandoned_request_has_an_end() -> None:
     call.send(None)
     call.close()
 
-    assert diary.log == ["RequestTiming started, None", "RequestTiming finished, cancelled"]
+    assert diary.log == noted("RequestTiming", "cancelled")
 
 
 def test_importing_the_observers_loads_no_metrics_library() -> None:

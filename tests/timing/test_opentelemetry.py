@@ -1,11 +1,12 @@
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from asgi_middleware import ConfigurationError, OpenTelemetryMetrics, TimingMiddleware
-from asgi_middleware.testing import request, websocket
+from asgi_middleware.testing import ASGIViolation, HandshakeRefused, request, websocket
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import answering, doing, echo, hello
 
@@ -17,6 +18,7 @@ export = pytest.importorskip("opentelemetry.sdk.metrics.export")
 REQUESTS = "http.server.request.duration"
 ACTIVE = "http.server.active_requests"
 SOCKETS = "websocket.server.connection.duration"
+FAILED = "websocket.server.failed_handshakes"
 ACTIVE_SOCKETS = "websocket.server.active_connections"
 
 
@@ -57,6 +59,11 @@ async def gives_up(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def fails(scope: Scope, receive: Receive, send: Send) -> None:
     raise KeyError("mine")
+
+
+async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close", "code": 4001})
 
 
 def routed(scope: Scope) -> None:
@@ -158,6 +165,64 @@ async def test_websockets_have_metrics_of_their_own(meter: ReadableMeter) -> Non
     assert REQUESTS not in meter.metrics()
 
 
+@pytest.mark.parametrize(
+    ("app", "attributes"),
+    [
+        pytest.param(refuses, {"http.response.status_code": 403}, id="refused"),
+        pytest.param(
+            gives_up,
+            {"http.response.status_code": 500, "error.type": "500"},
+            id="left unanswered",
+        ),
+        pytest.param(
+            fails, {"http.response.status_code": 500, "error.type": "KeyError"}, id="raised"
+        ),
+    ],
+)
+async def test_a_websocket_that_was_never_open_has_a_series_of_its_own(
+    app: ASGIApp, attributes: dict[str, Any], meter: ReadableMeter
+) -> None:
+    with suppress(HandshakeRefused, ASGIViolation, KeyError):
+        async with websocket(meter.around(app)):
+            pass
+
+    assert meter.attributes(FAILED) == [{"url.scheme": "ws", **attributes}]
+    assert meter.values(FAILED) == [1]
+    assert meter.values(ACTIVE_SOCKETS) == [0]
+    assert SOCKETS not in meter.metrics()
+
+
+async def test_a_request_is_not_active_while_the_app_works_on(meter: ReadableMeter) -> None:
+    seen: list[object] = []
+
+    async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
+        await hello(scope, receive, send)
+        seen.extend((meter.values(ACTIVE), meter.attributes(REQUESTS)))
+
+    await request(meter.around(lingers))
+
+    assert seen == [[0], [{**GET, "http.response.status_code": 200}]]
+
+
+async def test_the_attribute_of_a_long_route_is_cut(meter: ReadableMeter) -> None:
+    def view(scope: Scope) -> None:
+        scope["state"]["timing"].route = "r" * 3000
+
+    await request(meter.around(doing(view)))
+
+    [attributes] = meter.attributes(REQUESTS)
+    assert len(attributes["http.route"]) == 2048
+
+
+async def test_a_site_can_choose_its_buckets(meter: ReadableMeter) -> None:
+    metrics = OpenTelemetryMetrics(meter.meter, buckets=[60, 120])
+
+    await request(TimingMiddleware(hello, observers=[metrics]))
+
+    [point] = meter.metrics()[REQUESTS].data.data_points
+    assert point.explicit_bounds == (60, 120)
+
+
 async def test_the_default_meter_comes_from_the_global_provider() -> None:
     # No SDK is set up here, so the meter does nothing. The request has to work all the same.
     response = await request(TimingMiddleware(hello, observers=[OpenTelemetryMetrics()]))
@@ -166,7 +231,9 @@ async def test_the_default_meter_comes_from_the_global_provider() -> None:
 
 
 def test_the_observer_shows_its_meter(meter: ReadableMeter) -> None:
-    assert repr(OpenTelemetryMetrics(meter.meter)) == f"OpenTelemetryMetrics(meter={meter.meter!r})"
+    assert repr(OpenTelemetryMetrics(meter.meter, buckets=[1, 5])) == (
+        f"OpenTelemetryMetrics(meter={meter.meter!r}, buckets=(1, 5))"
+    )
 
 
 def test_the_error_names_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,14 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asgi_middleware import ConfigurationError, PrometheusMetrics, TimingMiddleware
-from asgi_middleware.testing import HandshakeRefused, request, websocket
+from asgi_middleware.testing import ASGIViolation, HandshakeRefused, request, websocket
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import answering, doing, echo, hello
 from tests.servers.server import ROOT, clean_environment
@@ -19,6 +20,7 @@ prometheus_client = pytest.importorskip(
 REQUESTS = "http_server_request_duration_seconds"
 ACTIVE = "http_server_active_requests"
 SOCKETS = "websocket_server_connection_duration_seconds"
+FAILED = "websocket_server_failed_handshakes"
 ACTIVE_SOCKETS = "websocket_server_active_connections"
 
 
@@ -47,6 +49,17 @@ async def gives_up(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def fails(scope: Scope, receive: Receive, send: Send) -> None:
     raise KeyError("mine")
+
+
+async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close", "code": 4001})
+
+
+async def denies(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+    await send({"type": "websocket.http.response.body", "body": b"no"})
 
 
 @pytest.mark.parametrize(
@@ -115,16 +128,75 @@ async def test_websockets_have_metrics_of_their_own(registry: Any) -> None:
     assert samples(registry, f"{REQUESTS}_count") == {}
 
 
-async def test_a_refused_websocket_counts_as_well(registry: Any) -> None:
-    async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "websocket.close"})
-
-    with pytest.raises(HandshakeRefused):
-        async with websocket(counted(refuses, registry)):
+@pytest.mark.parametrize(
+    ("app", "labels"),
+    [
+        pytest.param(refuses, ("refused", "unmatched", "403"), id="closed"),
+        pytest.param(denies, ("refused", "unmatched", "401"), id="denied"),
+        pytest.param(gives_up, ("error", "unmatched", "500"), id="left unanswered"),
+        pytest.param(fails, ("error", "unmatched", "500"), id="raised"),
+    ],
+)
+async def test_a_websocket_that_was_never_open_has_a_series_of_its_own(
+    app: ASGIApp, labels: tuple[str, ...], registry: Any
+) -> None:
+    with suppress(HandshakeRefused, ASGIViolation, KeyError):
+        async with websocket(counted(app, registry)):
             pass
 
-    assert samples(registry, f"{SOCKETS}_count") == {("ok", "unmatched"): 1}
+    assert samples(registry, f"{FAILED}_total") == {labels: 1}
+    assert samples(registry, f"{SOCKETS}_count") == {}
+    assert samples(registry, ACTIVE_SOCKETS) == {(): 0}
+
+
+async def test_a_request_is_not_active_while_the_app_works_on(registry: Any) -> None:
+    seen: list[object] = []
+
+    async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
+        await hello(scope, receive, send)
+        seen.extend((samples(registry, ACTIVE), samples(registry, f"{REQUESTS}_count")))
+
+    await request(counted(lingers, registry))
+
+    assert seen == [{("GET",): 0}, {("GET", "unmatched", "200"): 1}]
+    assert samples(registry, f"{REQUESTS}_count") == {("GET", "unmatched", "200"): 1}
+
+
+async def test_the_label_of_a_long_route_is_cut(registry: Any) -> None:
+    def view(scope: Scope) -> None:
+        scope["state"]["timing"].route = "r" * 3000
+
+    await request(counted(doing(view), registry))
+
+    [(_, route, _)] = samples(registry, f"{REQUESTS}_count")
+    assert (len(route), route[-4:]) == (2048, "r...")
+
+
+async def test_a_site_can_choose_its_buckets(registry: Any) -> None:
+    ticks = iter([0, 1, 90])
+    metrics = PrometheusMetrics(registry, buckets=[60, 120])
+
+    await request(TimingMiddleware(hello, observers=[metrics], clock=lambda: next(ticks)))
+
+    buckets = samples(registry, f"{REQUESTS}_bucket")
+    assert {float(labels[0]): value for labels, value in buckets.items()} == {
+        60: 0,
+        120: 1,
+        float("inf"): 1,
+    }
+
+
+def test_two_observers_of_a_registry_need_the_same_buckets(registry: Any) -> None:
+    PrometheusMetrics(registry, buckets=[60, 120])
+    PrometheusMetrics(registry, buckets=(60.0, 120.0))
+
+    with pytest.raises(ConfigurationError) as refused:
+        PrometheusMetrics(registry)
+
+    assert str(refused.value).endswith(
+        " are not those of the first PrometheusMetrics of this registry; use (60, 120)"
+    )
+    assert str(refused.value).startswith("PrometheusMetrics: buckets: (0.005, 0.01, ")
 
 
 async def test_two_observers_share_the_metrics_of_a_registry(registry: Any) -> None:
@@ -200,7 +272,9 @@ def test_the_figures_of_several_processes_are_added_up(tmp_path: Path) -> None:
 
 
 def test_the_observer_shows_its_registry(registry: Any) -> None:
-    assert repr(PrometheusMetrics(registry)) == f"PrometheusMetrics(registry={registry!r})"
+    assert repr(PrometheusMetrics(registry, buckets=[1, 5])) == (
+        f"PrometheusMetrics(registry={registry!r}, buckets=(1, 5))"
+    )
 
 
 def test_the_error_names_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,3 +140,15 @@ def test_measure_does_nothing_outside_a_request() -> None:
 def test_a_phase_needs_a_name() -> None:
     with pytest.raises(ValueError, match="needs a name"):
         measure("")
+
+
+async def test_an_endless_stream_that_measures_has_a_record_that_ends() -> None:
+    def view() -> None:
+        for number in range(1500):
+            with measure(f"phase {number}"):
+                pass
+
+    record = await timed(view)
+
+    assert [phase.name for phase in record.phases] == [f"phase {n}" for n in range(1000)]
+    assert record.phases_left_out == 500

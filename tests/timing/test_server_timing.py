@@ -1,4 +1,5 @@
 import math
+from collections.abc import Iterator
 
 import pytest
 
@@ -35,11 +36,26 @@ def test_the_precision_is_a_number_of_decimals_of_milliseconds() -> None:
 
 
 def test_entries_are_joined_in_order() -> None:
-    assert joined([b"a", b"b"]) == b"a, b"
+    assert joined([b"a", b"b"], 2) == b"a, b"
 
 
-def test_the_field_ends_before_it_is_too_long() -> None:
-    field = joined([b"x" * 100] * 1000)
+@pytest.mark.parametrize("number", [1000, 10**9])
+def test_the_field_ends_before_it_is_too_long_and_says_what_is_left_out(number: int) -> None:
+    field = joined([b"x" * 100] * 1000, number)
 
+    *entries, note = field.split(b", ")
     assert len(field) <= MAX_LENGTH
-    assert set(field.split(b", ")) == {b"x" * 100}
+    assert set(entries) == {b"x" * 100}
+    assert note == b'more;desc="%d left out"' % (number - len(entries))
+
+
+def test_an_entry_that_is_too_long_is_left_out() -> None:
+    assert joined([b"x" * 3000, b"y"], 2) == b'more;desc="2 left out"'
+
+
+def test_a_field_ends_at_the_first_entry_that_does_not_fit() -> None:
+    def entries() -> Iterator[bytes]:
+        yield from [b"x" * 100] * 30
+        raise AssertionError("the rest costs nothing")
+
+    assert joined(entries(), 10_000).startswith(b"x")

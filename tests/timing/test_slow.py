@@ -9,7 +9,7 @@ import pytest
 from asgi_middleware import RequestIDFilter, RequestIDMiddleware, TimingMiddleware
 from asgi_middleware.testing import recording, request, stream, websocket
 from asgi_middleware.types import Receive, Scope, Send
-from tests.apps import START, hello
+from tests.apps import START, doing, hello
 
 LOGGER = "asgi_middleware.timing.slow"
 THRESHOLD = 0.02
@@ -121,6 +121,34 @@ async def test_an_app_that_works_on_after_its_response_is_not_slow(
     await request(TimingMiddleware(lingers, slow_threshold=THRESHOLD, clock=lambda: 0))
 
     assert lines(caplog) == []
+
+
+async def test_a_slow_response_is_logged_while_the_app_works_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ticks = iter([0, 1, 8])
+    before_the_end: list[list[str]] = []
+
+    async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
+        await hello(scope, receive, send)
+        before_the_end.append(lines(caplog))
+
+    await request(TimingMiddleware(lingers, slow_threshold=5, clock=lambda: next(ticks)))
+
+    assert before_the_end == [["slow request: GET / took 8.000 s, outcome ok, route unmatched"]]
+    assert lines(caplog) == before_the_end[0]
+
+
+async def test_the_lines_of_a_long_path_are_short(caplog: pytest.LogCaptureFixture) -> None:
+    def view(scope: Scope) -> None:
+        scope["state"]["timing"].route = "r" * 5000
+
+    ticks = iter([0, 1, 8])
+    app = TimingMiddleware(doing(view), slow_threshold=5, clock=lambda: next(ticks))
+    await request(app, scope={"path": "/" + "\u20ac" * 60_000, "method": "M" * 60_000})
+
+    [text] = lines(caplog)
+    assert len(text) < 3 * 2048 + 100
 
 
 async def test_the_end_of_a_slow_request_is_logged_when_the_client_has_left(

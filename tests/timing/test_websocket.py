@@ -9,11 +9,20 @@ import pytest
 from asgi_middleware import (
     RequestIDMiddleware,
     TimingMiddleware,
+    WebSocketOriginMiddleware,
     WebSocketTiming,
     current_timing,
     measure,
 )
-from asgi_middleware.testing import HandshakeRefused, SocketClosed, request, websocket
+from asgi_middleware._responses import close_websocket
+from asgi_middleware.testing import (
+    ASGIViolation,
+    HandshakeRefused,
+    SocketClosed,
+    request,
+    websocket,
+)
+from asgi_middleware.timing import reported_status
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import echo, hello
 
@@ -66,23 +75,38 @@ async def raises_afterwards(scope: Scope, receive: Receive, send: Send) -> None:
     raise KeyError("mine")
 
 
+async def leaves_unanswered(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+
+
+async def denies_halfway(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+    raise KeyError("mine")
+
+
 @pytest.mark.parametrize(
-    ("app", "outcome", "accepted", "duration", "close_code", "exception"),
+    ("app", "outcome", "status", "accepted", "duration", "close_code", "exception"),
     [
         # Readings of the clock: entry, accept, and the close or the end.
-        pytest.param(echo, "ok", 1, 2, 1000, None, id="the client closes"),
-        pytest.param(closes, "ok", 1, 2, 4000, None, id="the app closes"),
-        pytest.param(returns, "ok", 1, 2, None, None, id="the app returns"),
-        pytest.param(refuses, "ok", None, 1, 4001, None, id="refused"),
-        pytest.param(denies, "ok", None, 1, None, None, id="refused with a response"),
-        pytest.param(raises_first, "error", None, 1, None, KeyError, id="raises before"),
-        pytest.param(raises_within, "error", 1, 2, None, KeyError, id="raises while open"),
-        pytest.param(raises_afterwards, "ok", 1, 2, 4000, KeyError, id="raises when closed"),
+        pytest.param(echo, "ok", None, 1, 2, 1000, None, id="the client closes"),
+        pytest.param(closes, "ok", None, 1, 2, 4000, None, id="the app closes"),
+        pytest.param(returns, "ok", None, 1, 2, None, None, id="the app returns"),
+        pytest.param(refuses, "refused", 403, None, 1, 4001, None, id="refused"),
+        pytest.param(denies, "refused", 401, None, 1, None, None, id="refused with a response"),
+        pytest.param(
+            denies_halfway, "error", 401, None, 1, None, KeyError, id="raises while refusing"
+        ),
+        pytest.param(leaves_unanswered, "error", 500, None, 1, None, None, id="left unanswered"),
+        pytest.param(raises_first, "error", 500, None, 1, None, KeyError, id="raises before"),
+        pytest.param(raises_within, "error", None, 1, 2, None, KeyError, id="raises while open"),
+        pytest.param(raises_afterwards, "ok", None, 1, 2, 4000, KeyError, id="raises when closed"),
     ],
 )
 async def test_a_websocket_has_one_record(
     app: ASGIApp,
     outcome: str,
+    status: int | None,
     accepted: float | None,
     duration: float,
     close_code: int | None,
@@ -95,17 +119,40 @@ async def test_a_websocket_has_one_record(
             if app is closes:
                 with pytest.raises(SocketClosed):
                     await socket.receive()
-    except (HandshakeRefused, KeyError):
+    except (HandshakeRefused, KeyError, ASGIViolation):
         pass
 
     [record] = records
-    assert (record.outcome, record.accepted, record.duration, record.close_code) == (
-        outcome,
-        accepted,
-        duration,
-        close_code,
-    )
+    assert (record.outcome, record.status, record.close_code) == (outcome, status, close_code)
+    assert (record.accepted, record.duration) == (accepted, duration)
     assert type(record.exception) is (exception or type(None))
+
+
+async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+    app = WebSocketOriginMiddleware(echo, allow_origins=["https://app.example"])
+    await app(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("extensions", "close_code"),
+    [
+        pytest.param({"websocket.http.response": {}}, None, id="with a response"),
+        pytest.param({}, 1008, id="with a close"),
+    ],
+)
+async def test_a_handshake_that_a_layer_refuses_is_refused(
+    extensions: dict[str, Any], close_code: int | None
+) -> None:
+    middleware, records = watched(guarded)
+
+    with pytest.raises(HandshakeRefused):
+        async with websocket(
+            middleware, headers={"origin": "https://a.example"}, scope={"extensions": extensions}
+        ):
+            pass
+
+    [record] = records
+    assert (record.outcome, record.status, record.close_code) == ("refused", 403, close_code)
 
 
 async def test_the_duration_includes_the_sending_of_the_close() -> None:
@@ -144,6 +191,61 @@ async def test_a_client_that_leaves_during_the_handshake_is_a_disconnect() -> No
 
     [record] = records
     assert (record.outcome, record.accepted, record.close_code) == ("disconnect", None, 1006)
+    assert (record.status, reported_status(record)) == (None, 499)
+
+
+def connection(*sends: Exception | None) -> tuple[Receive, Send]:
+    """Return a server's side of a WebSocket, where each message that is sent ends as given."""
+    endings = iter(sends)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        if (ending := next(endings)) is not None:
+            raise ending
+
+    return receive, send
+
+
+SCOPE = {"type": "websocket", "path": "/", "headers": []}
+
+
+@pytest.mark.parametrize(
+    ("app", "sends", "outcome", "close_code"),
+    [
+        pytest.param(returns, [OSError()], "disconnect", 1006, id="before it is accepted"),
+        pytest.param(refuses, [OSError()], "disconnect", 1006, id="before it is refused"),
+        pytest.param(denies, [None, OSError()], "disconnect", 1006, id="while it is refused"),
+        pytest.param(closes, [None, OSError()], "ok", 1006, id="before it is closed"),
+    ],
+)
+async def test_a_client_that_left_unseen_is_no_error_of_the_app(
+    app: ASGIApp, sends: list[Exception | None], outcome: str, close_code: int
+) -> None:
+    # Some servers raise OSError from send() when the client has left.
+    middleware, records = watched(app)
+
+    with pytest.raises(OSError):  # noqa: PT011 -- the one above, as it is
+        await middleware(SCOPE, *connection(*sends))
+
+    [record] = records
+    assert (record.outcome, record.status, record.close_code) == (outcome, None, close_code)
+    assert isinstance(record.exception, OSError)
+
+
+async def test_the_close_code_is_the_one_that_was_sent() -> None:
+    # Daphne raises for some codes, so a layer tries again with another.
+    async def closes_again(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await close_websocket(send, 1013)
+
+    middleware, records = watched(closes_again)
+
+    await middleware(SCOPE, *connection(Exception("invalid code"), None))
+
+    [record] = records
+    assert (record.outcome, record.status, record.close_code) == ("refused", 403, 1000)
 
 
 async def test_a_cancelled_websocket_has_the_outcome_cancelled() -> None:

@@ -1,6 +1,8 @@
 """A Django project in one file, with views that wait, so that a client can leave in the middle.
 
 It prints a line when a view is reached, when Django receives a disconnect, and for each record.
+Its WebSockets end during the handshake, each in its way. It does not configure logging, as a new
+project does not.
 """
 
 import asyncio
@@ -15,7 +17,8 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 from prometheus_client import CollectorRegistry, generate_latest
 
-from asgi_middleware import PrometheusMetrics, TimingMiddleware
+from asgi_middleware import AccessLog, PrometheusMetrics, TimingMiddleware
+from asgi_middleware.timing import RequestTiming
 from asgi_middleware.types import Message, Receive, Scope, Send
 
 settings.configure(
@@ -72,7 +75,8 @@ urlpatterns = [
 
 def printed(record: Any) -> None:
     fields = ("outcome", "status", "route")
-    print("record", json.dumps({name: getattr(record, name) for name in fields}))
+    kind = "record" if isinstance(record, RequestTiming) else record.scope["path"]
+    print(kind, json.dumps({name: getattr(record, name) for name in fields}))
 
 
 django_application = get_asgi_application()
@@ -90,7 +94,29 @@ async def listening_django(scope: Scope, receive: Receive, send: Send) -> None:
     await django_application(scope, listening, send)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-timed = TimingMiddleware(listening_django, observers=[printed, PrometheusMetrics(registry)])
+async def handshakes(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    match scope["path"]:
+        case "/ws/close/":
+            await send({"type": "websocket.close", "code": 4001})
+        case "/ws/deny/":
+            await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+            await send({"type": "websocket.http.response.body", "body": b"no"})
+        case "/ws/raise/":
+            raise KeyError("mine")
+        case "/ws/leave/":
+            print("reached /ws/leave/")
+            await receive()
+        case _:
+            pass
+
+
+async def served(scope: Scope, receive: Receive, send: Send) -> None:
+    app = handshakes if scope["type"] == "websocket" else listening_django
+    await app(scope, receive, send)
+
+
+timed = TimingMiddleware(served, observers=[printed, PrometheusMetrics(registry), AccessLog()])
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
