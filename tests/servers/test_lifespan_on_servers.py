@@ -79,6 +79,21 @@ def test_an_app_serves_wrapped_as_it_serves_bare(shape: str, server: str, tmp_pa
         assert "ERROR" not in process.log()
 
 
+@pytest.mark.parametrize(
+    ("server", "options"), [("uvicorn", ["--lifespan", "off"]), ("daphne", [])]
+)
+def test_a_server_that_signals_no_startup_is_one_warning(
+    server: str, options: list[str], tmp_path: Path
+) -> None:
+    pytest.importorskip(server)
+    run = command(server, "tests.servers.apps.shapes:wrapped", *options)
+
+    with serve(run, log=tmp_path / "log", environment={"SHAPE": "Django"}) as process:
+        for _ in range(3):
+            assert httpx.get(process.url, timeout=PATIENCE).text == "hello"
+        assert len(process.log_lines("the server signals no startup")) == 1
+
+
 @pytest.mark.parametrize("name", ONE_PROCESS)
 def test_a_context_that_never_exits_does_not_hold_up_shutdown(name: str, tmp_path: Path) -> None:
     with serving(name, tmp_path, {"FAULT": "exit hangs"}) as server:
