@@ -5,6 +5,7 @@ coroutine function, such as an async class-based view.
 """
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -14,8 +15,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def is_async(function: object) -> bool:
     """Tell whether calling *function*, which may be an object, gives a coroutine."""
+    if iscoroutinefunction(function):  # pyright: ignore[reportDeprecated]
+        return True
+    if isinstance(function, FunctionType):  # the usual case, in which there is no more to ask
+        return False
     of_class = getattr(type(function), "__call__", None)  # noqa: B004 -- a function, or none
-    return iscoroutinefunction(function) or iscoroutinefunction(of_class)  # pyright: ignore[reportDeprecated]
+    return iscoroutinefunction(of_class)  # pyright: ignore[reportDeprecated]
 
 
 def as_async(function: F) -> F:

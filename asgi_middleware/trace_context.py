@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from . import _options as options
-from ._headers import OWS, elements, values
+from ._headers import elements, trimmed, values
 from ._trust import Trusted, trust_check, trust_problems
 from .types import ASGIApp, Header, Headers, Receive, Scope, Send
 
@@ -42,6 +42,10 @@ _MEMBER = re.compile(
     rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
 _MOST_MEMBERS = 32
+# A server may let in megabytes. What is longer than all of these members, or than a traceparent of
+# a later version can be expected to be, is refused unread.
+_LONGEST_TRACESTATE = _MOST_MEMBERS * (256 + len("=") + 256 + len(","))
+_LONGEST_TRACEPARENT = 512
 # https://www.w3.org/TR/trace-context-1/#tracestate-limits
 _MOST_BYTES = 512
 _LONG_MEMBER = 128
@@ -139,9 +143,9 @@ def _continued_trace(headers: Sequence[Header]) -> TraceContext | None:
     https://www.w3.org/TR/trace-context-1/#other-flags
     """
     sent = values(headers, b"traceparent")
-    if len(sent) != 1:
+    if len(sent) != 1 or len(sent[0]) > _LONGEST_TRACEPARENT:
         return None
-    match = _TRACEPARENT.fullmatch(sent[0].strip(OWS).decode("latin-1"))
+    match = _TRACEPARENT.fullmatch(trimmed(sent[0]).decode("latin-1"))
     if match is None:
         return None
     flags = int(match["flags"], 16) & (_SAMPLED | _RANDOM)
@@ -157,6 +161,8 @@ def _members_of(tracestates: list[bytes]) -> list[bytes]:
     Empty members are allowed and not counted.
     https://www.w3.org/TR/trace-context-1/#tracestate-header-field-values
     """
+    if sum(map(len, tracestates)) + len(tracestates) > _LONGEST_TRACESTATE:
+        return []
     members = elements(b",".join(tracestates))
     if len(members) > _MOST_MEMBERS:
         return []

@@ -1,7 +1,9 @@
 """The tables of https://www.w3.org/TR/trace-context-1/, and the middleware that follows them."""
 
 import re
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -17,10 +19,12 @@ from asgi_middleware.trace_context import (
 from asgi_middleware.types import Header, Message, Receive, Scope, Send
 
 from .apps import doing, echo, hello
+from .growth import assert_linear
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
 VALID = f"00-{TRACE}-{PARENT}-01"
+TRACEPARENT = (b"traceparent", VALID.encode())
 
 
 def parsed(*traceparents: str, tracestate: Sequence[str] = ()) -> TraceContext | None:
@@ -212,8 +216,80 @@ def test_tracestate_is_joined_or_dropped_whole(tracestate: Sequence[str], kept: 
     assert (trace.trace_id, trace.tracestate) == (TRACE, kept)
 
 
-def test_a_hundred_thousand_members_are_dropped() -> None:
-    assert _members_of([b"a=1," * 100_000]) == []
+# 32 of the longest members: 16,447 bytes.
+LONGEST = b",".join(b"%s%02d=%s" % (b"k" * 254, number, b"v" * 256) for number in range(32))
+
+
+@pytest.mark.parametrize(
+    ("tracestate", "kept"),
+    [
+        pytest.param([LONGEST], 32, id="32 of the longest members"),
+        pytest.param([LONGEST[:8223], LONGEST[8224:]], 32, id="in two lines"),
+        pytest.param([LONGEST, b" "], 0, id="and a line more"),
+        pytest.param([b"a=1", b" " * 16_448], 0, id="blanks"),
+        pytest.param([b"a=1", *[b""] * 16_448], 0, id="empty lines"),
+        pytest.param([b"a=1", *[b""] * 100], 1, id="some empty lines"),
+    ],
+)
+def test_tracestate_is_read_up_to_the_length_of_32_members(
+    tracestate: list[bytes], kept: int
+) -> None:
+    assert len(_members_of(tracestate)) == kept
+
+
+@pytest.mark.parametrize(
+    "tracestate",
+    [
+        pytest.param([b"ab," * 3_333_333], id="one line"),
+        pytest.param([b"ab," * 33_333] * 100, id="a hundred lines"),
+        pytest.param([b"," * 10_000_000], id="commas"),
+        pytest.param([b" " * 10_000_000], id="blanks"),
+    ],
+)
+def test_ten_megabytes_of_tracestate_are_refused_before_they_are_split(
+    tracestate: list[bytes],
+) -> None:
+    headers = [(b"traceparent", VALID.encode()), *((b"tracestate", each) for each in tracestate)]
+
+    tracemalloc.start()
+    try:
+        trace = _continued_trace(headers)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert trace is not None
+    assert (trace.trace_id, trace.tracestate) == (TRACE, "")
+    assert peak < 20_000
+
+
+@pytest.mark.parametrize("end", ["-", "-a", " ", "\t"])
+def test_a_traceparent_of_ten_megabytes_continues_no_trace(end: str) -> None:
+    assert parsed(f"01-{TRACE}-{PARENT}-01{end * (10_000_000 // len(end))}") is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param(lambda size: [(b"traceparent", b"00")] * size, id="traceparents"),
+        pytest.param(lambda size: [(b"traceparent", b"0" * size)], id="a long traceparent"),
+        pytest.param(lambda size: [TRACEPARENT, (b"tracestate", b"a," * size)], id="members"),
+        pytest.param(lambda size: [TRACEPARENT, *[(b"tracestate", b"a")] * size], id="lines"),
+        pytest.param(lambda size: [TRACEPARENT, *[(b"tracestate", b"")] * size], id="empty lines"),
+        pytest.param(lambda size: [TRACEPARENT, (b"tracestate", b"a" * size)], id="a long member"),
+    ],
+)
+def test_the_work_for_a_request_grows_no_faster_than_its_headers(
+    headers: Callable[[int], list[Header]],
+) -> None:
+    app = TraceContextMiddleware(hello)
+
+    def serve(size: int) -> None:
+        calling = app({"type": "http", "headers": headers(size)}, receive, send)
+        with pytest.raises(StopIteration):
+            Context().run(calling.send, None)
+
+    assert_linear(serve)
 
 
 SHORT = [b"k%02d=%s" % (number, b"v" * 46) for number in range(20)]  # 50 bytes each
@@ -358,19 +434,6 @@ async def test_a_stale_trace_in_the_context_is_never_seen() -> None:
     assert first is not None
     assert second is not None
     assert first.trace_id != second.trace_id
-
-
-@pytest.mark.parametrize("kind", ["lifespan", "something.else"])
-async def test_other_scopes_pass_with_the_same_objects(kind: str) -> None:
-    given: list[object] = []
-
-    async def app(*arguments: object) -> None:
-        given.extend(arguments)
-
-    scope: Scope = {"type": kind}
-    await TraceContextMiddleware(app)(scope, receive, send)
-
-    assert [id(argument) for argument in given] == [id(scope), id(receive), id(send)]
 
 
 def test_the_middleware_shows_its_options() -> None:

@@ -17,7 +17,7 @@ from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import django
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.conf.urls.i18n import is_language_prefix_patterns_used
 from django.core import signals
@@ -26,6 +26,7 @@ from django.urls import get_resolver
 from django.utils import translation
 from django.utils.module_loading import import_string
 
+from .._async import is_async
 from .._django import closing, finishing, live_receivers, starting
 from .._threads import needs_no_tidying
 from .database import time_database_queries
@@ -83,7 +84,7 @@ class TwoChains(Routed):
         if self._has_one_chain:
             return await super().get_response_async(request)
         view = _view(request.path_info)
-        if _is_async(view) or id(view) in self._misleading:
+        if is_async(view) or id(view) in self._misleading:
             return await super().get_response_async(request)
         if self._respond_in_thread is None:
             await sync_to_async(self._load_sync_chain)()
@@ -91,7 +92,7 @@ class TwoChains(Routed):
             return await super().get_response_async(request)
         response = await self._respond_in_thread(request)
         match = request.resolver_match
-        if match is not None and match.func is not view and _is_async(match.func):
+        if match is not None and match.func is not view and is_async(match.func):
             self._misleading.add(id(view))
         return response
 
@@ -194,15 +195,6 @@ def _view(path: str) -> Any:
             return resolver.resolve(path).func
     except Exception:  # noqa: BLE001 -- a URLconf or a converter may raise anything; Django tells
         return None
-
-
-def _is_async(view: Any) -> bool:
-    # asgiref's function: on Python 3.11, that of inspect does not see what Django marks.
-    if iscoroutinefunction(view):  # pyright: ignore[reportDeprecated]
-        return True
-    # Django cannot call an object like that, and says so in its own way.
-    call = None if isinstance(view, FunctionType) else getattr(type(view), "__call__", None)  # noqa: B004
-    return iscoroutinefunction(call)  # pyright: ignore[reportDeprecated]
 
 
 def _import_in_loop(path: str) -> Any:
