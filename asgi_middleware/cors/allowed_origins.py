@@ -48,7 +48,7 @@ class AllowedOrigins:
             return "every"
         if origin in self.listed:
             return "listed"
-        if self._patterns is None and not self._regexes:
+        if not origin or (self._patterns is None and not self._regexes):
             return None
         text = _text(origin)
         if text is None:

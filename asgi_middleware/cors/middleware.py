@@ -176,7 +176,7 @@ class CORSMiddleware:
             raise
 
     async def _respond(self, response: PreflightResponse, scope: Scope, send: Send) -> None:
-        if response.refusal is not None:
+        if response.refusal is not None and logger.isEnabledFor(logging.INFO):
             logger.info("preflight refused: %s%s", response.refusal, self._advice(scope))
         if response.status == 204:
             return await send_response(send, 204, response.headers)

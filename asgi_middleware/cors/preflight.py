@@ -6,7 +6,7 @@ https://fetch.spec.whatwg.org/#http-requests
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .._headers import elements, is_token, trimmed
+from .._headers import elements, is_token, trimmed, values
 from ..types import Header, Headers
 
 # What a refused preflight says, in its body and in the log.
@@ -45,12 +45,16 @@ class PreflightResponse(NamedTuple):
 
 def asked(headers: Headers) -> Mapping[bytes, bytes] | None:
     """Return the headers in which an OPTIONS request asks, None if it is not a preflight."""
-    lines = [header for header in headers if header[0] in _NAMES]
-    found = {name: trimmed(value) for name, value in lines}
-    if len(found) < len(lines):
+    found: dict[bytes, bytes] = {}
+    lines = 0
+    for name, value in headers:
+        if name in _NAMES:
+            found[name] = trimmed(value)
+            lines += 1
+    if len(found) < lines:
         # Several lines are one list (RFC 9110, section 5.3). A list in place of an origin or a
         # method matches nothing.
-        found = {name: b",".join([v for key, v in lines if key == name]) for name in found}
+        found = {name: b",".join(values(headers, name)) for name in found}
     return found if b"origin" in found and _METHOD in found else None
 
 
@@ -108,7 +112,7 @@ class Preflights:
         if grant is None:
             return self._refused(NO_ORIGIN)
         method = asked[_METHOD]
-        if not self._allows_method(method):
+        if method not in self._methods and not self._allows_any(method):
             return self._refused(NO_METHOD, grant if debug else None)
         names = asked.get(_HEADERS, b"")
         if not self._allows_headers(names):
@@ -124,10 +128,8 @@ class Preflights:
             return PreflightResponse(403, (self._vary,), reason)
         return PreflightResponse(204, (*passed, self._vary), reason)
 
-    def _allows_method(self, method: bytes) -> bool:
-        if self._any_method:
-            return len(method) <= _ANY_METHOD_LIMIT and is_token(method)
-        return method in self._methods
+    def _allows_any(self, method: bytes) -> bool:
+        return self._any_method and len(method) <= _ANY_METHOD_LIMIT and is_token(method)
 
     def _allows_headers(self, names: bytes) -> bool:
         # Before anything is split: a hostile value costs no more than a look at its length.
