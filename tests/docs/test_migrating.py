@@ -29,7 +29,14 @@ from asgi_middleware import (
     is_uuid,
     request_id_context,
 )
-from asgi_middleware.testing import ASGIViolation, Response, recording, request, websocket
+from asgi_middleware.testing import (
+    ASGIViolation,
+    HandshakeRefused,
+    Response,
+    recording,
+    request,
+    websocket,
+)
 from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 from tests.apps import answering, doing, hello
 
@@ -743,10 +750,24 @@ async def test_a_websocket_has_a_record_of_its_own() -> None:
     """T6."""
     records: list[Any] = []
 
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.close"})
+
     async with websocket(TimingMiddleware(hello, observers=[records.append])):
         pass
 
-    assert [type(record) for record in records] == [WebSocketTiming]
+    with pytest.raises(HandshakeRefused):
+        async with websocket(TimingMiddleware(refusing, observers=[records.append])):
+            pass
+
+    assert [type(record) for record in records] == [WebSocketTiming, WebSocketTiming]
+    if HAS_TIMING_ASGI:
+        from timing_asgi import TimingMiddleware as Theirs
+
+        async with websocket(Theirs(hello, client := Client())):
+            pass
+        assert client.calls == []
 
 
 async def test_a_request_ends_with_its_last_byte() -> None:
