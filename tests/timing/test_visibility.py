@@ -11,6 +11,7 @@ import pytest
 from asgi_middleware import AccessLog, TimingMiddleware
 from asgi_middleware.testing import request
 from tests.apps import hello
+from tests.servers.server import ROOT
 
 NAME = "asgi_middleware.access"
 WARNER = "asgi_middleware.timing.access_log"
@@ -189,6 +190,8 @@ async def test_the_lines_of_the_warning_make_the_log_visible(
     )
     await requested(logger=name)
     lines = warnings[0].splitlines()[1:]
+    page = (ROOT / "docs" / "timing.md").read_text(encoding="utf-8")
+    assert [line for line in lines if line.replace(name, NAME) not in page] == []
 
     logging.config.dictConfig(ast.literal_eval("{" + "".join(lines) + "}"))
     await requested(logger=name)
