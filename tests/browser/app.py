@@ -101,6 +101,9 @@ other_sites = sites.application(ALLOWED)
 
 own_sockets = WebSocketOriginMiddleware(echo)
 listed_sockets = WebSocketOriginMiddleware(echo, allow_origins=[ALLOWED])
+forwarded_sockets = WebSocketOriginMiddleware(
+    echo, trusted_host_header="x-forwarded-host", trusted=["127.0.0.1"]
+)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,6 +113,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
             chosen = lives
         case "websocket", ["listed", *_]:
             chosen = listed_sockets
+        case "websocket", ["forwarded", *_]:
+            chosen = forwarded_sockets
         case "websocket", _:
             chosen = own_sockets
         case _, ["sites", *_]:

@@ -4,14 +4,20 @@ The pages are on ``http://localhost`` and ``http://127.0.0.1``, with the same po
 are two origins. For cookies, they are two sites.
 """
 
+import asyncio
 import re
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.servers.server import Server
 
 from .conftest import OpenPage
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 pytestmark = [pytest.mark.process, pytest.mark.asyncio(loop_scope="session")]
 
@@ -243,6 +249,70 @@ async def test_a_websocket_opens_only_from_an_allowed_origin(
     page = await open_page(host)
 
     assert await page.evaluate(SOCKET, f"ws://{OTHER}:{site.port}{path}") == observed
+
+
+async def test_a_page_on_a_host_with_a_dot_at_its_end_opens_its_own_websocket(
+    open_page: OpenPage, site: Server
+) -> None:
+    page = await open_page("localhost.")
+
+    for host, expected in (
+        ("localhost.", ["open", "hello", 1000]),
+        ("localhost", ["error", 1006]),  # another origin
+    ):
+        assert await page.evaluate(SOCKET, f"ws://{host}:{site.port}/own/") == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "observed"),
+    [
+        pytest.param(ALLOWED, "/own/", ["error", 1006], id="Host is another"),
+        pytest.param(ALLOWED, "/forwarded/", ["open", "hello", 1000], id="trusted"),
+        pytest.param(OTHER, "/forwarded/", ["error", 1006], id="another origin"),
+    ],
+)
+async def test_a_websocket_opens_through_a_proxy_that_says_what_host_was(
+    host: str, path: str, observed: list[str | int], browser: "Browser", site: Server
+) -> None:
+    async with rewriting_host(site) as port, await browser.new_context() as context:
+        page = await context.new_page()
+        await page.goto(f"http://{host}:{port}/")
+
+        assert await page.evaluate(SOCKET, f"ws://{ALLOWED}:{port}{path}") == observed
+
+
+@asynccontextmanager
+async def rewriting_host(site: Server) -> AsyncGenerator[int]:
+    """Listen on a port, and pass each connection on with another Host, as many proxies do."""
+
+    async def passing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65_536):
+            writer.write(chunk)
+            await writer.drain()
+        writer.close()
+
+    async def proxied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection(OTHER, site.port)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            inner_writer.write(
+                re.sub(
+                    rb"\r\nHost: ([^\r]*)",
+                    rb"\r\nHost: %s:%d\r\nX-Forwarded-Host: \1" % (OTHER.encode(), site.port),
+                    head,
+                    count=1,
+                )
+            )
+            await asyncio.gather(passing(reader, inner_writer), passing(inner_reader, writer))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            inner_writer.close()
+            writer.close()
+
+    server = await asyncio.start_server(proxied, OTHER)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
 
 
 async def test_a_refused_websocket_is_a_403_in_the_console(

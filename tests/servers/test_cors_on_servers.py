@@ -72,6 +72,15 @@ def test_the_response_to_a_simple_request_names_its_origin(server: Server) -> No
     assert response.getall("vary") == ["Origin"]
 
 
+def test_blanks_around_an_origin_do_not_count(server: Server) -> None:
+    # Some servers take them away, and httptools leaves those at the end.
+    response = _ask(server, "GET", f"Origin: \t {ORIGIN} \t")
+
+    assert response is not None
+    assert response.getall("access-control-allow-origin") == [ORIGIN]
+    assert _status(server, "GET", f"Origin:  {ORIGIN}  ", *UPGRADE) == 101
+
+
 def test_the_response_to_a_preflight_grants_the_method_it_asks_for(server: Server) -> None:
     response = _ask(
         server, "OPTIONS", ALLOWED, FOR_PUT, "Access-Control-Request-Headers: X-Note, x-note"

@@ -13,3 +13,9 @@ application = compose(
     ),
     partial(WebSocketOriginMiddleware, allow_origins=[ORIGIN]),
 )(hello)
+
+# Behind a proxy: the site's own WebSockets, by Host or by what a proxy on this machine says.
+own = WebSocketOriginMiddleware(hello)
+forwarded = WebSocketOriginMiddleware(
+    hello, trusted_host_header="x-forwarded-host", trusted=["127.0.0.1"]
+)
