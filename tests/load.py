@@ -36,6 +36,8 @@ SERVER = (
     *(sys.executable, "-m", "uvicorn", "example_project.asgi:application"),
     *("--host", HOST, "--port", "{port}", "--workers", str(WORKERS), "--lifespan", "on"),
     *("--log-level", "warning"),
+    # Under load, a worker takes longer to start than uvicorn waits by default.
+    *("--timeout-worker-healthcheck", "60"),
 )
 # The bound of the pool: size + max_overflow requests at work.
 POOL = 16
@@ -225,7 +227,7 @@ class Load:
     async def _settled(self) -> None:
         """Wait until all workers are new."""
         before = set(self._workers())
-        async with asyncio.timeout(2 * PATIENCE):
+        async with asyncio.timeout(4 * PATIENCE):
             while len(workers := self._workers()) < WORKERS or before & set(workers):  # noqa: ASYNC110 -- other processes
                 await asyncio.sleep(0.1)
 

@@ -17,7 +17,7 @@ OTHERS = 16
 
 
 def test_no_response_is_wrong_whatever_goes_down() -> None:
-    figures = measure(clients=CLIENTS, seconds=10)
+    figures = measure(clients=CLIENTS, seconds=6)
 
     assert figures.wrong == []
     assert figures.broken == []

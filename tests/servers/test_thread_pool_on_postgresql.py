@@ -18,7 +18,7 @@ from .server import PATIENCE, Server, command, serve
 pytestmark = pytest.mark.process
 
 CLIENTS = 32
-REQUESTS, FEW = 2_000, 200
+REQUESTS, FEW = 500, 100
 THREADS = 8
 # By this name PostgreSQL tells the connections of the app from others.
 NAME = "tested app"
@@ -175,7 +175,7 @@ async def test_a_restart_of_the_database_under_load_causes_errors_but_no_wrong_r
     with served(postgresql, tmp_path, threads=THREADS) as server:
         visiting = asyncio.create_task(visits(server, "during", REQUESTS))
         with postgresql.connect() as connection:
-            under_way = f"{WRITTEN} WHERE token = 'during-100'"
+            under_way = f"{WRITTEN} WHERE token = 'during-50'"
             await asyncio.to_thread(until, lambda: bool(connection.execute(under_way).fetchall()))
         await asyncio.to_thread(postgresql.restart)
         during = await visiting
