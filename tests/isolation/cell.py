@@ -146,7 +146,7 @@ async def get(app: ASGIApp, target: str, cell: Cell, **state: object) -> Respons
     return await request(app, target=target, scope=scope, timeout=2 * PATIENCE)
 
 
-# --- the two arms ---
+# --- the arms ---
 
 
 @asynccontextmanager
@@ -177,6 +177,13 @@ async def pooled(
         yield
 
 
+@asynccontextmanager
+async def handled(cell: Cell, app: ASGIApp, *contexts: ContextFactory) -> AsyncGenerator[None]:
+    """Serve *app* in a pool. Its pages come from our handler: see ``runs.page``."""
+    async with pooled(cell, app, *contexts):
+        yield
+
+
 class PlainTasks:
     """Spawns tasks as a project would without a supervisor: in a context of their own."""
 
@@ -190,6 +197,7 @@ class PlainTasks:
 
 
 ARMS: dict[str, Arm] = {"plain": plain, "pooled": pooled}
+ARMS_OF_PAGES: dict[str, Arm] = {**ARMS, "pooled, our handler": handled}
 # Ben comes only if Ann, who calls nothing meanwhile, counts no more.
 CROWDED: Arm = partial(pooled, size=1)
 

@@ -16,10 +16,11 @@ from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpRe
 from django.test import override_settings
 from django.urls import path
 
+from asgi_middleware.django import get_asgi_application as get_our_application
 from asgi_middleware.testing import recording, websocket
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 
-from .cell import PATIENCE, Arm, Cell, Step, finished
+from .cell import PATIENCE, Arm, Cell, Step, finished, handled, plain
 
 Run = Callable[[Cell, Arm], Awaitable[None]]
 
@@ -193,14 +194,16 @@ urlpatterns = [path(f"{page.__name__}/", page) for page in PAGES]
 
 
 @cache
-def django(*middleware: str) -> ASGIApp:
+def django(*middleware: str, arm: Arm = plain) -> ASGIApp:
+    make: Any = get_our_application if arm is handled else get_asgi_application
     with override_settings(MIDDLEWARE=middleware):
-        return recording(get_asgi_application())
+        return recording(make())
 
 
 def page(view: Callable[..., object], *middleware: type[object]) -> Run:
     async def run(cell: Cell, arm: Arm) -> None:
-        app = django(*(f"{each.__module__}.{each.__qualname__}" for each in middleware))
+        names = (f"{each.__module__}.{each.__qualname__}" for each in middleware)
+        app = django(*names, arm=arm)
         async with arm(cell, app):
             if not cell.sets:
                 await cell.bens()
@@ -211,7 +214,7 @@ def page(view: Callable[..., object], *middleware: type[object]) -> Run:
 
 def task(view: Callable[..., object]) -> Run:
     async def run(cell: Cell, arm: Arm) -> None:
-        async with arm(cell, django()):
+        async with arm(cell, django(arm=arm)):
             await cell.request(f"/{view.__name__}/")
             await finished(cell.done)
 

@@ -8,8 +8,8 @@ from contextvars import Context
 import django
 import pytest
 
-from .cell import ARMS, CLOSED, Arm, Cell, connections_closed
-from .runs import Run
+from .cell import ARMS, ARMS_OF_PAGES, CLOSED, Arm, Cell, connections_closed
+from .runs import REQUESTS, VARIATIONS, Run
 from .things import ANN, BEN, NONE, Atomic, DecimalContext, Thing
 
 # Seconds that connections last, where the thing is on one.
@@ -82,14 +82,24 @@ def cells(runs: Iterable[str], things: Iterable[Things], ages: Iterable[int] = A
     ]
 
 
+# What runs in Django's pages.
+PAGES = {
+    *(REQUESTS.keys() | VARIATIONS.keys() - {"AsyncHttpConsumer"}),
+    *("task that outlives its request", "task whose request has set it"),
+}
+
+
 def in_both_arms(*cells: Row) -> pytest.MarkDecorator:
-    """Return a mark that makes two tests of each cell: plain, and in the pool."""
+    """Return a mark that makes two tests of each cell: plain, and in the pool.
+
+    Of what a page runs, there is a third one: our handler in the pool.
+    """
     return pytest.mark.parametrize(
         ("arm", "run", "things", "age"),
         [
             pytest.param(arm, *cell, id=_id(*cell, name))
             for cell in cells
-            for name, arm in ARMS.items()
+            for name, arm in (ARMS_OF_PAGES if cell[0] in PAGES else ARMS).items()
         ],
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .cell import ARMS, CROWDED, Arm
+from .cell import ARMS_OF_PAGES, CROWDED, Arm
 from .runs import (
     CONSUMERS,
     CONSUMERS_AT_ONCE,
@@ -99,7 +99,7 @@ async def test_a_request_finds_nothing_on_its_connection_if_the_last_was_closed(
     assert await seen(arm, REQUESTS[run], things, sets=False) == nothing
 
 
-@pytest.mark.parametrize("arm", ARMS.values(), ids=ARMS)
+@pytest.mark.parametrize("arm", ARMS_OF_PAGES.values(), ids=ARMS_OF_PAGES)
 @pytest.mark.parametrize("run", REQUESTS)
 async def test_an_audit_reports_each_request_alone(
     run: str, arm: Arm, sqlite: dict[str, Any]
