@@ -80,20 +80,32 @@ async def test_a_page_gets_the_response_of_the_error_handler_with_our_headers(
     assert isinstance(page.exception, MineError)
 
 
-async def test_a_page_gets_the_response_of_the_error_handler_around_the_whole_app() -> None:
+@pytest.mark.parametrize(
+    ("is_around", "times"),
+    [
+        # Starlette runs it in any case.
+        pytest.param(False, 2, id="add_middleware"),
+        pytest.param(True, 1, id="around the whole app"),
+    ],
+)
+async def test_the_error_handler_runs_once_more_in_add_middleware(
+    is_around: bool, times: int
+) -> None:
     calls: list[Exception] = []
 
     def counting(request: Request, error: Exception) -> Response:
         calls.append(error)
         return as_json(request, error)
 
-    app = recording(CORSMiddleware(starlette(counting), allow_origins=[A]))
+    inside = starlette(counting, middleware=[] if is_around else [cors])
+    app = recording(CORSMiddleware(inside, allow_origins=[A]) if is_around else inside)
 
     page = await request(app, headers={"origin": A}, raise_app_exceptions=False)
 
     assert page.json() == {"error": "mine"}
     assert page.get(b"access-control-allow-origin") == A.encode()
-    assert len(calls) == 1
+    assert len(calls) == times
+    assert len(set(calls)) == 1
 
 
 async def test_a_handler_that_fails_leaves_the_apps_exception_as_it_is() -> None:
