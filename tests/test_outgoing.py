@@ -10,6 +10,7 @@ from asgi_middleware import (
     request_id_context,
 )
 from asgi_middleware.testing import request
+from asgi_middleware.types import Scope
 
 from .apps import doing
 
@@ -31,6 +32,27 @@ async def test_the_id_goes_out_in_the_header_that_it_came_in() -> None:
     await request(app, headers={"x-correlation-id": "abc"})
 
     assert seen == [{"x-correlation-id": "abc"}]
+
+
+async def test_an_id_from_a_fallback_header_goes_out_in_our_own() -> None:
+    seen: list[dict[str, str]] = []
+    app = doing(lambda _: seen.append(outgoing_headers()))
+
+    await request(RequestIDMiddleware(app, fallback_headers=["CF-Ray"]), headers={"cf-ray": "abc"})
+
+    assert seen == [{"x-request-id": "abc"}]
+
+
+async def test_an_id_for_a_part_of_a_request_goes_out_in_the_header_of_the_request() -> None:
+    seen: list[dict[str, str]] = []
+
+    def look(_: Scope) -> None:
+        with request_id_context("part"):
+            seen.append(outgoing_headers())
+
+    await request(RequestIDMiddleware(doing(look), header_name="X-Correlation-ID"))
+
+    assert seen == [{"x-correlation-id": "part"}]
 
 
 def test_the_id_of_a_command_goes_out_too() -> None:

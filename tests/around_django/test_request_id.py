@@ -17,13 +17,14 @@ from channels.generic.websocket import (  # type: ignore[import-untyped]
     WebsocketConsumer,
 )
 from channels.routing import ProtocolTypeRouter, URLRouter  # type: ignore[import-untyped]
+from django.core.asgi import get_asgi_application
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 
 from asgi_middleware import RequestIDFilter, RequestIDMiddleware, get_request_id
-from asgi_middleware.testing import request, websocket
+from asgi_middleware.testing import recording, request, websocket
 from asgi_middleware.testing.recording import RecordedApp
 from asgi_middleware.types import ASGIApp
 
@@ -120,7 +121,12 @@ def shown(request: ASGIRequest) -> HttpResponse:
     )
 
 
+def broken(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("asked to fail")
+
+
 urlpatterns = [
+    path("broken/", broken),
     path("sync/", sync_view),
     path("async/", async_view),
     path("sync-stream/", sync_stream),
@@ -202,10 +208,31 @@ async def test_a_hundred_requests_at_once_see_their_own_ids(application: ASGIApp
     assert get_request_id() is None
 
 
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        pytest.param("/async/", "testserver", 200, id="page"),
+        pytest.param("/missing/", "testserver", 404, id="missing page"),
+        pytest.param("/broken/", "testserver", 500, id="view that raises"),
+        pytest.param("/async/", "not valid", 400, id="request that Django refuses"),
+    ],
+)
+async def test_each_response_of_django_has_the_id(
+    target: str, host: str, status: int, bare_django: RecordedApp
+) -> None:
+    headers = {"host": host, "x-request-id": "abc"}
+    # CommonMiddleware asks for the host.
+    stock = ["django.middleware.common.CommonMiddleware"]
+    with override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=stock):
+        application = RequestIDMiddleware(recording(get_asgi_application()))
+        response = await request(application, target=target, headers=headers)
+
+    assert (response.status, response.getall(b"x-request-id")) == (status, [b"abc"])
+
+
 async def test_what_django_logs_about_a_request_has_its_id(
     application: ASGIApp, lines: pytest.LogCaptureFixture
 ) -> None:
-
     await request(application, target="/missing/", headers={"x-request-id": "abc"})
 
     [line] = [record for record in lines.records if record.name == "django.request"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from .server import HOST, PATIENCE, Server, serve
@@ -21,7 +22,7 @@ APPLICATION = "tests.servers.apps.request_id:application"
 # The loggers of the servers, whose lines go to a handler with the filter.
 LOGGERS = (
     *("uvicorn", "uvicorn.access", "uvicorn.error", "hypercorn.access", "hypercorn.error"),
-    *("_granian", "granian.access"),
+    *("_granian", "granian.access", "daphne.server"),
 )
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -48,12 +49,14 @@ COMMANDS = {
         *("granian", APPLICATION, "--interface", "asgi", "--host", HOST, "--port", "{port}"),
         *("--access-log", "--log-config", "{logging}"),
     ),
+    "daphne": ("daphne", APPLICATION, "-b", HOST, "-p", "{port}"),
 }
 # What each server logs about an exception of the app, and about a request.
 EXCEPTION = {
     "uvicorn": r"uvicorn\.error \[(.*?)\] Exception in ASGI application",
     "hypercorn": r"hypercorn\.error \[(.*?)\] Error in ASGI Framework",
     "granian": r"_granian\S* \[(.*?)\] Application callable raised an exception",
+    "daphne": r"daphne\.server \[(.*?)\] Exception inside application",
 }
 ACCESS = {
     "uvicorn": r"uvicorn\.access \[(.*?)\] .*GET /access",
@@ -81,7 +84,9 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def server(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp(name)
-    with serve(command(name, folder), log=folder / "log") as server:
+    run = command(name, folder)
+    environment = {"LOGGING": str(folder / "logging.json")} if name == "daphne" else {}
+    with serve(run, log=folder / "log", environment=environment) as server:
         yield server
 
 
@@ -89,11 +94,14 @@ def test_the_log_line_about_an_exception_has_the_request_id(name: str, server: S
     response = httpx.get(f"{server.url}/fail", headers={"x-request-id": "it-failed"})
 
     assert response.status_code == 500
-    [line] = server.log_lines(EXCEPTION[name])
-    assert re.search(EXCEPTION[name], line, re.DOTALL)[1] == "it-failed"  # type: ignore[index]
+    # Daphne logs outside the context of the request.
+    expected = "-" if name == "daphne" else "it-failed"
+    assert server.log_lines(EXCEPTION[name].replace("(.*?)", expected))
 
 
 def test_each_line_of_the_access_log_has_the_id_of_its_request(name: str, server: Server) -> None:
+    if name not in ACCESS:
+        pytest.skip("Daphne writes its access log to a file, not to logging")
     with httpx.Client(base_url=server.url) as client:  # one connection
         for request_id in ("first", "second"):
             client.get("/access", headers={"x-request-id": request_id})
@@ -118,15 +126,57 @@ def test_pipelined_requests_do_not_share_an_id(server: Server) -> None:
     assert len(set(echoed)) == 3
 
 
-def test_the_response_to_a_handshake_echoes_the_request_id(server: Server) -> None:
+def test_the_response_to_an_accepted_handshake_echoes_the_request_id(
+    name: str, server: Server
+) -> None:
     headers = {"x-request-id": "abc"}
 
     with connect(server.websocket_url, additional_headers=headers, proxy=None) as socket:
         assert socket.response is not None
         sent = socket.response.headers
 
-    # Granian 2.8 sends no headers when it accepts a handshake, neither ours nor the app's.
-    assert sent.get_all("x-request-id") == ["abc"] * len(sent.get_all("x-app"))
+    # Granian 2.8 and Daphne send no headers when they accept a handshake, neither ours nor the
+    # app's.
+    sends_headers = name not in ("granian", "daphne")
+    assert sent.get_all("x-app") == ["echo"] * sends_headers
+    assert sent.get_all("x-request-id") == ["abc"] * sends_headers
+
+
+@pytest.mark.parametrize("headers", [{}, {"origin": "https://app.example"}], ids=["", "origin"])
+def test_the_servers_own_500_has_no_id(headers: dict[str, str], server: Server) -> None:
+    response = httpx.get(f"{server.url}/fail", headers=headers)
+
+    assert response.status_code == 500
+    assert "x-request-id" not in response.headers
+
+
+def test_the_servers_own_400_has_no_id(server: Server) -> None:
+    with socket.create_connection((HOST, server.port), timeout=PATIENCE) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nno header\r\n\r\n")
+        response = b"".join(iter(lambda: client.recv(65536), b""))
+
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert b"x-request-id" not in response.lower()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sent"),
+    [
+        pytest.param("/close", 403, [], id="the server's own 403"),
+        pytest.param("/deny", 401, ["abc"], id="the app's own response"),
+    ],
+)
+def test_a_refused_handshake_has_the_id_if_the_app_responds(
+    path: str, status: int, sent: list[str], name: str, server: Server
+) -> None:
+    if path == "/deny" and name == "daphne":
+        pytest.skip("Daphne lets no app respond to a handshake")
+
+    with pytest.raises(InvalidStatus) as refused:
+        connect(server.websocket_url + path, additional_headers={"x-request-id": "abc"}, proxy=None)
+
+    assert refused.value.response.status_code == status
+    assert refused.value.response.headers.get_all("x-request-id") == sent
 
 
 @pytest.mark.parametrize("blanks", [pytest.param(" \t", id="blank and tab"), ""])

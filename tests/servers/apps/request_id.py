@@ -1,9 +1,13 @@
 """An app that responds with its request's ID, and fails at one path.
 
-Its log has a line with the ID for each request and for each exception.
+Its log has a line with the ID for each request and for each exception. It sets up logging by
+itself if the server cannot, with the file that LOGGING names.
 """
 
+import json
+import logging.config
 import os
+from pathlib import Path
 
 from asgi_middleware import RequestIDMiddleware, get_request_id
 from asgi_middleware.types import Receive, Scope, Send
@@ -12,10 +16,20 @@ from tests.apps import answering, hello, lives
 # "unix" or networks. Empty means that everybody is trusted.
 TRUSTED = os.environ.get("TRUSTED", "").split()
 
+if file := os.environ.get("LOGGING"):
+    logging.config.dictConfig(json.loads(Path(file).read_text()))
+
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await lives(scope, receive, send)
+    elif scope["type"] == "websocket" and scope["path"] == "/close":
+        await receive()
+        await send({"type": "websocket.close"})
+    elif scope["type"] == "websocket" and scope["path"] == "/deny":
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"no"})
     elif scope["type"] == "websocket":
         await hello(scope, receive, send)
     elif scope["path"] == "/fail":
