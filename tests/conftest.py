@@ -1,4 +1,7 @@
-"""Settings for Hypothesis."""
+"""Settings for Hypothesis, and for clients."""
+
+import os
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -6,3 +9,8 @@ from hypothesis import settings
 # from chance. There is no deadline, because a busy machine is not a bug.
 settings.register_profile("tests", deadline=None, derandomize=True, max_examples=100)
 settings.load_profile("tests")
+
+# No test needs the public certificates, and httpx would load all of them for each client, which
+# takes longer than most tests. This folder has none.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
