@@ -46,7 +46,7 @@ run: port-is-free $(venv)/.run-stamp ## serve the example on http://127.0.0.1:80
 test: $(venv)/.dev-stamp ## run the tests; skip those whose service is missing (ARGS="-k cors")
 	@$(python) -m pytest $(workers) $(PYTEST_FLAGS) $(ARGS)
 
-test-quick: $(venv)/.test-stamp ## run the tests that start no process
+test-quick: $(venv)/.test-stamp ## run the tests that start no server and no browser
 	@$(python) -m pytest -m "not process" $(workers) $(PYTEST_FLAGS) $(ARGS)
 
 test-all: $(venv)/.dev-stamp ## run the tests; fail if a service is missing
