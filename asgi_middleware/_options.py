@@ -67,7 +67,7 @@ def strings(
         yield f"{option}: {given} is one string; use {parts!r}"
     elif isinstance(value, bytes | Mapping) or not isinstance(value, Collection):
         yield f"{option}: {given} is not a list; use {example!r}{_or_none(optional)}"
-    elif len(value) == 1 and not str(*cast("Collection[object]", value)).strip():
+    elif [str(each).strip() for each in cast("Collection[object]", value)] == [""]:
         yield f"{option}: {given} is what an empty string splits into; use []"
     else:
         first = next(iter(example))
@@ -80,7 +80,7 @@ def strings(
 
 def _unsplit(option: str, element: str, each: Callable[[str, str], Problems]) -> list[str]:
     """Return the problem with *element* if it is a list in one string, as variables have it."""
-    parts = split(element) if re.search(r"[,;'\"(\[{]", element) else [element]
+    parts = split(element) if re.search(r"[,;\n'\"(\[{]", element) else [element]
     if parts == [element] or any(True for part in parts for _ in each(option, part)):
         return []
     fault = "is a list in one string" if len(parts) > 1 else "has quotes or brackets around it"
@@ -91,13 +91,14 @@ def split(text: str) -> list[str]:
     """Return the list that somebody had in mind who wrote *text*: separated, quoted or as JSON."""
     text = text.strip()
     try:
-        listed = ast.literal_eval(text)
+        listed: object = ast.literal_eval(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         listed = None
     if isinstance(listed, str):
         return [listed]
-    if isinstance(listed, list | tuple | set) and all(isinstance(each, str) for each in listed):
-        return list(listed)
+    if isinstance(listed, list | tuple | set):
+        members = cast("Collection[object]", listed)
+        return [str(each) for each in members]
     separated = re.split(r"[,;\n]" if re.search(r"[,;\n]", text) else r"\s", text)
     return [part for each in separated if (part := _bare(each.strip()))]
 
