@@ -154,12 +154,15 @@ class Countdown:
     def listen(self) -> None:
         """Handle signals from now on."""
         self._signals.install()
-        deafness = self._signals.deafness()
-        if deafness:
-            logger.warning("no signal begins the drain: %s", deafness)
+        missing: list[str] = []
+        reason = self._signals.deafness()
+        if reason:
+            missing.append("no signal begins the drain")
         if self._requests_left is not None and not self._signals.can_terminate:
+            missing.append("max_requests has no effect")
             self._requests_left = None
-            logger.warning("max_requests has no effect: the server does not handle SIGTERM here")
+        if missing:
+            logger.warning("%s: %s", " and ".join(missing), reason or "nothing handles SIGTERM")
 
     def begin(self) -> None:
         """Begin, from any thread; the server is not told."""

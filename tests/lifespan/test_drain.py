@@ -1358,7 +1358,7 @@ async def test_max_requests_does_nothing_where_no_server_handles_sigterm(
         assert readiness.ready
 
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
-        "max_requests has no effect: the server does not handle SIGTERM here"
+        "max_requests has no effect: nothing handles SIGTERM"
     ]
 
 

@@ -39,6 +39,7 @@ def test_the_page_has_a_command_for_every_server() -> None:
         "granian",
         "daphne",
         "gunicorn",
+        "gunicorn",
     ]
 
 

@@ -1,0 +1,133 @@
+"""An app that can be ended, or not, in each way that an ASGI app may behave. It needs no Django.
+
+Environment variables: ``GRACE`` and ``HOLD``, the seconds of the drain, and ``MAX_REQUESTS``.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from asgi_middleware import Drain, HealthMiddleware, LifespanMiddleware, Readiness, compose
+from asgi_middleware.types import Message, Receive, Scope, Send
+
+from .lifespan.log import say
+
+# Where the test finds what the drain says.
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s: %(message)s")
+
+SECONDS = 0.5  # of /slow and /sync
+HEADERS = [(b"x-process", str(os.getpid()).encode())]
+START: Message = {"type": "http.response.start", "status": 200, "headers": HEADERS}
+PART: Message = {"type": "http.response.body", "body": b"part\n", "more_body": True}
+# Larger than all buffers on the way, together with a few more of its kind.
+BIG: Message = {**PART, "body": b"big\n" * 250_000}
+
+
+async def slow(receive: Receive, send: Send) -> None:
+    await asyncio.sleep(SECONDS)
+    await respond(send)
+
+
+async def sync(receive: Receive, send: Send) -> None:
+    await asyncio.to_thread(time.sleep, SECONDS)
+    await respond(send)
+
+
+async def receives(receive: Receive, send: Send) -> None:
+    """Stream until a disconnect is received."""
+    await send(START)
+    await send(PART)
+    while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
+        pass
+
+
+async def sends(receive: Receive, send: Send, *, part: Message = PART) -> None:
+    """Stream without ever asking whether the client is still there."""
+    await send(START)
+    while True:
+        await send(part)
+        await asyncio.sleep(0.05)
+
+
+async def upload(receive: Receive, send: Send) -> None:
+    """Respond with the size of the body."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    await respond(send, str(size).encode())
+
+
+async def respond(send: Send, body: bytes = b"whole") -> None:
+    await send(START)
+    await send({"type": "http.response.body", "body": body})
+
+
+async def chat(receive: Receive, send: Send) -> None:
+    while (message := await receive())["type"] != "websocket.disconnect":
+        await send({"type": "websocket.send", "text": message.get("text") or ""})
+
+
+async def ticks(receive: Receive, send: Send) -> None:
+    while True:
+        await send({"type": "websocket.send", "text": "tick"})
+        await asyncio.sleep(0.05)
+
+
+async def page(receive: Receive, send: Send) -> None:
+    await respond(send)
+
+
+HTTP: dict[str, Callable[[Receive, Send], Awaitable[None]]] = {
+    "page": page,
+    "slow": slow,
+    "sync": sync,
+    "receives": receives,
+    "sends": sends,
+    "big": partial(sends, part=BIG),
+    "upload": upload,
+}
+WEBSOCKET = {"chat": chat, "ticks": ticks}
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        raise ValueError
+    name = scope["path"].strip("/")
+    say(f"{name}: begun")
+    try:
+        if scope["type"] == "http":
+            await HTTP[name](receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.accept"})
+            await WEBSOCKET[name](receive, send)
+    finally:
+        say(f"{name}: ended")
+
+
+@asynccontextmanager
+async def resource(_: dict[str, Any]) -> AsyncGenerator[None]:
+    say("opened")
+    yield
+    say("closed")
+
+
+readiness = Readiness()
+options: dict[str, Any] = {"max_requests": int(os.environ.get("MAX_REQUESTS", "0")) or None}
+if "GRACE" in os.environ:
+    grace, hold = float(os.environ["GRACE"]), float(os.environ.get("HOLD", "0"))
+    options |= {"drain": Drain(grace=grace, hold=hold), "shutdown_timeout": grace + 10}
+application = compose(
+    partial(HealthMiddleware, readiness=readiness),
+    partial(LifespanMiddleware, lifespan=[resource], readiness=readiness, **options),
+)(app)

@@ -1,0 +1,7 @@
+"""The same app for Daphne."""
+
+from asgi_middleware.lifespan.daphne import DaphneLifespan
+
+from . import drain
+
+application = DaphneLifespan(drain.application)

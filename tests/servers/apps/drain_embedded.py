@@ -1,0 +1,35 @@
+"""uvicorn as a part of a program, which ends it by ``should_exit``. The argument is the port.
+
+``THREAD=1`` runs the server in a thread. The program ends the server at SIGUSR1.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+
+import uvicorn
+
+from asgi_middleware import Drain, LifespanMiddleware
+
+from . import drain
+
+its_drain = Drain(grace=float(os.environ["GRACE"]))
+application = LifespanMiddleware(drain.app, lifespan=[drain.resource], drain=its_drain)
+server = uvicorn.Server(uvicorn.Config(application, port=int(sys.argv[1])))
+
+
+def end(*_: object) -> None:
+    its_drain.begin()
+    server.should_exit = True
+
+
+signal.signal(signal.SIGUSR1, end)
+if os.environ["THREAD"]:
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.05)
+else:
+    asyncio.run(server.serve())

@@ -1,0 +1,219 @@
+"""Servers that are ended while clients of every kind are connected, and what becomes of both."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.sync.client import connect
+
+from .lifespan import events
+from .server import HOST, PATIENCE, ROOT, SERVERS, Server, serve
+
+_APP = "tests.servers.apps.drain:application"
+_GUNICORN = ("gunicorn", "--bind", f"{HOST}:{{port}}", "--graceful-timeout", "20")
+# Each as docs/deployment.md calls it: the module to run, its options, and the app.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "uvicorn": (*SERVERS["uvicorn"], _APP),
+    "uvicorn --workers 2": (*SERVERS["uvicorn"], "--workers", "2", _APP),
+    "hypercorn --workers 0": (
+        *(*SERVERS["hypercorn"], "--workers", "0", "--graceful-timeout", "20", _APP),
+    ),
+    "granian": (*SERVERS["granian"], "--respawn-failed-workers", _APP),
+    "daphne": (*SERVERS["daphne"], "tests.servers.apps.drain_daphne:application"),
+    "gunicorn -k uvicorn_worker.UvicornWorker": (
+        *(*_GUNICORN, "-k", "uvicorn_worker.UvicornWorker", _APP),
+    ),
+    "gunicorn -k asgi": (*_GUNICORN, "-k", "asgi", _APP),
+}
+_MORE: dict[str, tuple[str, ...]] = {
+    "hypercorn": (*SERVERS["hypercorn"], _APP),
+    "a program": ("tests.servers.apps.drain_embedded", "{port}"),
+}
+# A request with this path is a WebSocket.
+_WEBSOCKETS = ("chat", "ticks")
+
+
+def started(name: str, *options: str) -> list[str]:
+    """Return the command that starts the server; skip the test if it is not installed."""
+    module, *rest, app = {**COMMANDS, **_MORE}[name]
+    server = "uvicorn" if name == "a program" else module
+    for needed in (server, *re.findall("uvicorn_worker", name)):
+        pytest.importorskip(needed, reason=f"needs {needed}")
+    return [sys.executable, "-m", module, *rest, *options, app]
+
+
+@dataclass
+class Clients:
+    """What the clients of :func:`connected` got so far, or at the end."""
+
+    server: Server
+    responses: dict[str, "Future[str]"]
+
+    def kinds(self) -> str:
+        """Return *drained* if every connection ended as the drain ends it."""
+        got = {path: response.result(PATIENCE) for path, response in self.responses.items()}
+        return "drained" if all(map(_ended_well, got, got.values())) else "cut"
+
+    @property
+    def all_done(self) -> bool:
+        return all(response.done() for response in self.responses.values())
+
+
+@contextmanager
+def connected(
+    name: str,
+    folder: Path,
+    paths: tuple[str, ...],
+    *options: str,
+    unread: bool = False,
+    **environment: str,
+) -> Generator[Clients]:
+    """Start the server, and request each of *paths*; with *unread*, also /big without reading."""
+    release = Event()
+    begun = (*paths, "big") if unread else paths
+    with (
+        ThreadPoolExecutor(len(begun) or 1) as pool,
+        serve(started(name, *options), log=folder / "log", environment=environment) as server,
+    ):
+        try:
+            server.log_lines(" opened$", at_least=2 if "workers 2" in name else 1)
+            if unread:
+                pool.submit(connect_without_reading, server, release)
+            responses = {path: pool.submit(request, server, path) for path in paths}
+            for path in begun:
+                server.log_lines(f" {path}: begun$")
+            yield Clients(server, responses)
+        finally:
+            release.set()
+            server.process.kill()
+
+
+def request(server: Server, path: str) -> str:
+    """Return a response, or why there is none; of a WebSocket, the code of its end."""
+    if path in _WEBSOCKETS:
+        return _websocket(server, path)
+    try:
+        response = httpx.get(f"{server.url}/{path}", timeout=PATIENCE)
+    except httpx.TransportError as error:
+        return f"cut: {error!r}"
+    return f"{response.status_code} {response.text}"
+
+
+def _websocket(server: Server, path: str) -> str:
+    try:
+        with connect(f"{server.websocket_url}/{path}", proxy=None) as connection:
+            while True:
+                connection.recv(PATIENCE)
+    except ConnectionClosed as closed:
+        return str(closed.rcvd.code if closed.rcvd else 1006)
+    except (WebSocketException, OSError) as error:
+        return f"cut: {error!r}"
+
+
+def connect_without_reading(server: Server, release: Event) -> None:
+    """Ask for more than fits into all buffers, and read a few bytes of it."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((HOST, server.port))
+        client.sendall(b"GET /big HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        client.recv(10)
+        release.wait()
+
+
+def _ended_well(path: str, got: str) -> bool:
+    if path in _WEBSOCKETS:
+        # granian drops those that wait for a message.
+        return got in ("1000", "1006", "1012")
+    if path in ("slow", "sync"):
+        return got == "200 whole"
+    return re.fullmatch(r"200 (part\n)+", got) is not None
+
+
+def end_of(process: "subprocess.Popen[bytes]", within: float) -> str:
+    """Return how the process ends, if it does *within* so many seconds."""
+    try:
+        status = process.wait(within)
+    except subprocess.TimeoutExpired:
+        return "goes on"
+    return "SIGTERM" if status == -signal.SIGTERM else f"{status}"
+
+
+def open_contexts(server: Server) -> dict[int, int]:
+    """Return for each process that served how often its context was entered and not exited."""
+    return {
+        int(process): said.count("opened") - said.count("closed")
+        for process, said in events(server).items()
+    }
+
+
+def replaced(
+    clients: Clients, old: Collection[int], meanwhile: Callable[[], object] = lambda: None
+) -> bool:
+    """Tell whether other processes have taken the place of the *old* ones, which have ended well.
+
+    Their connections may be those of *clients*, and are waited for.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        meanwhile()
+        now = open_contexts(clients.server)
+        closed = not any(now[process] for process in old)
+        if closed and len(now) >= 2 * len(old) and clients.all_done:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def kill(server: Server, number: int) -> None:
+    os.kill(server.process.pid, number)
+
+
+def _table(heading: str) -> list[list[str]]:
+    """Return the cells of the table that docs/deployment.md has under *heading*."""
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    lines = re.findall(r"^\| (.*) \|$", section, re.MULTILINE)
+    return [
+        [cell.strip().replace("`", "") for cell in line.split("|")]
+        for line in (lines[0], *lines[2:])
+    ]
+
+
+def matrix(heading: str) -> Mapping[tuple[str, str], str]:
+    """Return the cells of a table by the names of their row and column."""
+    (_, *columns), *lines = _table(heading)
+    return {
+        (name, column): cell
+        for name, *cells in lines
+        for column, cell in zip(columns, cells, strict=True)
+    }
+
+
+def rows(heading: str) -> list[Any]:
+    """Return the rows of a table that are for the running version of Python."""
+    _, *lines = _table(heading)
+    other = "3.12 and newer" if sys.version_info < (3, 12) else "3.11"
+    return [
+        pytest.param(cells, id=server_of(cells[0]))
+        for cells in lines
+        if not cells[0].endswith(f"Python {other}")
+    ]
+
+
+def server_of(name: str) -> str:
+    """Return the server in the first cell of a row, which may also name a version of Python."""
+    return name.partition(", Python")[0]

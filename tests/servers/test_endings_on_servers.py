@@ -1,0 +1,198 @@
+"""Every way in which a process ends, on every server: docs/deployment.md says how, in tables."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from asgi_middleware.lifespan.drain import _ONE_DECISION
+
+from .endings import (
+    COMMANDS,
+    connected,
+    end_of,
+    kill,
+    matrix,
+    open_contexts,
+    replaced,
+    rows,
+    server_of,
+)
+from .server import PATIENCE, Server
+
+pytestmark = pytest.mark.process
+
+# What is open when the process is told to end: apps that receive, that only send, and that are in
+# a sync call.
+OPEN = ("receives", "sends", "chat", "ticks", "sync")
+STREAMS = ("receives", "sends", "chat")
+WAYS = matrix("Every way to end")
+SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("way", SIGNALS)
+def test_a_signal_ends_a_server_as_the_page_says(way: str, name: str, tmp_path: Path) -> None:
+    expected = WAYS[way, name]
+    # The requests take half a second.
+    with connected(name, tmp_path, OPEN, GRACE="1") as clients:
+        kill(clients.server, getattr(signal, way))
+        ended = end_of(clients.server.process, 3 if expected == "goes on" else PATIENCE)
+        if expected in ("goes on", "dies, its workers go on"):
+            assert ended == ("goes on" if expected == "goes on" else str(-signal.SIGQUIT))
+            assert set(open_contexts(clients.server).values()) == {1}
+        else:
+            assert f"{clients.kinds()}, {ended}" == expected
+            assert set(open_contexts(clients.server).values()) == {0}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_second_sigterm_ends_the_grace_as_the_page_says(name: str, tmp_path: Path) -> None:
+    with connected(name, tmp_path, STREAMS, GRACE="3") as clients:
+        kill(clients.server, signal.SIGTERM)
+        clients.server.log_lines("the drain begins")
+        time.sleep(_ONE_DECISION + 0.2)
+        kill(clients.server, signal.SIGTERM)
+        end_of(clients.server.process, PATIENCE)
+        assert clients.kinds() == "drained"
+        [*_, line] = clients.server.log_lines("the grace is over")
+
+    [seconds] = re.findall(r"over, ([\d.]+) s", line)
+    assert WAYS["a second SIGTERM", name] == ("at once" if float(seconds) < 3 else "after grace")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_after_max_requests_a_process_ends_and_another_takes_its_place(
+    name: str, tmp_path: Path
+) -> None:
+    expected = WAYS["max_requests", name]
+    with connected(name, tmp_path, STREAMS, GRACE="1", MAX_REQUESTS="5") as clients:
+        if expected == "drained, replaced":
+            old = open_contexts(clients.server)
+            assert replaced(clients, old, meanwhile=lambda: page(clients.server))
+            assert clients.kinds() == "drained"
+        else:
+            for _ in range(5 - len(STREAMS)):
+                assert page(clients.server)
+            ended = end_of(clients.server.process, PATIENCE)
+            assert f"{clients.kinds()}, {ended}" == expected
+            assert set(open_contexts(clients.server).values()) == {0}
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if WAYS["SIGHUP", name]])
+def test_at_sighup_old_workers_drain_while_new_ones_serve(name: str, tmp_path: Path) -> None:
+    # Longer than a new worker takes to start.
+    with connected(name, tmp_path, STREAMS, GRACE="4") as clients:
+        old = set(open_contexts(clients.server))
+
+        def is_served_by_a_new_one() -> bool:
+            process = page(clients.server)
+            return process is not None and process not in old
+
+        kill(clients.server, signal.SIGHUP)
+        clients.server.until(is_served_by_a_new_one, "response of a new worker")
+        assert not clients.all_done
+        assert replaced(clients, old)
+        assert f"{clients.kinds()}, replaced" == WAYS["SIGHUP", name]
+
+
+def test_a_reload_of_uvicorn_drains_the_old_process(tmp_path: Path) -> None:
+    watched = tmp_path / "watched" / "changed.py"
+    watched.parent.mkdir()
+    watched.touch()
+    options = ("--reload", "--reload-dir", str(watched.parent))
+    with connected("uvicorn", tmp_path, STREAMS, *options, GRACE="1") as clients:
+        old = open_contexts(clients.server)
+        os.utime(watched, (2**31, 2**31))
+        assert replaced(clients, old)
+        assert clients.kinds() == "drained"
+
+
+@pytest.mark.parametrize("row", rows("Limits that a server has itself"))
+@pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
+def test_a_limit_of_the_server_itself_ends_it_as_the_page_says(
+    bounded: bool, row: list[str], tmp_path: Path
+) -> None:
+    name, limit, alone, bound, with_bound = row
+    if bounded and not bound:
+        pytest.skip("nothing bounds it")
+    options = (*limit.split(), *(bound.split() if bounded else ()))
+    with connected(server_of(name), tmp_path, STREAMS, *options, GRACE="1") as clients:
+        old = open_contexts(clients.server)
+        for _ in range(5):
+            page(clients.server)
+        if (expected := with_bound if bounded else alone) == "waits":
+            time.sleep(3)  # longer than the grace
+            assert not any(clients.responses[path].done() for path in ("receives", "sends"))
+            assert set(open_contexts(clients.server).values()) == {1}
+        elif expected.endswith("replaced"):
+            assert replaced(clients, old)
+            assert f"{clients.kinds()}, replaced" == expected
+        elif expected.endswith("killed"):
+            clients.server.log_lines(" opened$", at_least=2)
+            assert clients.kinds() == "cut"
+            assert 1 in open_contexts(clients.server).values()
+        else:
+            ended = end_of(clients.server.process, PATIENCE)
+            assert f"{clients.kinds()}, {ended}" == expected
+            assert set(open_contexts(clients.server).values()) == {0}
+
+
+@pytest.mark.parametrize("row", rows("Clients that do not read"))
+@pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
+def test_a_client_that_does_not_read_keeps_a_server_as_the_page_says(
+    bounded: bool, row: list[str], tmp_path: Path
+) -> None:
+    name, alone, bound, with_bound = row
+    if bounded and not bound:
+        pytest.skip("nothing bounds it")
+    options = bound.split() if bounded else ()
+    expected = with_bound if bounded else alone
+    # The others end as they do without it.
+    with connected(
+        server_of(name), tmp_path, STREAMS, *options, unread=True, GRACE="0.5"
+    ) as clients:
+        kill(clients.server, signal.SIGTERM)
+        # Longer than the grace and what a server needs after it.
+        ended = end_of(clients.server.process, 4 if expected == "goes on" else PATIENCE)
+        assert ended == expected
+        assert clients.kinds() == "drained"
+        # Even if only SIGKILL can end the process now.
+        assert set(open_contexts(clients.server).values()) == {0}
+
+
+@pytest.mark.parametrize("thread", [False, True], ids=["in the main thread", "in a thread"])
+def test_a_program_ends_its_own_server_with_begin(thread: bool, tmp_path: Path) -> None:
+    where = "1" if thread else ""
+    with connected("a program", tmp_path, STREAMS, GRACE="1", THREAD=where) as clients:
+        kill(clients.server, signal.SIGUSR1)
+        assert end_of(clients.server.process, PATIENCE) == "0"
+        assert clients.kinds() == "drained"
+        assert set(open_contexts(clients.server).values()) == {0}
+        assert clients.server.log_lines(r"the drain begins \(Drain.begin\(\)\)")
+        warned = "no signal begins the drain" in clients.server.log()
+        assert warned is thread
+
+
+def test_hypercorns_workers_say_that_they_hear_no_signal(tmp_path: Path) -> None:
+    with connected("hypercorn", tmp_path, (), GRACE="1", MAX_REQUESTS="5") as clients:
+        lines = clients.server.log().splitlines()
+
+    assert [line for line in lines if line.startswith("asgi_middleware.lifespan.drain")] == [
+        "asgi_middleware.lifespan.drain: no signal begins the drain and max_requests has no effect:"
+        " the server's workers do not handle SIGTERM; start hypercorn with --workers 0"
+    ]
+
+
+def page(server: Server) -> int | None:
+    """Return the process that responds; None if the server is away, as during a restart."""
+    try:
+        response = httpx.get(f"{server.url}/page", timeout=PATIENCE)
+    except httpx.TransportError:
+        return None
+    assert response.status_code == 200
+    return int(response.headers["x-process"])
