@@ -71,11 +71,16 @@ class AccessLog:
     def __repr__(self) -> str:
         return options.repr_of(self, logger=self._logger.name, skip_paths=self._skip_paths.written)
 
+    @property
+    def is_visible(self) -> bool:
+        """Whether the lines come out anywhere."""
+        return _reaches_a_handler(self._logger)
+
     def started(self, record: Timing) -> None:  # noqa: ARG002
         """Warn, once, if nobody would see the lines."""
         if not self._is_checked:
             self._is_checked = True
-            if not _reaches_a_handler(self._logger):
+            if not self.is_visible:
                 name = self._logger.name
                 logger.warning(_INVISIBLE, name, name)
 

@@ -74,8 +74,12 @@ class TimingMiddleware:
             options.function("clock", clock, "time.perf_counter"),
         )
         self.app = app
+        self.observers = tuple(observers)
         slow = [] if slow_threshold is None else [SlowRequestLog(slow_threshold)]
-        self._on_started, self._on_responded, self._on_finished = functions_of([*slow, *observers])
+        called = [*slow, *observers]
+        self._on_started = functions_of(called, "started")
+        self._on_responded = functions_of(called, "responded")
+        self._on_finished = functions_of(called, "finished")
         self._exposes = server_timing
         self._server_timing = ServerTiming(ttfb_name, precision)
         allowed = ", ".join(timing_allow_origin).encode("ascii")

@@ -1,7 +1,7 @@
 """What an observer is, and how it is called."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, cast, runtime_checkable
 
 from .. import _options as options
@@ -46,9 +46,9 @@ def _is_list(value: object) -> bool:
 
 def _problems(option: str, observer: object) -> Iterator[str]:
     shown = options.shown(observer)
-    functions: list[object] = [observer]
+    functions: Sequence[object] = [observer]
     if isinstance(observer, Observer):
-        functions = [observer.started, _responded_of(observer), observer.finished]
+        functions = _methods(observer, "started", "responded", "finished")
     if isinstance(observer, Observer) and isinstance(observer, type):
         yield f"{option}: {observer.__name__} is a class; use {_written(observer)}"
     elif not all(callable(function) for function in functions):
@@ -65,25 +65,20 @@ def _written(observer: object) -> str:
 
 
 def functions_of(
-    observers: Iterable[Observer | ObserverFunction],
-) -> tuple[list[ObserverFunction], list[ObserverFunction], list[ObserverFunction]]:
-    """Return the functions to call at the start, after the response, and at the end."""
-    started: list[ObserverFunction] = []
-    responded: list[ObserverFunction] = []
-    finished: list[ObserverFunction] = []
+    observers: Iterable[Observer | ObserverFunction], event: str
+) -> list[ObserverFunction]:
+    """Return the functions to call at *event*: ``started``, ``responded`` or ``finished``."""
+    found: list[ObserverFunction] = []
     for observer in observers:
         if isinstance(observer, Observer):
-            started.append(observer.started)
-            finished.append(observer.finished)
-            if hasattr(observer, "responded"):
-                responded.append(_responded_of(observer))
-        else:
-            finished.append(observer)
-    return started, responded, finished
+            found += _methods(observer, event)
+        elif event == "finished":
+            found.append(observer)
+    return found
 
 
-def _responded_of(observer: Observer) -> ObserverFunction:
-    return cast("ObserverFunction", getattr(observer, "responded", observer.finished))
+def _methods(observer: Observer, *events: str) -> list[ObserverFunction]:
+    return [getattr(observer, event) for event in events if hasattr(observer, event)]
 
 
 def notify(function: ObserverFunction, record: Timing) -> None:

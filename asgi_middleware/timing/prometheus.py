@@ -1,7 +1,6 @@
 """Metrics for Prometheus. Needs ``asgi-middleware[prometheus]``."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
@@ -11,7 +10,7 @@ from .labels import REQUEST_BUCKETS, WEBSOCKET_BUCKETS, bucket_problems, cut, me
 from .record import RequestTiming, Timing, reported_status
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    from prometheus_client import CollectorRegistry, Gauge
 
 
 class PrometheusMetrics:
@@ -61,11 +60,10 @@ class PrometheusMetrics:
         )
         self._registry = REGISTRY if registry is None else registry
         self._buckets = tuple(buckets)
-        metrics = _created.get(self._registry)
-        if metrics is None:
-            metrics = _Metrics.created(self._registry, self._buckets)
-        options.check("PrometheusMetrics", metrics.problems_with_other(self._buckets))
-        self._metrics = metrics
+        if self._registry not in _created:
+            _created[self._registry] = _Metrics(self._registry, self._buckets)
+        self._metrics = _created[self._registry]
+        options.check("PrometheusMetrics", self._metrics.problems_with_other(self._buckets))
 
     def __repr__(self) -> str:
         return options.repr_of(self, registry=self._registry, buckets=self._buckets)
@@ -95,58 +93,48 @@ class PrometheusMetrics:
         return self._metrics.active_websockets
 
 
-@dataclass(frozen=True, slots=True)
 class _Metrics:
-    buckets: Sequence[float]
-    requests: "Histogram"
-    active_requests: "Gauge"
-    websockets: "Histogram"
-    failed_handshakes: "Counter"
-    active_websockets: "Gauge"
+    """What a registry has of ours."""
 
-    @classmethod
-    def created(cls, registry: "CollectorRegistry", buckets: Sequence[float]) -> "_Metrics":
+    def __init__(self, registry: "CollectorRegistry", buckets: Sequence[float]) -> None:
         from prometheus_client import Counter, Gauge, Histogram
 
+        self.buckets = buckets
+        self.requests = Histogram(
+            "http_server_request_duration_seconds",
+            "Duration of HTTP requests, until the last byte was sent.",
+            ("method", "status", "route"),
+            registry=registry,
+            buckets=buckets,
+        )
         # With several processes, the gauges of those that still run are added up.
         # https://prometheus.github.io/client_python/multiprocess/
-        _created[registry] = metrics = cls(
-            buckets,
-            Histogram(
-                "http_server_request_duration_seconds",
-                "Duration of HTTP requests, until the last byte was sent.",
-                ("method", "status", "route"),
-                registry=registry,
-                buckets=buckets,
-            ),
-            Gauge(
-                "http_server_active_requests",
-                "HTTP requests that are being served.",
-                ("method",),
-                registry=registry,
-                multiprocess_mode="livesum",
-            ),
-            Histogram(
-                "websocket_server_connection_duration_seconds",
-                "Duration of WebSockets, from the handshake to the close.",
-                ("outcome", "route"),
-                registry=registry,
-                buckets=WEBSOCKET_BUCKETS,
-            ),
-            Counter(
-                "websocket_server_failed_handshakes",
-                "Handshakes of WebSockets that were never open.",
-                ("outcome", "status", "route"),
-                registry=registry,
-            ),
-            Gauge(
-                "websocket_server_active_connections",
-                "WebSockets that have not been closed yet, from the handshake on.",
-                registry=registry,
-                multiprocess_mode="livesum",
-            ),
+        self.active_requests = Gauge(
+            "http_server_active_requests",
+            "HTTP requests that are being served.",
+            ("method",),
+            registry=registry,
+            multiprocess_mode="livesum",
         )
-        return metrics
+        self.websockets = Histogram(
+            "websocket_server_connection_duration_seconds",
+            "Duration of WebSockets, from the handshake to the close.",
+            ("outcome", "route"),
+            registry=registry,
+            buckets=WEBSOCKET_BUCKETS,
+        )
+        self.failed_handshakes = Counter(
+            "websocket_server_failed_handshakes",
+            "Handshakes of WebSockets that were never open.",
+            ("outcome", "status", "route"),
+            registry=registry,
+        )
+        self.active_websockets = Gauge(
+            "websocket_server_active_connections",
+            "WebSockets that have not been closed yet, from the handshake on.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
 
     def problems_with_other(self, buckets: Sequence[float]) -> Iterator[str]:
         if buckets != self.buckets:

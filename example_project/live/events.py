@@ -38,7 +38,7 @@ def _of_request(record: RequestTiming) -> Event:
     return {
         "kind": "request",
         **_common(record),
-        "method": record.method,
+        "method": _cut(record.method),
         "status": reported_status(record),
         "cors": cors_decision(record, sent),
         "ttfb": _milliseconds(record.ttfb),
@@ -74,7 +74,7 @@ def event_of_line(line: logging.LogRecord, request_id: str) -> Event:
         "at": round(line.created * 1000),
         "level": line.levelname,
         "logger": line.name,
-        "message": _QUERY.sub("?…", line.getMessage())[:500],
+        "message": _cut(_QUERY.sub("?…", line.getMessage())),
     }
 
 
@@ -94,7 +94,7 @@ def _common(record: Timing) -> Event:
     return {
         "id": record.request_id,
         "at": round((time.time() - age) * 1000),
-        "route": record.route,
+        "route": _cut(record.route),
         "outcome": record.outcome,
         "duration": _milliseconds(record.duration),
     }
@@ -102,6 +102,10 @@ def _common(record: Timing) -> Event:
 
 def _headers(pairs: Any) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in pairs}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 500 else f"{text[:499]}…"
 
 
 def _milliseconds(seconds: float | None) -> float | None:
