@@ -125,8 +125,7 @@ class RequestIDMiddleware:
         outer = current_id.get()
         if outer is not None:
             current_id.set(None)
-        is_read = sent or is_imitated or self._has_fallback
-        if is_read:
+        if sent or is_imitated or self._has_fallback:
             request_id = self._choose(scope, headers, sent, is_imitated)
         else:
             request_id = self._new_id()

@@ -210,40 +210,11 @@ async def test_a_fallback_header_reaches_the_app_unchanged() -> None:
     assert headers[1:] == [(b"cf-ray", b" ray "), (b"x-request-id", b"ray")]
 
 
-PROXY = ("10.0.0.7", 1)
-
-
-@pytest.mark.parametrize(
-    ("trusted", "client", "kept"),
-    [
-        pytest.param(True, PROXY, True, id="everybody"),
-        pytest.param(False, PROXY, False, id="nobody"),
-        pytest.param([], PROXY, False, id="nobody listed"),
-        pytest.param(["10.0.0.7"], PROXY, True, id="address"),
-        pytest.param(["10.0.0.8"], PROXY, False, id="another address"),
-        pytest.param(["192.0.2.0/24", "10.0.0.0/8"], PROXY, True, id="network"),
-        pytest.param(["192.0.2.0/24"], PROXY, False, id="another network"),
-        pytest.param(["10.0.0.0/8"], ["10.0.0.7", "1"], True, id="granian's client"),
-        pytest.param(["10.0.0.0/8"], ("::ffff:10.0.0.7", 1), True, id="IPv4-mapped client"),
-        pytest.param(["2001:db8::/32"], ("2001:db8::7", 1), True, id="IPv6"),
-        pytest.param(["fe80::/10"], ("fe80::1%eth0", 1), True, id="IPv6 with a zone"),
-        pytest.param(["::/0"], PROXY, False, id="IPv4 is not within IPv6"),
-        pytest.param(["unix"], None, True, id="Unix socket"),
-        pytest.param(["unix"], ("", "0"), True, id="Unix socket of granian"),
-        pytest.param(["unix"], PROXY, False, id="TCP is not a Unix socket"),
-        pytest.param(["0.0.0.0/0"], None, False, id="a Unix socket has no address"),
-        pytest.param(["0.0.0.0/0"], ("testclient", 1), False, id="a name is not an address"),
-        pytest.param(lambda scope: scope["client"] == PROXY, PROXY, True, id="callable"),
-        pytest.param(lambda scope: False, PROXY, False, id="callable that says no"),
-        pytest.param(lambda scope: scope["no such key"], PROXY, False, id="callable that raises"),
-    ],
-)
-async def test_only_the_id_of_a_trusted_client_is_adopted(
-    trusted: Any, client: object, kept: bool
-) -> None:
+@pytest.mark.parametrize(("trusted", "kept"), [(["127.0.0.1"], True), (["10.0.0.0/8"], False)])
+async def test_only_the_id_of_a_trusted_client_is_adopted(trusted: list[str], kept: bool) -> None:
     app = RequestIDMiddleware(hello, trusted=trusted)
 
-    response = await request(app, headers={"x-request-id": "abc"}, scope={"client": client})
+    response = await request(app, headers={"x-request-id": "abc"})
 
     assert (response.get(b"x-request-id") == b"abc") == kept
 
@@ -281,6 +252,14 @@ async def test_the_state_of_the_server_is_kept() -> None:
 
     assert app.calls[0].scope["state"] == {"client": "open", "request_id": "abc"}
     assert state == {"client": "open"}
+
+
+async def test_a_state_that_is_none_is_made() -> None:
+    app = recording(hello)
+
+    await request(RequestIDMiddleware(app, generator=lambda: "abc"), scope={"state": None})
+
+    assert app.calls[0].scope["state"] == {"request_id": "abc"}
 
 
 async def test_headers_that_can_be_read_only_once_reach_the_app() -> None:
