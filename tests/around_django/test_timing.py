@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
+from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler
 from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -22,6 +22,7 @@ from asgi_middleware.django import route_middleware, time_database_queries
 from asgi_middleware.testing import recording, request, stream
 from asgi_middleware.timing import RequestTiming
 from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
+from tests import hops
 
 ROUTE = "asgi_middleware.django.route_middleware"
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -259,23 +260,13 @@ def test_route_middleware_does_nothing_under_wsgi() -> None:
 async def test_the_route_costs_no_change_of_thread(
     target: str, others: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hops: list[object] = []
-
-    def counting(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            hops.append(self)
-            return original(self, *args, **kwargs)
-
-        return call
-
-    monkeypatch.setattr(SyncToAsync, "__call__", counting(SyncToAsync.__call__))
-    monkeypatch.setattr(AsyncToSync, "__call__", counting(AsyncToSync.__call__))
+    changes = hops.noted(monkeypatch)
     counts: list[int] = []
     for middleware in (others, [ROUTE, *others], [*others, ROUTE]):
-        hops.clear()
+        changes.clear()
         with override_settings(MIDDLEWARE=middleware):
             await measured(target)
-        counts.append(len(hops))
+        counts.append(len(changes))
 
     assert counts[0] > 0
     assert counts == [counts[0]] * 3

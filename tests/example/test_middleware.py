@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 import pytest
-from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.handlers.asgi import ASGIHandler
@@ -14,6 +14,7 @@ from django.test import Client, override_settings
 
 from asgi_middleware import TimingMiddleware
 from asgi_middleware.testing import Response, recording, request
+from tests import hops
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -69,24 +70,14 @@ async def test_only_staff_see_timings(
 async def test_a_visitor_without_a_session_costs_no_change_of_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hops: list[object] = []
-
-    def counting(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            hops.append(self)
-            return original(self, *args, **kwargs)
-
-        return call
-
-    monkeypatch.setattr(SyncToAsync, "__call__", counting(SyncToAsync.__call__))
-    monkeypatch.setattr(AsyncToSync, "__call__", counting(AsyncToSync.__call__))
+    changes = hops.noted(monkeypatch)
     without = [name for name in settings.MIDDLEWARE if name != OURS]
     counts: list[int] = []
     for middleware in (without, [*without, OURS]):
-        hops.clear()
+        changes.clear()
         with override_settings(MIDDLEWARE=middleware):
             await response_to("/status/", {})
-        counts.append(len(hops))
+        counts.append(len(changes))
 
     # Django's own signals change threads, at the start and at the end.
     assert counts[0] > 0

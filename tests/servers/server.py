@@ -57,7 +57,7 @@ def python(*command: str, **environment: str) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         check=False,
-        timeout=2 * PATIENCE,
+        timeout=4 * PATIENCE,
     )
 
 

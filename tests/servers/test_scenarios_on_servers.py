@@ -2,7 +2,6 @@
 
 import asyncio
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from example_project.scenarios.player import Observation, play
 from example_project.scenarios.table import SCENARIOS
 
 from .example import UVICORN
-from .server import PATIENCE, ROOT, clean_environment, command, serve
+from .server import command, python, serve
 
 pytestmark = pytest.mark.process
 
@@ -46,16 +45,7 @@ def test_a_scenario_goes_as_expected(name: str, observed: dict[str, Observation]
 
 
 def _command(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "manage.py", "scenarios", *options],
-        cwd=ROOT,
-        env=clean_environment(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=4 * PATIENCE,
-    )
+    return python("manage.py", "scenarios", *options, **environment)
 
 
 def test_the_command_plays_scenarios_on_a_server_of_its_own(environment: dict[str, str]) -> None:
