@@ -1,8 +1,5 @@
-import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +8,6 @@ from asgi_middleware import ConfigurationError, PrometheusMetrics, TimingMiddlew
 from asgi_middleware.testing import ASGIViolation, HandshakeRefused, request, websocket
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import answering, doing, echo, hello
-from tests.servers.server import ROOT, clean_environment
 
 prometheus_client = pytest.importorskip(
     "prometheus_client", reason="needs prometheus-client, see the extra `prometheus`"
@@ -224,51 +220,6 @@ async def test_the_default_registry_is_that_of_the_library() -> None:
 
     key = ("GET", "unmatched", "200")
     assert after == {**before, key: before[key] + 1}
-
-
-WORKER = """
-import asyncio, sys
-from asgi_middleware import PrometheusMetrics, TimingMiddleware
-from asgi_middleware.testing import request
-from tests.apps import hello
-
-async def serve():
-    app = TimingMiddleware(hello, observers=[PrometheusMetrics()])
-    for _ in range(int(sys.argv[1])):
-        await request(app)
-
-asyncio.run(serve())
-"""
-SCRAPE = """
-from prometheus_client import CollectorRegistry, generate_latest, multiprocess
-
-registry = CollectorRegistry()
-multiprocess.MultiProcessCollector(registry)
-print(generate_latest(registry).decode())
-"""
-
-
-@pytest.mark.process
-def test_the_figures_of_several_processes_are_added_up(tmp_path: Path) -> None:
-    def run(code: str, *arguments: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=ROOT,
-            env=clean_environment({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        ).stdout
-
-    run(WORKER, "2")
-    run(WORKER, "3")
-    lines = run(SCRAPE).splitlines()
-
-    count = f'{REQUESTS}_count{{method="GET",route="unmatched",status="200"}} 5.0'
-    assert count in lines
-    assert f'{ACTIVE}{{method="GET"}} 0.0' in lines
 
 
 def test_the_observer_shows_its_registry(registry: Any) -> None:
