@@ -203,11 +203,14 @@ class RequestIDMiddleware:
             why = reason(lines, self._validator) if trusts else "its sender is not trusted"
             refusals.append((name, why))
 
-        request_id = self._new_id() if accepted is None else self._transformed(accepted)
+        if accepted is None:
+            accepted = self._new_id()
+        elif self._transformer is not None:
+            accepted = self._transformed(accepted)
         if refusals:
-            current_id.set((request_id, self._outgoing_header))
+            current_id.set((accepted, self._outgoing_header))
             self._log(refusals)
-        return request_id
+        return accepted
 
     def _generate(self) -> str:
         return self._transformed(self._checked("generator", self._generator))

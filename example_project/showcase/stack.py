@@ -27,7 +27,7 @@ LAYERS = (
     Layer(
         "RequestIDMiddleware",
         "Gives each request an ID, or keeps the valid one that it came with.",
-        ("X-Request-ID", "at most 128 visible characters"),
+        ("X-Request-ID", "at most 200 visible characters"),
     ),
     Layer(
         "TimingMiddleware",
