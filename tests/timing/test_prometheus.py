@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
