@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from . import _options as options
 from ._async import is_async
 from ._names import qualified_name
-from .cors import CORSMiddleware
+from .cors import CORSMiddleware, WebSocketOriginMiddleware
 from .errors import ConfigurationError, ConfigurationWarning
 from .health import HealthMiddleware
 from .lifespan import LifespanMiddleware
@@ -41,6 +41,7 @@ _ORDER: tuple[tuple[type, str], ...] = (
     (TraceContextMiddleware, "what the other layers log has the trace"),
     (TimingMiddleware, "it measures what the client gets"),
     (CORSMiddleware, "a page of another origin can read what the other layers refuse"),
+    (WebSocketOriginMiddleware, "nothing is opened for a handshake that is refused"),
     (RequestBodyLimitMiddleware, "a body that is refused takes no thread"),
     (RequestTimeoutMiddleware, "the time that a request waits for a thread counts"),
     (LifespanMiddleware, "only requests that it lets in are given a thread"),
@@ -144,17 +145,41 @@ def warnings_about(layers: Iterable[Layer]) -> Iterator[str]:
         )
 
 
+def layers_of(application: ASGIApp) -> list[ASGIApp]:
+    """Return the layers of *application*, the outermost first, and the app inside them.
+
+    A layer is what has the app that it wraps as ``app``, as all middleware of this package has.
+    """
+    layers = [application]
+    while (inner := getattr(layers[-1], "app", None)) is not None:
+        layers.append(inner)
+    return layers
+
+
+def built_layers(application: ASGIApp) -> Iterator[Layer]:
+    """Yield what is known of the layers of this package around an application."""
+    for layer in layers_of(application):
+        if (place := _place(type(layer))) is not None:
+            shared = ("readiness", "lifespan", "pool")
+            has = {name: getattr(layer, name) for name in shared if hasattr(layer, name)}
+            yield Layer(type(layer), place, has)
+
+
 def layer_of(middleware: object) -> Layer | None:
     """Return what is known of a middleware before it is built; None if it is not one of ours."""
     keywords: dict[str, Any] = {}
     while isinstance(middleware, partial):
         keywords = {**middleware.keywords, **keywords}
         middleware = middleware.func
-    if not isinstance(middleware, type):
+    if not isinstance(middleware, type) or (place := _place(middleware)) is None:
         return None
+    return Layer(middleware, place, keywords)
+
+
+def _place(kind: type) -> int | None:
     for place, (known, _) in enumerate(_ORDER):
-        if issubclass(middleware, known):
-            return Layer(middleware, place, keywords)
+        if issubclass(kind, known):
+            return place
     return None
 
 

@@ -76,7 +76,7 @@ class HealthMiddleware:
             options.seconds("cache", cache, zero=True),
         )
         self.app = app
-        self._readiness = readiness
+        self.readiness = readiness
         self._live_path = live_path
         self._probes = {
             live_path.removesuffix("/"): "live",
@@ -93,7 +93,7 @@ class HealthMiddleware:
     def __repr__(self) -> str:
         return options.repr_of(
             self,
-            readiness=self._readiness,
+            readiness=self.readiness,
             live_path=self._live_path,
             ready_path=self._ready_path,
             checks=self._checks,
@@ -119,11 +119,11 @@ class HealthMiddleware:
     async def _ready(self) -> tuple[int, dict[str, Any]]:
         """Return the status and the report for ``/readyz``."""
         results: Mapping[str, str] = self._not_run
-        if self._readiness is None or self._readiness.probed():
+        if self.readiness is None or self.readiness.probed():
             results = await self._results()
         failing = any(result != "ok" for result in results.values())
         # Read after the checks: the first signal may have come while they ran.
-        reason = self._readiness.reason if self._readiness else None
+        reason = self.readiness.reason if self.readiness else None
         if reason is not None:
             return 503, {"status": "not ready", "reason": reason, "checks": results}
         if failing:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 from . import _options as options
 from ._django import allowed_hosts
 from ._names import qualified_name
-from .composition import Layer, compose, layer_of
+from .composition import Layer, compose, layer_of, layers_of
 from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
 from .health import Check, HealthMiddleware
 from .lifespan import Drain, LifespanMiddleware
@@ -41,10 +41,7 @@ class Stack:
     @property
     def layers(self) -> list[ASGIApp]:
         """The layers, the outermost first; the last one is the application itself."""
-        layers = [self.app]
-        while (inner := getattr(layers[-1], "app", None)) is not None:
-            layers.append(inner)
-        return layers
+        return layers_of(self.app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)

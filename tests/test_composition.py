@@ -23,6 +23,7 @@ from asgi_middleware import (
     ThreadPoolMiddleware,
     TimingMiddleware,
     TraceContextMiddleware,
+    WebSocketOriginMiddleware,
     compose,
 )
 from asgi_middleware.testing import recording, request
@@ -150,6 +151,7 @@ ALL: list[Any] = [
     TraceContextMiddleware,
     TimingMiddleware,
     partial(CORSMiddleware, allow_origins=["https://app.example"]),
+    WebSocketOriginMiddleware,
     partial(RequestBodyLimitMiddleware, max_body_size=1_000_000),
     partial(RequestTimeoutMiddleware, timeout=30.0),
     partial(LifespanMiddleware, lifespan=[POOL], readiness=READINESS),

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -36,6 +37,13 @@ async def accepting(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     await receive()
+
+
+@pytest.fixture(autouse=True)
+def without_django(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests in this process may have set Django up."""
+    module = import_module("asgi_middleware.stack")  # the attribute of that name is the function
+    monkeypatch.setattr(module, "allowed_hosts", lambda: None)
 
 
 def names(application: Stack) -> list[str]:
@@ -173,6 +181,14 @@ async def test_listed_origins_may_open_websockets() -> None:
 
     async with websocket(application, headers={"origin": "https://app.example"}):
         pass
+
+
+def test_around_django_allowed_hosts_count_for_websockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = import_module("asgi_middleware.stack")
+    monkeypatch.setattr(module, "allowed_hosts", lambda: ["site.example"])
+
+    assert "allowed_hosts=['site.example']" in str(stack(hello))
+    assert "allowed_hosts=['site.example']" in str(stack(hello, websocket_origins=["same-origin"]))
 
 
 async def test_a_layer_of_ones_own_gets_what_it_shares() -> None:

@@ -8,12 +8,14 @@ No other module of the package needs Django to be imported.
 from ..cors.django_cors_headers import cors_options
 from .database import time_database_queries
 from .handler import ASGIHandler, get_asgi_application
+from .logs import logging_config
 from .route import route_middleware
 
 __all__ = [
     "ASGIHandler",
     "cors_options",
     "get_asgi_application",
+    "logging_config",
     "route_middleware",
     "time_database_queries",
 ]

@@ -99,6 +99,16 @@ class LifespanMiddleware:
         self._warned = False
         self._options.readiness.when_probed = self._probed
 
+    @property
+    def readiness(self) -> Readiness:
+        """What startup and shutdown set."""
+        return self._options.readiness
+
+    @property
+    def lifespan(self) -> Sequence[ContextFactory]:
+        """The contexts, in the order in which they are entered."""
+        return self._options.lifespan
+
     def __repr__(self) -> str:
         return options.repr_of(
             self,

@@ -37,10 +37,10 @@ class ThreadPoolMiddleware:
             options.instance("pool", pool, ThreadPool, "ThreadPool()", optional=True),
         )
         self.app = app
-        self._pool = ThreadPool() if pool is None else pool
+        self.pool = ThreadPool() if pool is None else pool
 
     def __repr__(self) -> str:
-        return f"ThreadPoolMiddleware(pool={self._pool!r})"
+        return f"ThreadPoolMiddleware(pool={self.pool!r})"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if is_below_sync_code():
@@ -48,17 +48,17 @@ class ThreadPoolMiddleware:
                 return await self.app(scope, receive, send)
         if scope["type"] == "http":
             return await self._serve_request(scope, receive, send)
-        lease = SharedLease(self._pool)
+        lease = SharedLease(self.pool)
         if scope["type"] == "websocket":
             send = _sending(lease, send)
         async with ThreadContext(lease, afterwards=lambda: lease):
             await self.app(scope, receive, send)
 
     async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lease = RequestLease(self._pool, scope)
-        refusable = _Refusable(lease, self._pool, receive, send)
+        lease = RequestLease(self.pool, scope)
+        refusable = _Refusable(lease, self.pool, receive, send)
         try:
-            async with ThreadContext(lease, afterwards=self._pool.own_thread):
+            async with ThreadContext(lease, afterwards=self.pool.own_thread):
                 await self.app(scope, refusable.receive, refusable.send)
         except NoThreadError:
             if refusable.has_started:
@@ -78,7 +78,7 @@ class _Refusable:
         self.is_refused = False
         self._response: asyncio.Task[None] | None = None
         self._lease = lease
-        self._pool = pool
+        self.pool = pool
         self._listening = EndableReceive(receive, self._respond_and_disconnect)
         self._send = send
         lease.refuse = self._refuse
@@ -95,7 +95,7 @@ class _Refusable:
             return asyncio.sleep(0)  # what is sent after a disconnect goes nowhere
         if message["type"] == "http.response.start":
             self.has_started = self._lease.has_started = True
-            if self._pool.releases_streams:
+            if self.pool.releases_streams:
                 # Called once the app waits: a response that is no stream has sent its body by then.
                 asyncio.get_running_loop().call_soon(self._lease.release_stream)
         elif ends_body(message):
@@ -110,7 +110,7 @@ class _Refusable:
         In a task, so that it is sent whole: Django cancels its task that listens for a disconnect.
         """
         if self._response is None:
-            retry_after = math.ceil(self._pool.timeout)
+            retry_after = math.ceil(self.pool.timeout)
             sending = send_unavailable(self._send, "Too busy at the moment.", retry_after)
             self._response = asyncio.create_task(sending)
         if not self._response.done():

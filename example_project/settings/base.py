@@ -10,6 +10,7 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 
 INSTALLED_APPS = [
     # Before staticfiles, whose runserver speaks WSGI.
+    "asgi_middleware.django",
     "example_project.showcase",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -35,8 +36,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-# For runserver, which is Daphne's here.
-ASGI_APPLICATION = "example_project.asgi_daphne.application"
+# For runserver, which serves it with uvicorn, and for the system checks.
+ASGI_APPLICATION = "example_project.asgi.application"
 WSGI_APPLICATION = "example_project.wsgi.application"
 ROOT_URLCONF = "example_project.urls"
 

@@ -1,0 +1,104 @@
+"""System checks of the ASGI application, so that ``manage.py check`` fails where a server would."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+from ..composition import built_layers, errors_in, layers_of, warnings_about
+from ..cors import CORSMiddleware
+from ..errors import ConfigurationWarning
+from ..thread_pool import ThreadPoolMiddleware
+from ..timing import AccessLog, TimingMiddleware
+from .application import load_application
+
+Message = checks.CheckMessage
+
+
+def check_application(**_: Any) -> list[Message]:
+    """Import ``ASGI_APPLICATION`` if it is set, and check its layers."""
+    if getattr(settings, "ASGI_APPLICATION", None) is None:
+        return []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConfigurationWarning)
+        try:
+            application = load_application()
+        except Exception as error:  # noqa: BLE001 -- whatever the server would stop with
+            return [
+                checks.Error(
+                    f"ASGI_APPLICATION cannot be imported: {type(error).__name__}: {error}",
+                    hint="A server that serves it would not start.",
+                    obj=settings.ASGI_APPLICATION,
+                    id="asgi_middleware.E001",
+                )
+            ]
+    return [*findings(application), *_warned(caught)]
+
+
+def findings(application: Any) -> Iterator[Message]:
+    """Yield what is wrong with the layers of *application*."""
+    layers = list(built_layers(application))
+    for problem in errors_in(layers):
+        yield _message(checks.Error, problem, "E002")
+    for problem in warnings_about(layers):
+        yield _message(checks.Warning, problem, "W001")
+    instances = layers_of(application)
+    if any(isinstance(each, CORSMiddleware) for each in instances):
+        yield from _cors_twice()
+    if not any(isinstance(each, ThreadPoolMiddleware) for each in instances):
+        yield from _connections_for_one_request()
+    for each in instances:
+        if isinstance(each, TimingMiddleware):
+            yield from _invisible_access_log(each.observers)
+
+
+def _cors_twice() -> Iterator[Message]:
+    for path in settings.MIDDLEWARE:
+        if path.startswith("corsheaders."):
+            yield checks.Warning(
+                f"{path!r} is in MIDDLEWARE beside CORSMiddleware, and allows what its own settings"
+                " allow, whatever CORSMiddleware refuses",
+                hint=f"Remove {path!r}; cors_options(settings) keeps its settings.",
+                id="asgi_middleware.W003",
+            )
+
+
+def _invisible_access_log(observers: Iterable[object]) -> Iterator[Message]:
+    for each in observers:
+        if isinstance(each, AccessLog) and not each.is_visible:
+            yield checks.Warning(
+                f"The lines of {each!r} reach no handler at INFO",
+                hint="Use LOGGING = logging_config() from asgi_middleware.django.",
+                id="asgi_middleware.W004",
+            )
+
+
+def _connections_for_one_request() -> Iterator[Message]:
+    for alias, database in settings.DATABASES.items():
+        age = database.get("CONN_MAX_AGE", 0)
+        if age != 0:
+            yield checks.Warning(
+                f"CONN_MAX_AGE is {age!r} for the database {alias!r}, but without a thread pool"
+                " each request has a new thread, and a new connection",
+                hint="Add ThreadPoolMiddleware, which stack() does by default.",
+                id="asgi_middleware.W005",
+            )
+
+
+def _message(kind: Any, problem: str, identifier: str) -> Message:
+    fault, _, way_out = problem.rpartition("; ")
+    message: Message = kind(
+        fault, hint=f"{way_out[:1].upper()}{way_out[1:]}.", id=f"asgi_middleware.{identifier}"
+    )
+    return message
+
+
+def _warned(caught: list[warnings.WarningMessage]) -> Iterator[Message]:
+    """Yield the warnings of the constructors. Those of compose() are among the findings."""
+    for each in caught:
+        if not issubclass(each.category, ConfigurationWarning):
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+        elif not str(each.message).startswith("compose: "):
+            yield _message(checks.Warning, str(each.message), "W002")

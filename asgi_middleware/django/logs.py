@@ -1,0 +1,87 @@
+"""One function for the setting LOGGING."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from .. import _options as options
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def logging_config(level: str = "INFO", *, json: bool = False) -> dict[str, Any]:
+    """Return a value for ``LOGGING``: every line on stderr, once, with its request ID.
+
+        LOGGING = logging_config(level="INFO", json=not DEBUG)
+
+    * ``level``: the least level that is logged.
+    * ``json``: one JSON object for each line, through python-json-logger.
+
+    The access log is visible. uvicorn's own access log is off, because it says less. As in
+    Django's default, errors are mailed to ``ADMINS`` unless ``DEBUG`` is on. The result is a dict
+    of your own: change it as you like.
+
+    Raises :class:`ConfigurationError` for options that cannot work.
+    """
+    options.check(
+        "logging_config",
+        options.choice("level", level, _LEVELS),
+        options.boolean("json", json),
+        _missing_formatter(json),
+    )
+    formatter: dict[str, Any] = (
+        {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": ["levelname", "name", "request_id", "message"],
+            "timestamp": "time",
+            "rename_fields": {"levelname": "level", "name": "logger", "exc_info": "exception"},
+            "reserved_attrs": _reserved(),
+        }
+        if json
+        else {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"}
+    )
+    to_root: dict[str, Any] = {"handlers": [], "level": "NOTSET", "propagate": True}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {
+            "request_id": {"()": "asgi_middleware.RequestIDFilter"},
+            "production": {"()": "django.utils.log.RequireDebugFalse"},
+        },
+        "formatters": {"line": formatter},
+        "handlers": {
+            # The handler has the filter: that of a logger does not see the lines of its children.
+            "console": {
+                "class": "logging.StreamHandler",
+                "filters": ["request_id"],
+                "formatter": "line",
+            },
+            "mail_admins": {
+                "class": "django.utils.log.AdminEmailHandler",
+                "filters": ["production"],
+                "level": "ERROR",
+            },
+        },
+        "root": {"handlers": ["console"], "level": level},
+        # Whoever lists a logger takes its handlers away, so each line is there once.
+        "loggers": {
+            "django": {**to_root, "handlers": ["mail_admins"]},
+            "django.server": to_root,
+            "uvicorn": to_root,
+            "uvicorn.error": to_root,
+            "uvicorn.access": {**to_root, "level": "WARNING"},
+        },
+    }
+
+
+def _missing_formatter(json: object) -> list[str]:
+    if json is True and find_spec("pythonjsonlogger") is None:
+        return ["json: True needs python-json-logger; install python-json-logger, or use False"]
+    return []
+
+
+def _reserved() -> list[str]:
+    from pythonjsonlogger.core import RESERVED_ATTRS
+
+    # Objects and colored messages that Django and uvicorn attach. The request would be there
+    # with its query, which may hold secrets.
+    return [*RESERVED_ATTRS, "request", "websocket", "color_message"]

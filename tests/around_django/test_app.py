@@ -1,0 +1,300 @@
+"""The app for INSTALLED_APPS: system checks, asgi_stack, and the setting LOGGING."""
+
+import io
+import json
+import logging
+import logging.config
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core import checks
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+from django.utils.log import DEFAULT_LOGGING
+
+from asgi_middleware import (
+    AccessLog,
+    ConfigurationError,
+    CORSMiddleware,
+    CORSPolicy,
+    HealthMiddleware,
+    LifespanMiddleware,
+    Readiness,
+    RequestIDMiddleware,
+    ThreadPool,
+    ThreadPoolMiddleware,
+    TimingMiddleware,
+    compose,
+    request_id_context,
+    stack,
+)
+from asgi_middleware.django import logging_config
+from asgi_middleware.django.checks import check_application
+from asgi_middleware.types import ASGIApp
+
+from ..apps import hello
+
+
+def fails() -> ASGIApp:
+    raise RuntimeError("no database")
+
+
+def quietly(make: Callable[[], ASGIApp]) -> ASGIApp:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make()
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[str]]]:
+    """Return a function that checks a site whose asgi.py makes its application like this."""
+
+    def found(make: Callable[[], ASGIApp], **changed: Any) -> list[str]:
+        module = ModuleType("mysite_asgi")
+        monkeypatch.setitem(sys.modules, "mysite_asgi", module)
+        monkeypatch.setattr(
+            module, "__getattr__", lambda name: _only_application(name, make), raising=False
+        )
+        with override_settings(ASGI_APPLICATION="mysite_asgi.application", **changed):
+            return [str(message.id) for message in check_application()]
+
+    # Nobody in the tests sees the lines of the access log, so each check would say so.
+    logging.getLogger("asgi_middleware.access").setLevel(logging.INFO)
+    yield found
+    logging.getLogger("asgi_middleware.access").setLevel(logging.NOTSET)
+
+
+def _only_application(name: str, make: Callable[[], ASGIApp]) -> ASGIApp:
+    if name != "application":
+        raise AttributeError(name)
+    return make()
+
+
+def cors() -> ASGIApp:
+    return stack(hello, cors=CORSPolicy(allow_origins=["https://app.example"]))
+
+
+READINESS = Readiness()
+POOL = ThreadPool()
+
+
+@pytest.mark.parametrize(
+    ("make", "changed", "ids"),
+    [
+        pytest.param(cors, {}, [], id="a stack"),
+        pytest.param(lambda: hello, {}, [], id="no layers"),
+        pytest.param(fails, {}, ["E001"], id="raises"),
+        pytest.param(
+            lambda: TimingMiddleware(hello, precision=10), {}, ["E001"], id="cannot be built"
+        ),
+        pytest.param(
+            lambda: HealthMiddleware(
+                LifespanMiddleware(hello, readiness=Readiness()), readiness=READINESS
+            ),
+            {},
+            ["E002"],
+            id="two readinesses",
+        ),
+        pytest.param(
+            lambda: TimingMiddleware(RequestIDMiddleware(hello)), {}, ["W001"], id="wrong order"
+        ),
+        pytest.param(
+            lambda: compose(TimingMiddleware, RequestIDMiddleware)(hello),
+            {},
+            ["W001"],
+            id="wrong order in compose",
+        ),
+        pytest.param(
+            lambda: RequestIDMiddleware(RequestIDMiddleware(hello)), {}, ["W001"], id="twice"
+        ),
+        pytest.param(
+            lambda: LifespanMiddleware(ThreadPoolMiddleware(hello, pool=POOL)),
+            {},
+            ["W001"],
+            id="a pool that is not a context",
+        ),
+        pytest.param(lambda: CORSMiddleware(hello, allow_origins=[]), {}, ["W002"], id="no effect"),
+        pytest.param(
+            cors,
+            {"MIDDLEWARE": ["corsheaders.middleware.CorsMiddleware"]},
+            ["W003"],
+            id="corsheaders",
+        ),
+        pytest.param(
+            lambda: TimingMiddleware(hello, observers=[AccessLog("nobody.sees")]),
+            {},
+            ["W004"],
+            id="an access log that nobody sees",
+        ),
+        pytest.param(
+            lambda: hello,
+            {"DATABASES": {"default": {"CONN_MAX_AGE": 60}}},
+            ["W005"],
+            id="connections for one request",
+        ),
+        pytest.param(
+            cors, {"DATABASES": {"default": {"CONN_MAX_AGE": 60}}}, [], id="connections and a pool"
+        ),
+    ],
+)
+def test_check_finds_what_a_server_would_run_into(
+    make: Callable[[], ASGIApp],
+    changed: dict[str, Any],
+    ids: list[str],
+    site: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("nobody"), "propagate", False)
+
+    with warnings.catch_warnings():
+        # override_settings warns that connections do not hear of new DATABASES.
+        warnings.simplefilter("ignore", UserWarning)
+        found = site(make, **changed)
+
+    assert found == [f"asgi_middleware.{each}" for each in ids]
+
+
+def test_check_says_nothing_of_a_site_without_asgi() -> None:
+    with override_settings():
+        if hasattr(settings, "ASGI_APPLICATION"):
+            del settings.ASGI_APPLICATION
+
+        assert check_application() == []
+
+
+def test_a_message_has_a_hint_that_says_what_to_do(site: Callable[..., list[str]]) -> None:
+    site(lambda: hello)
+    with override_settings(ASGI_APPLICATION="nowhere.asgi.application"):
+        [message] = check_application()
+
+    assert isinstance(message, checks.Error)
+    assert "No module named 'nowhere'" in message.msg
+    assert message.hint
+
+
+def test_the_checks_are_registered_by_the_app() -> None:
+    names = {getattr(check, "__name__", "") for check in checks.registry.registry.get_checks()}
+
+    assert "check_application" in names
+
+
+def test_asgi_stack_shows_the_layers_and_what_the_checks_find(
+    site: Callable[..., list[str]],
+) -> None:
+    site(lambda: TimingMiddleware(RequestIDMiddleware(hello)))
+    out = io.StringIO()
+
+    with override_settings(ASGI_APPLICATION="mysite_asgi.application"):
+        call_command("asgi_stack", stdout=out)
+
+    lines = out.getvalue().splitlines()
+    assert [line.partition("(")[0] for line in lines[:3]] == [
+        "TimingMiddleware",
+        "RequestIDMiddleware",
+        "hello",
+    ]
+    assert "asgi_middleware.W001" in out.getvalue()
+
+
+def test_asgi_stack_says_why_there_is_no_application() -> None:
+    with (
+        override_settings(ASGI_APPLICATION="nowhere.asgi.application"),
+        pytest.raises(CommandError, match=r"nowhere.asgi.application: ModuleNotFoundError"),
+    ):
+        call_command("asgi_stack")
+
+
+# --- logging ---
+
+
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., str]]:
+    """Return a function that sets LOGGING, logs some lines, and returns what was written."""
+    loggers = [logging.root, *map(logging.getLogger, logging_config()["loggers"])]
+    before = [
+        (each, each.level, each.handlers[:], each.propagate, each.disabled) for each in loggers
+    ]
+
+    def lines(**options: Any) -> str:
+        logging.config.dictConfig(DEFAULT_LOGGING)
+        logging.config.dictConfig(logging_config(**options))
+        with request_id_context("abc"):
+            logging.getLogger("mysite").info("a line of the site")
+            logging.getLogger("mysite").debug("a line for developers")
+            logging.getLogger("django.request").warning("Not Found: %s", "/nowhere/")
+            logging.getLogger("uvicorn.error").info("started")
+            logging.getLogger("uvicorn.access").info("a line that says less")
+            logging.getLogger("asgi_middleware.access").info("GET / 200", extra={"status": 200})
+        return capsys.readouterr().err
+
+    yield lines
+    for each, level, handlers, propagate, disabled in before:
+        each.setLevel(level)
+        each.handlers[:], each.propagate, each.disabled = handlers, propagate, disabled
+
+
+def test_each_line_is_written_once_and_has_its_request_id(logged: Callable[..., str]) -> None:
+    lines = logged().splitlines()
+
+    assert [line.partition(" [")[2] for line in lines] == [
+        "abc] a line of the site",
+        "abc] Not Found: /nowhere/",
+        "abc] started",
+        "abc] GET / 200",
+    ]
+
+
+def test_the_level_is_that_of_every_line(logged: Callable[..., str]) -> None:
+    assert "a line for developers" in logged(level="DEBUG")
+    assert [line.split("[")[1] for line in logged(level="WARNING").splitlines()] == [
+        "abc] Not Found: /nowhere/"
+    ]
+
+
+def test_json_is_one_object_for_each_line(logged: Callable[..., str]) -> None:
+    lines = [json.loads(line) for line in logged(json=True).splitlines()]
+
+    assert [line["message"] for line in lines][-1] == "GET / 200"
+    assert {line["request_id"] for line in lines} == {"abc"}
+    assert lines[-1]["status"] == 200
+    assert lines[-1].keys() >= {"time", "level", "logger"}
+
+
+def test_errors_are_mailed_to_admins_as_by_default() -> None:
+    config = logging_config()
+
+    assert (
+        config["loggers"]["django"]["handlers"]
+        == DEFAULT_LOGGING["loggers"]["django"]["handlers"][1:]
+    )
+    assert config["handlers"]["mail_admins"]["level"] == "ERROR"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            {"level": "info"},
+            "level: 'info' is not known; use 'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL'",
+        ),
+        ({"json": "yes"}, "json: 'yes' is a string; use True"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        logging_config(**options)
+
+    assert refused.value.problems == (problem,)
+
+
+def test_json_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pythonjsonlogger", None)
+
+    with pytest.raises(ConfigurationError, match="needs python-json-logger; install"):
+        partial(logging_config, json=True)()
