@@ -92,7 +92,9 @@ def stack(
     is left out.
     """
     # Without a lifespan of ours, nothing would ever say that the process is ready.
-    readiness = Readiness() if _from_contexts(lifespan, None) is not lifespan else None
+    readiness = None
+    if lifespan is not None:  # otherwise nothing would set it
+        readiness = _given(health, "readiness") or _given(lifespan, "readiness") or Readiness()
     threads = ThreadPool() if pool is ThreadPool else pool
     default_drain = Drain() if drain is Drain else None
     parts = (
@@ -176,6 +178,11 @@ class _Part(NamedTuple):
 
     def _given_options(self) -> dict[str, object]:
         return {name: value for name, value in self.own.items() if value is not None}
+
+
+def _given(layer: object, option: str) -> Any:
+    known = layer_of(layer)
+    return None if known is None else known.options.get(option)
 
 
 def _app_problems(app: object) -> Iterator[str]:

@@ -16,11 +16,13 @@ from asgi_middleware import (
     Drain,
     HealthMiddleware,
     LifespanMiddleware,
+    Readiness,
     RequestIDMiddleware,
     RequestTiming,
     Stack,
     ThreadPool,
     TimingMiddleware,
+    compose,
     stack,
 )
 from asgi_middleware.testing import HandshakeRefused, lifespan, recording, request, websocket
@@ -205,6 +207,37 @@ async def test_a_layer_of_ones_own_gets_what_it_shares() -> None:
     assert response.json() == {"status": "ready", "checks": {"database": "ok"}}
     assert "lifespan=[ThreadPool(" in str(application)
     assert "drain=Drain(grace=10.0" in str(application)
+
+
+@pytest.mark.parametrize("layer", ["health", "lifespan"])
+async def test_a_readiness_given_to_one_layer_is_given_to_the_other(layer: str) -> None:
+    readiness = Readiness()
+    kind = {"health": HealthMiddleware, "lifespan": LifespanMiddleware}[layer]
+    options: dict[str, Any] = {layer: partial(kind, readiness=readiness)}
+    application = stack(hello, **options)
+
+    async with lifespan(application):
+        assert readiness.ready
+        assert (await request(application, target="/readyz")).status == 200
+
+
+async def test_a_composition_takes_the_place_of_a_layer() -> None:
+    seen: list[str] = []
+
+    class Outside:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(scope["type"])
+            await self.app(scope, receive, send)
+
+    application = stack(hello, request_id=compose(Outside, RequestIDMiddleware))
+    response = await request(application)
+
+    assert names(application)[1:3] == ["Outside", "RequestIDMiddleware"]
+    assert seen == ["http"]
+    assert response.get(b"x-request-id") is not None
 
 
 async def test_a_layer_of_somebody_else_takes_the_place_of_ours() -> None:
