@@ -20,9 +20,10 @@ _REQUEST_LINE = (
     "%s %s %s ttfb_ms=%s duration_ms=%s bytes_sent=%s outcome=%s client=%s request_id=%s route=%s"
 )
 _WEBSOCKET_LINE = (
-    "WEBSOCKET %s status=%s close_code=%s accepted_ms=%s duration_ms=%s outcome=%s client=%s"
+    "WEBSOCKET %s close_code=%s accepted_ms=%s duration_ms=%s outcome=%s client=%s"
     " request_id=%s route=%s"
 )
+_HANDSHAKE_LINE = _WEBSOCKET_LINE.replace("%s", "%s status=%s", 1)
 
 _INVISIBLE = """\
 the access log is not visible: the lines of %r reach no handler at INFO; add this to LOGGING:
@@ -50,8 +51,8 @@ class AccessLog:
     percent-encoded. Its query is left out, because queries may contain secrets. What is longer
     than 2,048 characters is cut. ``request_id`` is not an attribute: ``RequestIDFilter`` sets it.
 
-    The line of a WebSocket has ``path``, ``status`` if it was never open, ``close_code``,
-    ``accepted_ms``, ``duration_ms``, ``outcome``, ``client`` and ``route``.
+    The line of a WebSocket has ``path``, ``close_code``, ``accepted_ms``, ``duration_ms``,
+    ``outcome``, ``client`` and ``route``, and ``status`` if the handshake failed.
 
     Raises :class:`ConfigurationError` for options that cannot work.
     """
@@ -87,10 +88,11 @@ class AccessLog:
     def responded(self, record: Timing) -> None:
         if not self._logger.isEnabledFor(logging.INFO) or record.scope in self._skip_paths:
             return
-        if isinstance(record, WebSocketTiming):
-            line, fields = _WEBSOCKET_LINE, _websocket_fields(record)
-        else:
+        if isinstance(record, RequestTiming):
             line, fields = _REQUEST_LINE, _request_fields(record)
+        else:
+            line = _HANDSHAKE_LINE if record.accepted is None else _WEBSOCKET_LINE
+            fields = _websocket_fields(record)
         *values, route = fields.values()
         arguments = (*values, record.request_id, route)
         self._logger.info(
@@ -119,9 +121,10 @@ def _request_fields(record: RequestTiming) -> dict[str, Any]:
 
 
 def _websocket_fields(record: WebSocketTiming) -> dict[str, Any]:
+    failed = {"status": reported_status(record)} if record.accepted is None else {}
     return {
         "path": quoted_path(record),
-        "status": reported_status(record),
+        **failed,
         "close_code": record.close_code,
         "accepted_ms": _milliseconds(record.accepted),
         "duration_ms": _milliseconds(record.duration),

@@ -341,10 +341,11 @@ async def test_a_websocket_has_a_line_of_its_own(log: LogRecords) -> None:
 
     record = line(log)
     assert record.getMessage() == (
-        "WEBSOCKET /ws/a%0Ab/ status=- close_code=1000 accepted_ms=1.5 duration_ms=3.0 outcome=ok"
+        "WEBSOCKET /ws/a%0Ab/ close_code=1000 accepted_ms=1.5 duration_ms=3.0 outcome=ok"
         " client=127.0.0.1 request_id=abc route=unmatched"
     )
     assert (record.__dict__["close_code"], record.__dict__["accepted_ms"]) == (1000, 1.5)
+    assert "status" not in record.__dict__
 
 
 async def test_the_line_of_a_refused_websocket_has_a_status(log: LogRecords) -> None:
