@@ -1,4 +1,4 @@
-"""Requests per second through a real server: plain Django compared with Django in the pool.
+"""Requests per second through a real server: plain Django compared with ours.
 
     python -m benchmarks.end_to_end
 
@@ -16,41 +16,64 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from benchmarks.report import Spread
+from benchmarks.report import difference
 from tests.servers.server import Server, clean_environment, serve
 
 ROOT = Path(__file__).resolve().parents[1]
 CONNECTIONS = 16
+# How many rounds. In an arm that equals the first, the median of 11 rounds lies outside of all 11
+# rounds of the control in about one of 80 runs; of 5 rounds, in one of 6.
+ROUNDS = 11
 UVICORN = (
     *(sys.executable, "-m", "uvicorn", "benchmarks.end_to_end_app:application"),
     *("--port", "{port}", "--no-access-log", "--log-level", "warning"),
 )
+# As many threads as the pool has, in one process as well.
+WSGI = {
+    "gunicorn gthread": (
+        *(sys.executable, "-m", "gunicorn", "benchmarks.end_to_end_app:wsgi", "--workers", "1"),
+        *("--worker-class", "gthread", "--threads", "8", "--bind", "127.0.0.1:{port}"),
+    ),
+    "granian WSGI": (
+        *(sys.executable, "-m", "granian", "benchmarks.end_to_end_app:wsgi", "--interface", "wsgi"),
+        *("--workers", "1", "--blocking-threads", "8", "--host", "127.0.0.1", "--port", "{port}"),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Scenario:
     """A page, and the arms that serve it, each with the environment variables of its app.
 
-    *response* is a pattern for the status and the body. *script* is a Lua script for wrk.
+    *response* is a pattern for the status and the body.
     """
 
     name: str
     path: str
     arms: Mapping[str, Mapping[str, str]]
     response: str = "200 hello"
-    script: str = ""
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def script(self) -> str:
+        """The request as a Lua script for wrk."""
+        headers = (f'wrk.headers["{name}"] = "{text}"' for name, text in self.headers.items())
+        return "\n".join([f'wrk.method = "{self.method}"', *headers])
 
 
-ARMS = ("plain", "plain again", "django", "pool", "stack")
+ARMS = ("plain", "plain again", "django", "pool", "handler", "handler and pool", "stack")
+# Without what does the same in Django's MIDDLEWARE.
+OURS = tuple(arm for arm in ARMS if arm != "django")
 
 
 def everywhere(*arms: str, **environment: str) -> dict[str, Mapping[str, str]]:
@@ -58,33 +81,37 @@ def everywhere(*arms: str, **environment: str) -> dict[str, Mapping[str, str]]:
     return {arm: {"ARM": arm, **environment} for arm in arms or ARMS}
 
 
-ORIGIN, METHOD = "https://app.example", "POST"
-PREFLIGHT = f"""
-wrk.method = "OPTIONS"
-wrk.headers["Origin"] = "{ORIGIN}"
-wrk.headers["Access-Control-Request-Method"] = "{METHOD}"
-"""
-
-
 SQLITE = (
     Scenario("async view, no middleware", "/async", everywhere()),
     Scenario("sync view, no middleware", "/sync", everywhere()),
     Scenario("async view, stock middleware", "/async", everywhere(MIDDLEWARE="stock")),
     Scenario("sync view, stock middleware", "/sync", everywhere(MIDDLEWARE="stock")),
+    Scenario("sync view, twelve middleware", "/sync", everywhere(*OURS, MIDDLEWARE="twelve")),
+    Scenario(
+        "a page: user, queries, template",
+        "/page",
+        everywhere(*OURS, *WSGI, MIDDLEWARE="stock"),
+        response="200 (?s:.*ann.*note 19.*)",
+        headers={"Cookie": "sessionid=benchmarkbenchmark"},
+    ),
     Scenario("one query, SQLite, CONN_MAX_AGE=0", "/query", everywhere()),
     Scenario("one query, SQLite, CONN_MAX_AGE=60", "/query", everywhere(CONN_MAX_AGE="60")),
     Scenario("slow view, 50 ms", "/slow", everywhere()),
     Scenario(
         "preflight, stock middleware",
         "/sync",
-        everywhere("django-cors-headers", "CORSMiddleware", "stack", MIDDLEWARE="stock"),
+        everywhere(
+            *("django-cors-headers", "django-cors-headers again", "CORSMiddleware", "stack"),
+            MIDDLEWARE="stock",
+        ),
         response="20[04] ",
-        script=PREFLIGHT,
+        method="OPTIONS",
+        headers={"Origin": "https://app.example", "Access-Control-Request-Method": "POST"},
     ),
     Scenario(
         "probe, stock middleware",
         "/livez",
-        everywhere("plain", "stack", MIDDLEWARE="stock"),
+        everywhere("plain", "plain again", "stack", MIDDLEWARE="stock"),
         response="200 .*",
     ),
 )
@@ -100,6 +127,7 @@ POSTGRESQL = Scenario(
         "plain again": {"ARM": "plain"},
         "psycopg": {"ARM": "plain", "PSYCOPG_POOL": "1"},
         "pool": {"ARM": "pool", **LASTING},
+        "handler and pool": {"ARM": "handler and pool", **LASTING},
         "stack": {"ARM": "stack", **LASTING},
     },
 )
@@ -138,7 +166,9 @@ def measure(scenario: Scenario, folder: Path, rounds: int, seconds: int) -> dict
         servers: dict[str, Server] = {}
         for arm, own in scenario.arms.items():
             environment = {"DATABASE_URL": "", **common, **own, "PGAPPNAME": f"benchmark-{arm}"}
-            server = serve(UVICORN, log=folder / f"{arm}.log", environment=environment)
+            server = serve(
+                WSGI.get(arm, UVICORN), log=folder / f"{arm}.log", environment=environment
+            )
             servers[arm] = stack.enter_context(server)
             _check(servers[arm], scenario, arm)
             _load(servers[arm], scenario, 1)  # warm
@@ -152,13 +182,8 @@ def measure(scenario: Scenario, folder: Path, rounds: int, seconds: int) -> dict
 
 def _check(server: Server, scenario: Scenario, arm: str) -> None:
     """Exit unless the arm responds as the scenario says, because an error page would be fast."""
-    request = Request(server.url + scenario.path)  # noqa: S310
-    if scenario.script:
-        request = Request(  # noqa: S310
-            server.url + scenario.path,
-            headers={"Origin": ORIGIN, "Access-Control-Request-Method": METHOD},
-            method="OPTIONS",
-        )
+    url, headers = server.url + scenario.path, dict(scenario.headers)
+    request = Request(url, headers=headers, method=scenario.method)  # noqa: S310
     try:
         with urlopen(request) as response:  # noqa: S310
             seen = f"{response.status} {response.read().decode()}"
@@ -200,7 +225,7 @@ def _load(server: Server, scenario: Scenario, seconds: int) -> Load:
         output = subprocess.run(  # noqa: S603
             [
                 *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"),
-                *(("-s", script.name) if scenario.script else ()),
+                *("-s", script.name),
                 server.url + scenario.path,
             ],
             check=True,
@@ -222,10 +247,14 @@ def _seconds(written: str) -> float:
 
 
 def of_process(server: Server, name: str) -> int:
-    """Return what the kernel says about the server's process: Threads, or VmRSS in KB."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
-    [figure] = re.findall(rf"^{name}:\s+(\d+)", status, re.MULTILINE)
-    return int(figure)
+    """Return what the kernel says about the server: Threads, or VmRSS in KB, of its worker too."""
+    pid = server.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    figures: list[int] = []
+    for process in (pid, *children):
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+        figures += map(int, re.findall(rf"^{name}:\s+(\d+)", status, re.MULTILINE))
+    return sum(figures)
 
 
 def _connections(arm: str) -> int:
@@ -238,28 +267,41 @@ def _connections(arm: str) -> int:
 
 
 HEADER = (
-    f"{'scenario':<36}{'arm':<20}{'req/s':>7}{'ratio':>15}{'p50 ms':>8}{'p99 ms':>8}"
+    f"{'scenario':<36}{'arm':<26}{'req/s':>7}{'ratio':>22}{'p50 ms':>8}{'p99 ms':>8}"
     f"{'threads':>9}{'MB':>6}{'connections':>13}"
 )
 
 
-def ratio(own: Figures, base: Figures) -> Spread:
+Arm = TypeVar("Arm")
+
+
+def ratios(rates: Sequence[float], base: Sequence[float]) -> list[float]:
     """Return the ratio of the rates, round by round."""
-    return Spread.of([a / b for a, b in zip(own.rates, base.rates, strict=True)])
+    return [a / b for a, b in zip(rates, base, strict=True)]
+
+
+def control(arms: Mapping[str, Arm]) -> Arm:
+    """Return the arm that is the same as the first one; the first, if there is none."""
+    first = next(iter(arms))
+    return arms.get(f"{first} again", arms[first])
+
+
+def verdict(rates: Sequence[float], base: Sequence[float], again: Sequence[float]) -> str:
+    """Return how an arm compares with the first, whose rates are *base* and once more *again*."""
+    times = difference(ratios(rates, base), ratios(again, base))
+    return f"{times.median:.2f} ({times.low:.2f} to {times.high:.2f})" if times else "no difference"
 
 
 def lines(scenario: Scenario, figures: Mapping[str, Figures]) -> list[str]:
     """Return a line for each arm, with its ratio to the first arm."""
     base, name = next(iter(figures.values())), scenario.name
+    again = control(figures)
     result: list[str] = []
     for arm, each in figures.items():
-        times = ratio(each, base)
-        shown = (
-            f"{times.median:.2f} ({times.low:.2f}-{times.high:.2f})" if each is not base else "1"
-        )
+        shown = "" if each is base else verdict(each.rates, base.rates, again.rates)
         failed = f"  {each.failures} failed" if each.failures else ""
         line = (
-            f"{name:<36}{arm:<20}{statistics.median(each.rates):>7.0f}{shown:>17}"
+            f"{name:<36}{arm:<26}{statistics.median(each.rates):>7.0f}{shown:>22}"
             f"{statistics.median(each.p50) * 1000:>8.1f}{statistics.median(each.p99) * 1000:>8.1f}"
             f"{each.threads:>7}{each.memory:>6}{each.connections or '':>13}"
         )
@@ -282,8 +324,8 @@ def as_json(scenario: Scenario, figures: Mapping[str, Figures]) -> dict[str, Any
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.end_to_end", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="number of turns for each arm")
-    parser.add_argument("--seconds", type=int, default=5, help="length of a turn")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="number of turns for each arm")
+    parser.add_argument("--seconds", type=int, default=1, help="length of a turn")
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="run only scenarios whose names include TEXT"
     )

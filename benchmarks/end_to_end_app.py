@@ -2,7 +2,7 @@
 
 These environment variables configure it: ``ARM``, ``MAX_OVERFLOW``, ``MIDDLEWARE``,
 ``CONN_MAX_AGE``, ``PSYCOPG_POOL``, ``SQLITE_PATH``, ``DATABASE_URL``. When you run the module, it
-creates the database table.
+creates the tables, and what the pages show.
 """
 # ruff: noqa: E402 -- a model can be defined only after django.setup().
 
@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -20,6 +21,7 @@ from asgiref.sync import iscoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.deprecation import MiddlewareMixin
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ IN_DJANGO = {
     "django": [f"{__name__}.timing", "django_guid.middleware.guid_middleware", CORSHEADERS],
     "django-cors-headers": [CORSHEADERS],
 }
-ARM = os.environ.get("ARM", "plain")
+ARM = os.environ.get("ARM", "plain").removesuffix(" again")
 
 
 @sync_and_async_middleware
@@ -86,6 +88,29 @@ def timing(get_response: Any) -> Any:
     return timed
 
 
+class ThirdParty(MiddlewareMixin):
+    """A middleware as most projects have some: it looks at the request, and sets a header."""
+
+    def process_request(self, request: Any) -> None:
+        request.tags = [*getattr(request, "tags", ()), request.path]
+
+    def process_response(self, request: Any, response: HttpResponse) -> HttpResponse:
+        response.headers["X-Tags"] = str(len(request.tags))
+        return response
+
+
+MIDDLEWARE = {
+    "": [],
+    "stock": STOCK,
+    "twelve": [
+        *(*STOCK[:2], "django.middleware.locale.LocaleMiddleware", *STOCK[2:]),
+        *[f"{__name__}.ThirdParty"] * 4,
+    ],
+}
+PAGE = """<!doctype html><title>Notes</title><p>Hello, {{ user.username }}</p><table>
+{% for note in notes %}<tr><td>{{ note.pk }}</td><td>{{ note.text }}</td></tr>
+{% endfor %}</table>"""
+
 settings.configure(
     CORS_ALLOWED_ORIGINS=["https://app.example"],
     DJANGO_GUID={"GUID_HEADER_NAME": "X-Request-ID", "INTEGRATIONS": [], "RETURN_HEADER": True},
@@ -102,17 +127,42 @@ settings.configure(
     ],
     MIDDLEWARE=[
         *IN_DJANGO.get(ARM, ()),
-        *(STOCK if os.environ.get("MIDDLEWARE") == "stock" else ()),
+        *MIDDLEWARE[os.environ.get("MIDDLEWARE", "")],
     ],
     ROOT_URLCONF=__name__,
     SECRET_KEY="benchmark",  # noqa: S106
+    TEMPLATES=[
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "OPTIONS": {
+                "context_processors": [
+                    "django.template.context_processors.request",
+                    "django.contrib.auth.context_processors.auth",
+                    "django.contrib.messages.context_processors.messages",
+                ],
+                "loaders": [
+                    (
+                        "django.template.loaders.cached.Loader",
+                        [("django.template.loaders.locmem.Loader", {"page.html": PAGE})],
+                    )
+                ],
+            },
+        }
+    ],
     USE_TZ=True,
 )
 django.setup()
 
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.core.asgi import get_asgi_application
+from django.core.management import call_command
+from django.core.wsgi import get_wsgi_application
 from django.db import connection, models
+from django.shortcuts import render
 from django.urls import path
+from django.utils import timezone
 
 from asgi_middleware import (
     AccessLog,
@@ -128,6 +178,7 @@ from asgi_middleware import (
     TimingMiddleware,
     compose,
 )
+from asgi_middleware.django import get_asgi_application as get_our_application
 from asgi_middleware.types import Middleware
 
 
@@ -163,7 +214,13 @@ def query_view(_: HttpRequest) -> HttpResponse:
     return HttpResponse(Note.objects.get(pk=1).text)
 
 
+def page_view(request: HttpRequest) -> HttpResponse:
+    """Show twenty rows to the user of the session: three queries."""
+    return render(request, "page.html", {"notes": Note.objects.all()[:20]})
+
+
 urlpatterns = [
+    path("page", page_view),
     path("sync", sync_view),
     path("async", async_view),
     path("query", query_view),
@@ -180,11 +237,14 @@ cors = partial(CORSMiddleware, allow_origins=["https://app.example"], allow_meth
 
 ARMS: dict[str, Middleware] = {
     "plain": compose(),
-    "plain again": compose(),
     "django": compose(),
     "django-cors-headers": compose(),
     "CORSMiddleware": cors,
+    "gunicorn gthread": compose(),
+    "granian WSGI": compose(),
     "pool": partial(ThreadPoolMiddleware, pool=pool),
+    "handler": compose(),
+    "handler and pool": partial(ThreadPoolMiddleware, pool=pool),
     # The stack of the example project: see example_project/asgi.py.
     "stack": compose(
         partial(HealthMiddleware, readiness=readiness),
@@ -196,10 +256,32 @@ ARMS: dict[str, Middleware] = {
     ),
 }
 
-application = ARMS[ARM](get_asgi_application())
+if ARM == "stack":
+    # The access log is part of it.
+    logging.basicConfig(level=logging.INFO)
+with_our_handler = ARM in ("handler", "handler and pool", "stack")
+django_application: Any = get_our_application() if with_our_handler else get_asgi_application()
+application = ARMS[ARM](django_application)
+wsgi = get_wsgi_application()
 
 if __name__ == "__main__":
+    call_command("migrate", verbosity=0)
     with connection.schema_editor() as editor:
         if "benchmarks_note" not in connection.introspection.table_names():
             editor.create_model(Note)
-    Note.objects.update_or_create(pk=1, defaults={"text": "hello"})
+    for number in range(20):
+        text = f"note {number}" if number else "hello"
+        Note.objects.update_or_create(pk=number + 1, defaults={"text": text})
+    user, _ = User.objects.get_or_create(username="ann")
+    signed_in = {
+        "_auth_user_id": str(user.pk),
+        "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
+        "_auth_user_hash": user.get_session_auth_hash(),
+    }
+    Session.objects.update_or_create(
+        session_key="benchmarkbenchmark",
+        defaults={
+            "session_data": SessionStore().encode(signed_in),
+            "expire_date": timezone.now() + timedelta(days=1),
+        },
+    )

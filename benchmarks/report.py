@@ -41,6 +41,17 @@ def ratio(ours: Spread, other: Spread) -> float | None:
     return ours.median / other.median
 
 
+def difference(ratios: Iterable[float], control: Sequence[float]) -> Spread | None:
+    """Return the spread of an arm's *ratios* to the first arm, None if it makes no difference.
+
+    *control* holds the ratios of an arm that is the same as the first. As far as its farthest round
+    is from 1, in either direction, everything is noise.
+    """
+    spread = Spread.of(ratios)
+    noise = max(max(each, 1 / each) for each in control)
+    return None if 1 / noise <= spread.median <= noise else spread
+
+
 def table(results: Sequence[Result]) -> str:
     """Return a line for each arm, and a line for each arm that was left out."""
     whole = [result for result in results if len(result.scenario.chunks) == 1]

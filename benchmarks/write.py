@@ -29,7 +29,7 @@ IMAGES = ROOT / "docs" / "images"
 
 # How many rounds, and how many seconds a turn takes: in process, and end to end.
 ROUNDS, SECONDS = 201, 0.002
-ROUNDS_OF_SERVERS, SECONDS_OF_SERVERS = 5, 1
+ROUNDS_OF_SERVERS, SECONDS_OF_SERVERS = end_to_end.ROUNDS, 1
 
 
 def measured() -> dict[str, Any]:
@@ -117,14 +117,9 @@ def _served(rows: list[Any]) -> Iterable[str]:
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     for row in rows:
         name, base = row["scenario"], next(iter(row["arms"].values()))
+        again = end_to_end.control(row["arms"])["rates"]
         for arm, figures in row["arms"].items():
-            times = Spread.of(a / b for a, b in zip(figures["rates"], base["rates"], strict=True))
-            same = times.low <= 1 <= times.high
-            verdict = (
-                "no difference"
-                if same
-                else f"{times.median:.2f} ({times.low:.2f} to {times.high:.2f})"
-            )
+            verdict = end_to_end.verdict(figures["rates"], base["rates"], again)
             p50, p99 = (statistics.median(figures[name]) * 1000 for name in ("p50", "p99"))
             yield (
                 f"| {name} | {arm} | {statistics.median(figures['rates']):.0f}"
@@ -193,13 +188,12 @@ def _draw_served(rows: list[Any]) -> None:
     # Rows in which Django is never called are left out: their bars would dwarf all others.
     shown = [row for row in rows if "plain again" in row["arms"]]
     figure, axis = pyplot.subplots(figsize=(11, 0.75 * len(shown) + 1), layout="constrained")
-    arms = ["plain again", "django", "psycopg", "pool", "stack"]
+    arms = [*end_to_end.ARMS[1:], "psycopg"]
     height = 0.8 / len(arms)
     for position, row in enumerate(shown):
         base = row["arms"]["plain"]["rates"]
         for place, arm in enumerate(arm for arm in arms if arm in row["arms"]):
-            rates = row["arms"][arm]["rates"]
-            times = Spread.of(a / b for a, b in zip(rates, base, strict=True))
+            times = Spread.of(end_to_end.ratios(row["arms"][arm]["rates"], base))
             axis.barh(
                 position + place * height,
                 times.median,

@@ -1,7 +1,10 @@
+import random
+
 import pytest
 
+from benchmarks.end_to_end import ROUNDS, verdict
 from benchmarks.in_process import Result
-from benchmarks.report import Spread, added, ratio, table
+from benchmarks.report import Spread, added, difference, ratio, table
 from benchmarks.scenarios import OURS, Arm, Scenario
 
 US = 1e-6
@@ -32,6 +35,33 @@ def test_a_stream_is_counted_per_message() -> None:
 )
 def test_a_ratio_needs_spreads_that_do_not_overlap(ours: Spread, expected: float | None) -> None:
     assert ratio(ours, Spread(4, 3.5, 5)) == expected
+
+
+@pytest.mark.parametrize(
+    ("ratios", "control", "expected"),
+    [
+        pytest.param([1.3, 1.4, 1.5], [0.9, 1, 1.1], Spread(1.4, 1.3, 1.5), id="beyond the noise"),
+        pytest.param([0.7, 0.8, 0.9], [0.9, 1, 1.1], Spread(0.8, 0.7, 0.9), id="below the noise"),
+        pytest.param([1.2, 1.3, 1.4], [0.9, 1, 1.5], None, id="within the noise"),
+        pytest.param([0.7, 0.8, 0.9], [1, 1.1, 1.5], None, id="noise in the other direction"),
+        # Each half lies beside 1, as an equal arm's does in half of all runs.
+        pytest.param([0.92, 0.95, 0.99], [0.92, 0.95, 0.99], None, id="the control itself"),
+    ],
+)
+def test_an_arm_makes_a_difference_if_it_is_beyond_the_noise_of_its_control(
+    ratios: list[float], control: list[float], expected: Spread | None
+) -> None:
+    assert difference(ratios, control) == expected
+
+
+def test_equal_arms_are_seldom_called_different() -> None:
+    lots = random.Random(0)
+    found = 0
+    for _ in range(1000):
+        base, again, arm = ([lots.gauss(1, 0.1) for _ in range(ROUNDS)] for _ in range(3))
+        found += verdict(arm, base, again) != "no difference"
+
+    assert found < 20
 
 
 def test_the_table_shows_each_arm_beside_ours() -> None:
