@@ -1,10 +1,10 @@
-"""Run Django's own tests without and with the pool around its handlers, and compare.
+"""Run Django's own tests without and with the pool, then with our handler in Django's place.
 
     python -m tests.django_suite
 
 For each series of Django, this installs the newest source distribution, which includes the tests,
 in a new environment. The environments and the logs of the runs stay in .build/django until
-``make clean``. The exit status is 1 if a test ends worse with the pool than without it.
+``make clean``. The exit status is 1 if a test ends worse with what is ours than without it.
 """
 
 import json
@@ -15,6 +15,7 @@ import sys
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,19 +28,48 @@ SUITES = (
     *("auth_tests.test_middleware", "auth_tests.test_remote_user"),
     "staticfiles_tests.test_handlers",
 )
+# What uses the handlers of Django's test clients most, through our handler.
+SUITES_OF_HANDLER = (
+    *SUITES,
+    *("middleware", "csrf_tests", "sessions_tests", "messages_tests", "auth_tests", "i18n"),
+)
+
+
+class Comparison(NamedTuple):
+    """Two runs: what each is called, and its environment variables. See runner.py."""
+
+    before: str
+    without: dict[str, str]
+    after: str
+    with_ours: dict[str, str]
+    suites: tuple[str, ...]
+
+
+COMPARISONS = {
+    "pool": Comparison(
+        *("without the pool", {"POOLED": "no", "HANDLER": ""}),
+        *("with it", {"POOLED": "yes", "HANDLER": ""}),
+        SUITES,
+    ),
+    "handler": Comparison(
+        *("with Django's handler", {"POOLED": "no", "HANDLER": "async"}),
+        *("with ours", {"POOLED": "yes", "HANDLER": "ours"}),
+        tuple(suite for suite in SUITES_OF_HANDLER if not suite.startswith("auth_tests.")),
+    ),
+}
 # The oldest Python for each series of Django.
 SERIES = {"5.2": (3, 11), "6.1": (3, 12)}
 # See runner.py.
 LOOPS = ("django", "own")
 BUILD = ROOT / ".build" / "django"
-# In seconds. Generous, because a run takes about 15.
-TIMEOUT = 300
+# In seconds. Generous, because a run takes up to two minutes.
+TIMEOUT = 1800
 
 
 class Report(NamedTuple):
-    """How often a thread was lent, and how each test ended: passed, skipped or failed."""
+    """How often a thread was lent or our handler served, and how each test ended."""
 
-    lent: int
+    used: int
     outcomes: dict[str, str]
 
     def __str__(self) -> str:
@@ -48,7 +78,7 @@ class Report(NamedTuple):
 
 
 def main() -> int:
-    rows = ["Python  Django  loop    without the pool                    with it"]
+    rows = ["Python  Django  loop    compared  without                             with ours"]
     worse: list[str] = []
     for series, least in SERIES.items():
         python = interpreter(least)
@@ -58,12 +88,13 @@ def main() -> int:
             continue
         python, source = prepared(series, python)
         versions = f"{output(python, '-c', VERSIONS):14}"
-        for loop in LOOPS:
-            print(f"Django {series}, {loop} loop: without and with the pool", flush=True)
-            plain, pooled = reports(python, source, loop)
-            lent = f"threads lent {pooled.lent} times"
-            rows.append(f"{versions}  {loop:6}  {plain!s:34}  {pooled}; {lent}")
-            worse += [f"Django {series}, {loop} loop: {line}" for line in worsened(plain, pooled)]
+        for loop, (name, comparison) in product(LOOPS, COMPARISONS.items()):
+            title = f"Django {series}, {loop} loop"
+            print(f"{title}: {comparison.before} and {comparison.after}", flush=True)
+            plain, changed = reports(python, source, loop, name)
+            row = f"{versions}  {loop:6}  {name:8}  {plain!s:34}  {changed}"
+            rows.append(f"{row}; used {changed.used} times")
+            worse += [f"{title}: {line}" for line in worsened(comparison, plain, changed)]
     print("", *rows, *worse, sep="\n")
     return bool(worse)
 
@@ -112,19 +143,20 @@ def prepared(series: str, python: str) -> tuple[str, Path]:
     return installed, runtests.parent
 
 
-def reports(python: str, source: Path, loop: str) -> tuple[Report, Report]:
-    """Run the suites without and with the pool, both at once because they mostly wait."""
+def reports(python: str, source: Path, loop: str, name: str) -> tuple[Report, Report]:
+    """Run the suites of a comparison twice, both at once because they mostly wait."""
+    comparison = COMPARISONS[name]
     folder = source.parents[1]
     runs: list[tuple[subprocess.Popen[bytes], Path, Path]] = []
     try:
-        for in_pool in ("no", "yes"):
-            name = f"{loop}-pooled-{in_pool}"
-            log, outcomes = folder / f"{name}.log", folder / f"{name}.json"
+        for arm, environment in (("without", comparison.without), ("with", comparison.with_ours)):
+            run = folder / f"{loop}-{arm}-{name}"
+            log, outcomes = run.with_suffix(".log"), run.with_suffix(".json")
             outcomes.unlink(missing_ok=True)
-            changes = {"LOOP": loop, "POOLED": in_pool, "OUTCOMES": str(outcomes)}
+            changes = {"LOOP": loop, "OUTCOMES": str(outcomes), **environment}
             with log.open("wb") as written:
                 process = subprocess.Popen(
-                    [python, "runtests.py", *OPTIONS, *SUITES],
+                    [python, "runtests.py", *OPTIONS, *comparison.suites],
                     cwd=source,
                     env=clean_environment({**changes, "PYTHONPATH": str(ROOT)}),
                     stdin=subprocess.DEVNULL,
@@ -132,8 +164,8 @@ def reports(python: str, source: Path, loop: str) -> tuple[Report, Report]:
                     stderr=subprocess.STDOUT,
                 )
             runs.append((process, log, outcomes))
-        plain, pooled = (report(*run) for run in runs)
-        return plain, pooled
+        plain, changed = (report(*run) for run in runs)
+        return plain, changed
     finally:
         for process, _, _ in runs:
             process.kill()
@@ -154,14 +186,14 @@ def report(process: "subprocess.Popen[bytes]", log: Path, outcomes: Path) -> Rep
     return Report(**json.loads(outcomes.read_text()))
 
 
-def worsened(plain: Report, pooled: Report) -> Iterator[str]:
-    """Yield a line for each test that ended worse with the pool than without it."""
-    if not pooled.lent:
-        yield "no thread was lent, so nothing was tested"
-    for test in sorted(plain.outcomes.keys() | pooled.outcomes.keys()):
-        before, after = (outcomes.get(test, "not run") for _, outcomes in (plain, pooled))
+def worsened(comparison: Comparison, plain: Report, changed: Report) -> Iterator[str]:
+    """Yield a line for each test that ended worse with what is ours than without it."""
+    if not changed.used:
+        yield "nothing of ours was used, so nothing was tested"
+    for test in sorted(plain.outcomes.keys() | changed.outcomes.keys()):
+        before, after = (outcomes.get(test, "not run") for _, outcomes in (plain, changed))
         if after not in ("passed", before):
-            yield f"{test} {before} without the pool, {after} with it"
+            yield f"{test} {before} {comparison.before}, {after} {comparison.after}"
 
 
 def output(*command: str) -> str:

@@ -6,29 +6,34 @@ Environment variables:
   Django runs the tests below ``async_to_sync``. There, sync calls go to the waiting thread,
   unless the test calls the app in an empty context.
 * ``POOLED``: ``yes`` puts the middleware around Django's handlers.
+* ``HANDLER``: ``async`` lets the sync test client call Django's handler as a server does, in an
+  event loop. ``ours`` does the same, and puts our handler in the place of Django's everywhere.
 * ``OUTCOMES``: the file to which the runner writes how each test ended, and how often a thread
-  was lent.
+  was lent or our handler has served a request.
 """
 
 import asyncio
 import json
 import os
+import sys
 from collections.abc import MutableMapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import TestSuite, TextTestResult
 
-from asgiref.sync import AsyncToSync
+from asgiref.sync import AsyncToSync, async_to_sync
+from django.core.handlers import asgi
 from django.core.handlers.asgi import ASGIHandler
-from django.test import testcases
-from django.test.client import AsyncClientHandler
+from django.test import client, testcases
+from django.test.client import AsyncClientHandler, ClientHandler
 from django.test.runner import DiscoverRunner
 from django.test.utils import (  # type: ignore[attr-defined]
     iter_test_cases,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
 from asgi_middleware import ThreadPool, ThreadPoolMiddleware
+from asgi_middleware.django import handler as ours
 from asgi_middleware.types import Message, Receive, Scope, Send
 
 
@@ -42,6 +47,12 @@ class CountingPool(ThreadPool):
 
 
 class Runner(DiscoverRunner):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Before the tests are imported, because they import handlers.
+        if handler := os.environ["HANDLER"]:
+            replace_handlers(is_ours=handler == "ours")
+
     def run_suite(self, suite: TestSuite, **options: Any) -> TextTestResult:
         pool = CountingPool()
         if os.environ["POOLED"] == "yes":
@@ -66,7 +77,7 @@ class Runner(DiscoverRunner):
             for test in tests:
                 # A subtest counts for its test case.
                 outcomes[getattr(test, "test_case", test).id()] = outcome
-        report = {"lent": pool.lent, "outcomes": outcomes}
+        report = {"used": pool.lent + Served.passed, "outcomes": outcomes}
         Path(os.environ["OUTCOMES"]).write_text(json.dumps(report))
         return result
 
@@ -79,6 +90,40 @@ class InLoopOfItsOwn(AsyncToSync[[], None]):
             await self.awaitable()
 
         asyncio.run(test())
+
+
+class Unchanged:
+    """In the place of what our handler adds to Django's."""
+
+
+class Served:
+    """How many requests of the sync test client our handler has served."""
+
+    passed = 0
+
+
+def replace_handlers(*, is_ours: bool) -> None:
+    """Let both test clients call an async handler: Django's, or ours, which replaces Django's."""
+    chains: Any = ours.TwoChains if is_ours else Unchanged
+
+    class AsyncThroughout(chains, ClientHandler):  # type: ignore[misc]
+        def load_middleware(self, is_async: bool = False) -> None:
+            super().load_middleware(is_async=True)
+
+        def get_response(self, request: Any) -> Any:
+            Served.passed += is_ours
+            return async_to_sync(self.get_response_async)(request)
+
+    class Async(chains, AsyncClientHandler):  # type: ignore[misc]
+        pass
+
+    client.ClientHandler = AsyncThroughout  # type: ignore[misc]
+    client.AsyncClientHandler = Async  # type: ignore[misc]
+    if is_ours:
+        for module in list(sys.modules.values()):
+            if getattr(module, "ASGIHandler", None) is ASGIHandler and module is not asgi:
+                module.ASGIHandler = ours.ASGIHandler  # type: ignore[attr-defined]
+        asgi.ASGIHandler = ours.ASGIHandler  # type: ignore[misc]
 
 
 def put_around_handlers(pool: ThreadPool) -> None:

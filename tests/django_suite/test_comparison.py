@@ -2,7 +2,9 @@
 
 import pytest
 
-from .__main__ import Report, worsened
+from .__main__ import COMPARISONS, Report, worsened
+
+POOL = COMPARISONS["pool"]
 
 
 @pytest.mark.parametrize(
@@ -20,18 +22,20 @@ def test_a_test_that_ends_worse_with_the_pool_is_named(
 ) -> None:
     plain, pooled = Report(0, {"asgi.test": before}), Report(1, {"asgi.test": after})
 
-    assert list(worsened(plain, pooled)) == [f"asgi.test {line}" for line in said]
+    assert list(worsened(POOL, plain, pooled)) == [f"asgi.test {line}" for line in said]
 
 
 def test_a_test_that_is_not_run_with_the_pool_is_named() -> None:
     plain = Report(0, {"asgi.test": "passed"})
 
-    assert list(worsened(plain, Report(1, {}))) == [
+    assert list(worsened(POOL, plain, Report(1, {}))) == [
         "asgi.test passed without the pool, not run with it"
     ]
 
 
-def test_a_pool_that_lends_nothing_is_a_failure() -> None:
+def test_a_run_that_uses_nothing_of_ours_is_a_failure() -> None:
     report = Report(0, {"asgi.test": "passed"})
 
-    assert list(worsened(report, report)) == ["no thread was lent, so nothing was tested"]
+    assert list(worsened(POOL, report, report)) == [
+        "nothing of ours was used, so nothing was tested"
+    ]
