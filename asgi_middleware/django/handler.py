@@ -13,6 +13,7 @@ it takes, never what it does.
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
@@ -77,7 +78,7 @@ class TwoChains(Routed):
             return
         with_globals(load, import_string=_import_in_loop)(is_async=True)
         self._has_one_chain = any(
-            not getattr(import_string(path), "sync_capable", True) for path in settings.MIDDLEWARE
+            _is_for_async_code(import_string(path)) for path in settings.MIDDLEWARE
         )
 
     async def get_response_async(self, request: Any) -> Any:
@@ -121,17 +122,20 @@ class ASGIHandler(TwoChains, asgi.ASGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._handle = with_globals(
+        time_database_queries()
+
+    @cached_property
+    def _handle(self) -> Any:
+        return with_globals(
             super().handle, signals=_SIGNALS, sync_to_async=_close_in_thread_if_needed
         )
-        time_database_queries()
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
         await self._handle(scope, receive, send)
 
     async def run_get_response(self, request: Any) -> Any:
         response: Any = await super().run_get_response(request)
-        response._handler_class = _sender(type(self))
+        response._handler_class = _sender(type(self))  # noqa: SLF001 -- the sender of signals
         return response
 
 
@@ -144,7 +148,7 @@ def _sender(handler: Any) -> Any:
 
 
 class _AtBorder:
-    """A signal at the start or the end of a request, which needs no thread if only Django listens."""
+    """A signal at a border of a request, which needs no thread if only Django listens."""
 
     def __init__(self, signal: Any, work: Callable[[list[Any]], Any]) -> None:
         self._signal = signal
@@ -180,6 +184,12 @@ def _close_in_thread_if_needed(close: Callable[[], object]) -> Callable[[], Awai
             instead()
 
     return closed
+
+
+def _is_for_async_code(middleware: Any) -> bool:
+    # Before 6.1, Django's RemoteUserMiddleware reads another header in sync code: that of WSGI.
+    reads_wsgi = hasattr(middleware, "aprocess_request") and not hasattr(middleware, "get_username")
+    return reads_wsgi or not getattr(middleware, "sync_capable", True)
 
 
 def _view(path: str) -> Any:

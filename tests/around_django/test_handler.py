@@ -597,6 +597,23 @@ async def test_languages_in_paths_are_served_as_by_djangos_handler(project: Proj
     assert seen["/de/awords/ in en"][0].messages[1]["body"] == b"de Ja"
 
 
+async def test_a_user_whom_the_server_names_is_signed_in_as_by_djangos_handler(
+    project: Project,
+) -> None:
+    middleware = [*STOCK, "django.contrib.auth.middleware.RemoteUserMiddleware"]
+    named = {"remote-user": "ann"}
+    with override_settings(
+        MIDDLEWARE=middleware,
+        AUTHENTICATION_BACKENDS=["django.contrib.auth.backends.RemoteUserBackend"],
+    ):
+        seen = await project.compared(
+            visits(*in_both(Ask("/who/", headers=named), "/who/", id="a user who is named"))
+        )
+
+    for asked in seen.values():
+        assert b"ann" in [each.messages[1]["body"] for each in asked]
+
+
 async def test_with_atomic_requests_a_view_writes_what_it_writes_under_djangos_handler(
     project: Project,
 ) -> None:
