@@ -10,7 +10,7 @@ from .labels import REQUEST_BUCKETS, WEBSOCKET_BUCKETS, bucket_problems, cut, me
 from .record import RequestTiming, Timing, reported_status
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Gauge
+    from prometheus_client import CollectorRegistry
 
 
 class PrometheusMetrics:
@@ -69,28 +69,29 @@ class PrometheusMetrics:
         return options.repr_of(self, registry=self._registry, buckets=self._buckets)
 
     def started(self, record: Timing) -> None:
-        self._active(record).inc()
+        if isinstance(record, RequestTiming):
+            self._metrics.active_requests.labels(method_label(record)).inc()
+        else:
+            self._metrics.active_websockets.inc()
 
     def responded(self, record: Timing) -> None:
-        self._active(record).dec()
         metrics, route = self._metrics, cut(record.route)
         duration = cast("float", record.duration)
         code = reported_status(record)
         status = "-" if code is None else str(code)
         if isinstance(record, RequestTiming):
-            metrics.requests.labels(method_label(record), status, route).observe(duration)
-        elif record.accepted is not None:
-            metrics.websockets.labels(record.outcome, route).observe(duration)
-        else:
+            method = method_label(record)
+            metrics.active_requests.labels(method).dec()
+            metrics.requests.labels(method, status, route).observe(duration)
+            return
+        metrics.active_websockets.dec()
+        if record.accepted is None:
             metrics.failed_handshakes.labels(record.outcome, status, route).inc()
+        else:
+            metrics.websockets.labels(record.outcome, route).observe(duration)
 
     def finished(self, record: Timing) -> None:
         """Do nothing: what the app does after its response counts in no metric."""
-
-    def _active(self, record: Timing) -> "Gauge":
-        if isinstance(record, RequestTiming):
-            return self._metrics.active_requests.labels(method_label(record))
-        return self._metrics.active_websockets
 
 
 class _Metrics:
