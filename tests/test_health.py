@@ -16,6 +16,7 @@ from asgi_middleware import (
     LifespanMiddleware,
     Readiness,
     RequestIDMiddleware,
+    stack,
 )
 from asgi_middleware.request_id import get_request_id
 from asgi_middleware.testing import recording, request, stream, websocket
@@ -302,6 +303,14 @@ async def test_a_readiness_that_something_sets_is_no_warning(
     await probe(HealthMiddleware(hello, readiness=readiness))
 
     assert [record for record in caplog.records if "Readiness" in record.getMessage()] == []
+
+
+async def test_a_stack_without_a_lifespan_is_ready() -> None:
+    app = stack(hello, lifespan=None, drain=None, pool=None)
+
+    response = await request(app, target="/readyz")
+
+    assert response.json() == {"status": "ready", "checks": {}}
 
 
 async def test_a_drain_that_begins_while_the_checks_run_counts() -> None:

@@ -18,6 +18,22 @@ they have some seconds left, and then a disconnect.
 Belongs near the app, with only the thread pool further in. Requests that it refuses while the
 process starts or ends then still pass through the other layers, so they are logged and get their
 headers.
+
+Where to change what:
+
+===================  ===============================================================================
+``middleware.py``    the options; what a request gets while nothing serves, or if no server signals
+                     startup
+``cycle.py``         what startup and shutdown do, in which order; when a failed startup is repeated
+``contexts.py``      what can be a context; ``context_task.py``: the task that enters and exits it
+``state.py``         which keys the state has, and who may set them
+``inner.py``         the lifespan of the app inside: what is a failure, and what is not
+``tasks.py``         tasks in the background, and their restarts
+``drain.py``         how long a drain waits, and what it says; ``signals.py``: what begins it
+``connections.py``   how a drain ends a request or a WebSocket
+``deadline.py``      how long a part may take; ``failure.py``: what a failure is called in the log
+``daphne.py``        the signals that Daphne does not send
+===================  ===============================================================================
 """
 
 from .drain import Drain
