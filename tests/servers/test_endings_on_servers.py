@@ -31,6 +31,7 @@ pytestmark = pytest.mark.process
 OPEN = ("receives", "sends", "chat", "ticks", "sync")
 STREAMS = ("receives", "sends", "chat")
 WAYS = matrix("Every way to end")
+GRACE = 1.0
 SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT")
 
 
@@ -39,7 +40,7 @@ SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT")
 def test_a_signal_ends_a_server_as_the_page_says(way: str, name: str, tmp_path: Path) -> None:
     expected = WAYS[way, name]
     # The requests take half a second.
-    with connected(name, tmp_path, OPEN, GRACE="1") as clients:
+    with connected(name, tmp_path, OPEN, GRACE=f"{GRACE}") as clients:
         kill(clients.server, getattr(signal, way))
         ended = end_of(clients.server.process, 3 if expected == "goes on" else PATIENCE)
         if expected in ("goes on", "dies, its workers go on"):
@@ -48,6 +49,8 @@ def test_a_signal_ends_a_server_as_the_page_says(way: str, name: str, tmp_path: 
         else:
             assert f"{clients.kinds()}, {ended}" == expected
             assert set(open_contexts(clients.server).values()) == {0}
+            for line in clients.server.log_lines("all is closed"):
+                assert seconds(line) < GRACE + 2
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -61,8 +64,7 @@ def test_a_second_sigterm_ends_the_grace_as_the_page_says(name: str, tmp_path: P
         assert clients.kinds() == "drained"
         [*_, line] = clients.server.log_lines("the grace is over")
 
-    [seconds] = re.findall(r"over, ([\d.]+) s", line)
-    assert WAYS["a second SIGTERM", name] == ("at once" if float(seconds) < 3 else "after grace")
+    assert WAYS["a second SIGTERM", name] == ("at once" if seconds(line) < 3 else "after grace")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -196,3 +198,9 @@ def page(server: Server) -> int | None:
         return None
     assert response.status_code == 200
     return int(response.headers["x-process"])
+
+
+def seconds(line: str) -> float:
+    """Return the seconds in a line of the log."""
+    [number] = re.findall(r", ([\d.]+) s after", line)
+    return float(number)
