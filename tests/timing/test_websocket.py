@@ -1,12 +1,15 @@
 """The record of a WebSocket."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
 import pytest
 
 from asgi_middleware import (
+    LifespanMiddleware,
     RequestIDMiddleware,
     TimingMiddleware,
     WebSocketOriginMiddleware,
@@ -131,6 +134,23 @@ async def test_a_websocket_has_one_record(
 async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
     app = WebSocketOriginMiddleware(echo, allow_origins=["https://app.example"])
     await app(scope, receive, send)
+
+
+@asynccontextmanager
+async def broken(state: Any) -> AsyncGenerator[None]:
+    raise KeyError("mine")
+    yield
+
+
+async def test_a_handshake_that_comes_after_a_failed_startup_is_refused() -> None:
+    middleware, records = watched(LifespanMiddleware(echo, lifespan=[broken]))
+
+    with pytest.raises(HandshakeRefused):
+        async with websocket(middleware):
+            pass
+
+    [record] = records
+    assert (record.outcome, record.status, record.close_code) == ("refused", 403, 1013)
 
 
 @pytest.mark.parametrize(
