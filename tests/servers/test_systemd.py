@@ -78,8 +78,11 @@ def test_services_get_more_time_to_stop_than_a_drain_takes() -> None:
         ("example.service", r"TimeoutStopSec=(\d+)"),
         ("supervisor.conf", r"stopwaitsecs=(\d+)"),
     ):
-        [seconds] = re.findall(pattern, (ROOT / "deploy" / name).read_text(encoding="utf-8"))
-        assert int(seconds) > DRAIN_HOLD + DRAIN_GRACE + 20
+        text = (ROOT / "deploy" / name).read_text(encoding="utf-8")
+        [seconds] = re.findall(pattern, text)
+        [bound] = re.findall(r"--timeout-graceful-shutdown (\d+)", text)
+        assert int(bound) > DRAIN_GRACE + 2
+        assert int(seconds) > DRAIN_HOLD + int(bound) + 20
 
 
 # systemd passes the socket on as file descriptor 3.
