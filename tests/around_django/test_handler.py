@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from http.cookies import SimpleCookie
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
@@ -235,6 +236,9 @@ APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.admin",
+    *(["rest_framework"] if find_spec("rest_framework") else []),
 ]
 PROJECT: dict[str, Any] = {
     "ALLOWED_HOSTS": ["testserver"],
@@ -246,7 +250,19 @@ PROJECT: dict[str, Any] = {
     "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],
     "ROOT_URLCONF": PAGES,
     "SECRET_KEY": "for tests",
-    "TEMPLATES": [{"BACKEND": "django.template.backends.django.DjangoTemplates"}],
+    "TEMPLATES": [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "APP_DIRS": True,
+            "OPTIONS": {
+                "context_processors": [
+                    "django.template.context_processors.request",
+                    "django.contrib.auth.context_processors.auth",
+                    "django.contrib.messages.context_processors.messages",
+                ]
+            },
+        }
+    ],
 }
 
 
@@ -258,10 +274,11 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setitem(database(), "NAME", str(folder / "empty.sqlite3"))
         patch.setattr(time, "time", lambda: NOW)
         patch.setattr(GZipMiddleware, "max_random_bytes", 0)
-        _forget_connection()
+        forget_connection()
         call_command("migrate", verbosity=0)
         User.objects.create_user("ann", password="secret")
-        _forget_connection()
+        User.objects.create_superuser("root", password="secret")
+        forget_connection()
         yield folder / "empty.sqlite3"
 
 
@@ -270,7 +287,7 @@ def database() -> dict[str, Any]:
     return cast("dict[str, Any]", connections.settings["default"])
 
 
-def _forget_connection() -> None:
+def forget_connection() -> None:
     connections["default"].close()
     del connections["default"]
 
@@ -644,6 +661,97 @@ async def test_a_middleware_may_change_the_urlconf_and_the_path(project: Project
 
     statuses = {name: each[0].status for name, each in seen.items() if "only" not in name}
     assert set(statuses.values()) == {200}
+
+
+# --- whole sites ---
+
+SIGN_IN = [
+    Ask("/admin/login/?next=/admin/"),
+    post(
+        "/admin/login/?next=/admin/",
+        data={"username": "root", "password": "secret", "next": "/admin/"},
+        token=True,
+    ),
+    Ask("/admin/"),
+]
+JSON = {"accept": "application/json", "content-type": "application/json"}
+SITE = visits(
+    row("/admin/", "/admin/login/", "/admin/nowhere/", id="admin: a stranger"),
+    row(
+        Ask("/admin/login/"),
+        post("/admin/login/", data={"username": "root", "password": "wrong"}, token=True),
+        post("/admin/login/", data={"username": "ann", "password": "secret"}, token=True),
+        post("/admin/login/", data={"username": "root", "password": "secret"}),
+        id="admin: refused",
+    ),
+    row(
+        *SIGN_IN,
+        Ask("/admin/auth/group/add/"),
+        post("/admin/auth/group/add/", data={"name": "editors", "_save": "Save"}, token=True),
+        Ask("/admin/auth/group/"),
+        Ask("/admin/auth/group/1/change/"),
+        post("/admin/auth/group/1/change/", data={"name": "", "_save": "Save"}, token=True),
+        Ask("/admin/auth/group/1/delete/"),
+        post("/admin/auth/group/1/delete/", data={"post": "yes"}, token=True),
+        Ask("/admin/"),
+        Ask("/admin/auth/user/?q=ann"),
+        Ask("/admin/auth/user/1/change/"),
+        Ask("/admin/jsi18n/"),
+        Ask("/admin/auth/user/7/change/"),
+        Ask("/admin/auth/group"),
+        post("/admin/logout/", token=True),
+        Ask("/admin/"),
+        id="admin: groups",
+    ),
+    row("/api/", Ask("/api/groups/", headers=JSON), "/api/groups/7/", id="API: read"),
+    row(
+        post("/api/groups/", headers=JSON, body=b'{"name": "writers"}'),
+        post("/api/groups/", headers=JSON, body=b'{"name": "writers"}'),
+        post("/api/groups/", headers=JSON, body=b"{"),
+        Ask("/api/groups/"),
+        Ask("/api/groups/?format=json"),
+        Ask("/api/groups/1/", "PATCH", headers=JSON, body=b'{"name": "authors"}'),
+        Ask("/api/groups/1/", "OPTIONS", headers=JSON),
+        Ask("/api/groups/1/", "DELETE", headers=JSON),
+        id="API: written by a stranger",
+    ),
+    row(
+        *SIGN_IN,
+        post("/api/groups/", headers=JSON, body=b'{"name": "no token"}'),
+        Ask("/api/groups/"),
+        id="API: CSRF of a user with a session",
+    ),
+)
+
+
+async def test_the_admin_and_an_api_are_byte_for_byte_those_of_djangos_handler(
+    project: Project,
+) -> None:
+    if "rest_framework" not in APPS:
+        pytest.skip("not installed: djangorestframework")
+    with override_settings(
+        ROOT_URLCONF=f"{__package__}.handler_site",
+        REST_FRAMEWORK={"DEFAULT_THROTTLE_RATES": {"anon": None, "user": None}},
+    ):
+        seen = await project.compared(SITE)
+
+    statuses = [each.status for each in seen["admin: groups"]]
+    assert statuses == [
+        200,
+        302,
+        200,
+        200,
+        302,
+        200,
+        200,
+        200,
+        200,
+        302,
+        *[200] * 4,
+        302,
+        *statuses[15:],
+    ]
+    assert [each.status for each in seen["API: CSRF of a user with a session"][3:]] == [403, 200]
 
 
 # --- pages for developers ---
