@@ -67,7 +67,7 @@ def strings(
         yield f"{option}: {given} is one string; use {parts!r}"
     elif isinstance(value, bytes | Mapping) or not isinstance(value, Collection):
         yield f"{option}: {given} is not a list; use {example!r}{_or_none(optional)}"
-    elif [str(each).strip() for each in cast("Collection[object]", value)] == [""]:
+    elif [str(element).strip() for element in cast("Collection[object]", value)] == [""]:
         yield f"{option}: {given} is what an empty string splits into; use []"
     else:
         first = next(iter(example))
