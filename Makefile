@@ -52,7 +52,7 @@ test-quick: $(venv)/.test-stamp ## run the tests that start no server and no bro
 test-all: $(venv)/.dev-stamp ## run the tests; fail if a service is missing
 	@REQUIRE_SERVICES=1 $(python) -m pytest $(workers) $(PYTEST_FLAGS) $(ARGS)
 
-test-django: $(python) ## run Django's own tests without and with the thread pool, and compare
+test-django: $(python) ## run Django's own tests without and with our pool and handler, and compare
 	@$(python) -m tests.django_suite
 
 format: $(venv)/.dev-stamp ## format the code, and fix what lint can fix
