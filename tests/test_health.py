@@ -542,7 +542,7 @@ def check():
     opened.append(connections["default"])
 
 opened = []
-app = HealthMiddleware(None, checks={"database": check})
+app = HealthMiddleware(None, checks={"database": check}, timeout=30)
 response = asyncio.run(request(app, target="/readyz"))
 print(response.status, opened[0].connection)
 """

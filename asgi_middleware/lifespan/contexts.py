@@ -124,20 +124,21 @@ def context_factories(option: str, value: object) -> Iterator[str]:
 
 
 # What a call of a function for contexts returns, if somebody forgot the decorator too.
-_CALLED = (
+_CALLED: tuple[type[object], ...] = (
     ContextDecorator,
     AsyncContextDecorator,
     GeneratorType,
     AsyncGeneratorType,
     CoroutineType,
 )
+_MANAGERS: tuple[type[object], ...] = (AbstractAsyncContextManager, AbstractContextManager)
 
 
 def _object_problems(value: object) -> Iterator[str]:
     name = qualified_name(getattr(value, "func", value))  # as contextlib keeps it
     if isinstance(value, _CALLED):
         yield f"{name}() was called already; use {name}"
-    elif isinstance(value, AbstractAsyncContextManager | AbstractContextManager):
+    elif isinstance(value, _MANAGERS):
         yield f"{name}() was called already; use lambda state: {name}()"
 
 
@@ -149,9 +150,7 @@ def _class_problems(value: type[object]) -> Iterator[str]:
         yield f"{name} is a class; use {name}()"
     elif not _can_be_called(value, {}):
         yield f"{name} cannot be called with the state; use lambda state: {name}()"
-    elif value.__new__ is object.__new__ and not issubclass(
-        value, AbstractAsyncContextManager | AbstractContextManager
-    ):
+    elif value.__new__ is object.__new__ and not issubclass(value, _MANAGERS):
         yield f"{name} has no __aenter__ and __aexit__; use a class that has, or {_WAY_OUT}"
 
 

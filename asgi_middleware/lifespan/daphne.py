@@ -79,7 +79,7 @@ class DaphneLifespan:
     async def _live(self) -> None:
         try:
             await self.app(SCOPE, self._messages.get, self._send)
-        except Exception as error:  # noqa: BLE001 -- an app may not support lifespan
+        except Exception as error:
             if not self._failed:
                 level = logging.ERROR if self._started else logging.DEBUG
                 logger.log(level, "the lifespan of the app has ended", exc_info=error)

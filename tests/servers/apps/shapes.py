@@ -5,7 +5,7 @@ import os
 import django
 
 from asgi_middleware import LifespanMiddleware
-from asgi_middleware.types import Receive, Scope, Send
+from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import hello
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.servers.apps.lifespan.settings"
@@ -23,8 +23,9 @@ async def bare(scope: Scope, receive: Receive, send: Send) -> None:
 wrapped = LifespanMiddleware(bare)
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> ASGIApp:
     """Return what cannot be made where there is no Daphne."""
     from asgi_middleware.lifespan.daphne import DaphneLifespan
 
-    return DaphneLifespan({"on_daphne": bare, "wrapped_on_daphne": wrapped}[name])
+    apps: dict[str, ASGIApp] = {"on_daphne": bare, "wrapped_on_daphne": wrapped}
+    return DaphneLifespan(apps[name])
