@@ -1,4 +1,4 @@
-"""The README shows the example project as it is."""
+"""The README is short, and leads somewhere."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,8 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_readme_shows_the_asgi_py_of_the_example_in_full() -> None:
-    shown = re.search(
-        r"<!-- asgi.py -->\n```python\n(.*?)```\n<!-- /asgi.py -->", README, re.DOTALL
-    )
-
-    assert shown is not None
-    assert shown[1] == (ROOT / "example_project" / "asgi.py").read_text()
+def test_the_readme_is_read_in_a_few_minutes() -> None:
+    assert len(README.splitlines()) <= 150
 
 
 def test_every_file_that_the_readme_links_to_exists() -> None:

@@ -23,7 +23,6 @@ INSTALLED_APPS = [
 # Only for HTTP: asgi.py has the layers around Django. All of these support async code, so an
 # async view runs on the event loop. Django's own still make sync calls before and after it.
 MIDDLEWARE = [
-    "asgi_middleware.django.route_middleware",
     "django.middleware.security.SecurityMiddleware",
     # Serves static files under ASGI and WSGI. In development, they need not be collected.
     "servestatic.middleware.ServeStaticMiddleware",

@@ -48,6 +48,11 @@ LAYERS = (
         ),
     ),
     Layer(
+        "WebSocketOriginMiddleware",
+        "Refuses WebSockets that a page of another site opens with its visitor's cookies.",
+        ("this site, and the origins above",),
+    ),
+    Layer(
         "LifespanMiddleware",
         "Opens what the process needs, and closes it when no request uses it any more.",
         (

@@ -4,22 +4,17 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
 from django.utils.module_loading import import_string
 
-from asgi_middleware.types import ASGIApp
+from asgi_middleware import Stack
 
 
-def test_asgi_py_has_the_layers_in_order(application: ASGIApp) -> None:
-    layers: list[str] = []
-    layer: object = application
-    while layer is not None:
-        layers.append(type(layer).__name__)
-        layer = getattr(layer, "app", None)
-
-    assert layers == [
+def test_asgi_py_has_the_layers_in_order(application: Stack) -> None:
+    assert [type(layer).__name__ for layer in application.layers] == [
         "HealthMiddleware",
         "SentHeadersMiddleware",
         "RequestIDMiddleware",
         "TimingMiddleware",
         "CORSMiddleware",
+        "WebSocketOriginMiddleware",
         "LifespanMiddleware",
         "ThreadPoolMiddleware",
         "ProtocolTypeRouter",

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from asgi_middleware import Readiness, ThreadPool, measure
+from asgi_middleware import Readiness, Stack, ThreadPool, measure
 from asgi_middleware.testing import (
     HandshakeRefused,
     recording,
@@ -335,11 +335,7 @@ async def test_no_secret_leaves_the_process(running: ASGIApp) -> None:
     assert "secret-" not in "".join(texts)
 
 
-def test_the_page_lists_the_layers_of_the_stack(application: ASGIApp) -> None:
-    layers: list[str] = []
-    layer: Any = application
-    while hasattr(layer, "app"):
-        layers.append(type(layer).__name__)
-        layer = layer.app
+def test_the_page_lists_the_layers_of_the_stack(application: Stack) -> None:
+    layers = [type(layer).__name__ for layer in application.layers[:-1]]
 
     assert [each.name for each in LAYERS] == layers
