@@ -178,6 +178,14 @@ WITH_CREDENTIALS: list[Row] = [
             ),
         ),
         (
+            {"allow_origin_regex": [r"https://a\.example", "null|file://"]},
+            (
+                "allow_origin_regex: 'null|file://' matches an origin that any page can take (here"
+                " 'null') and cannot be combined with allow_credentials=True; use a regex that ends"
+                " with the name of your site, such as 'https://[a-z]+\\\\.example\\\\.org'",
+            ),
+        ),
+        (
             {"allow_origins": [A], "expose_headers": ["*"]},
             (
                 "expose_headers: '*' is the name of one header with allow_credentials=True and"
