@@ -4,7 +4,14 @@ from .composition import compose
 from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
 from .errors import ConfigurationError, ConfigurationWarning
 from .health import HealthMiddleware
-from .lifespan import Drain, LifespanMiddleware, TaskSupervisor
+from .lifespan import (
+    Drain,
+    LifespanMiddleware,
+    TaskSupervisor,
+    get_state,
+    get_tasks,
+    register_lifespan,
+)
 from .limits import RequestBodyLimitMiddleware, RequestTimeoutMiddleware
 from .outgoing import outgoing_headers
 from .readiness import Readiness
@@ -65,12 +72,15 @@ __all__ = [
     "current_timing",
     "generate_request_id",
     "get_request_id",
+    "get_state",
+    "get_tasks",
     "get_trace_context",
     "install_record_factory",
     "is_uuid",
     "is_valid_request_id",
     "measure",
     "outgoing_headers",
+    "register_lifespan",
     "request_id_context",
     "stack",
     "uuid7_hex",

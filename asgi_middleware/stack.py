@@ -11,6 +11,7 @@ limits, lifespan with a drain, thread pool. Layers that need an object in common
 """
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -20,9 +21,11 @@ from ._django import allowed_hosts
 from ._names import qualified_name
 from .composition import Layer, compose, layer_of, layers_of
 from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
+from .errors import ConfigurationWarning
 from .health import Check, HealthMiddleware
 from .lifespan import Drain, LifespanMiddleware
 from .lifespan.contexts import ContextFactory
+from .lifespan.registered import registered_contexts
 from .limits import RequestBodyLimitMiddleware, RequestTimeoutMiddleware
 from .readiness import Readiness
 from .request_id import RequestIDMiddleware
@@ -76,7 +79,8 @@ def stack(
       :class:`WebSocketOriginMiddleware`. Around Django, ``ALLOWED_HOSTS`` counts too.
     * ``max_body_size``: bytes, as for :class:`RequestBodyLimitMiddleware`; ``request_timeout``:
       seconds, as for :class:`RequestTimeoutMiddleware`.
-    * ``lifespan``: the contexts to open at startup, in this order.
+    * ``lifespan``: the contexts to open at startup, in this order, after the pool and those that
+      apps have registered with :func:`register_lifespan`.
     * ``drain``: a :class:`Drain` with other times, or None.
     * ``pool``: a :class:`ThreadPool` of another size, or None.
     * ``checks``: what ``/readyz`` checks, as for :class:`HealthMiddleware`.
@@ -95,6 +99,14 @@ def stack(
     readiness = None
     if lifespan is not None:  # otherwise nothing would set it
         readiness = _given(health, "readiness") or _given(lifespan, "readiness") or Readiness()
+    registered = registered_contexts()
+    if registered and lifespan is None:
+        names = ", ".join(map(qualified_name, registered))
+        warnings.warn(
+            f"stack: nothing opens {names}, which apps have registered; use lifespan=[]",
+            ConfigurationWarning,
+            stacklevel=2,
+        )
     threads = ThreadPool() if pool is ThreadPool else pool
     default_drain = Drain() if drain is Drain else None
     parts = (
@@ -117,7 +129,7 @@ def stack(
         _Part("max_body_size", RequestBodyLimitMiddleware, _from_size(max_body_size)),
         _Part("request_timeout", RequestTimeoutMiddleware, _from_seconds(request_timeout)),
         _Part(
-            *("lifespan", LifespanMiddleware, _from_contexts(lifespan, threads)),
+            *("lifespan", LifespanMiddleware, _from_contexts(lifespan, threads, registered)),
             {"readiness": readiness, "drain": default_drain, **_time_for(drain)},
             {"drain": None if drain is Drain else drain},
         ),
@@ -224,8 +236,10 @@ def _from_pool(pool: object) -> object:
     return partial(ThreadPoolMiddleware, pool=pool) if isinstance(pool, ThreadPool) else pool
 
 
-def _from_contexts(lifespan: object, pool: object) -> object:
-    """Return the layer, with the pool entered first and exited last."""
+def _from_contexts(
+    lifespan: object, pool: object, registered: Sequence[ContextFactory] = ()
+) -> object:
+    """Return the layer: with the pool entered first, then what apps have registered."""
     layer = layer_of(lifespan)
     if layer is None:
         if lifespan is None or callable(lifespan):
@@ -233,8 +247,13 @@ def _from_contexts(lifespan: object, pool: object) -> object:
         contexts, lifespan = lifespan, LifespanMiddleware
     else:
         contexts = layer.options.get("lifespan", ())
-    if isinstance(pool, ThreadPool) and isinstance(contexts, list | tuple) and pool not in contexts:
-        contexts = [pool, *cast("Sequence[object]", contexts)]
+    if isinstance(contexts, list | tuple):
+        listed = list(cast("Sequence[object]", contexts))
+        if isinstance(pool, ThreadPool) and pool not in listed:
+            listed.insert(0, pool)
+        place = listed.index(pool) + 1 if pool in listed else 0
+        listed[place:place] = [each for each in registered if each not in listed]
+        contexts = listed
     return partial(cast("Any", lifespan), lifespan=contexts)
 
 

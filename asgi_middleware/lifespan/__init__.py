@@ -9,8 +9,8 @@
 
 Django itself has neither startup nor shutdown, and raises ValueError when a server signals them.
 This middleware opens context managers at startup and closes them at shutdown. Views find what they
-yield in ``request.scope["state"]``, and in ``state["tasks"]`` a :class:`TaskSupervisor` for work in
-the background.
+yield in ``get_state()``. ``get_tasks()`` returns a :class:`TaskSupervisor` for work in the
+background.
 
 With ``drain=Drain()`` the process also ends while streams and WebSockets are open: after SIGTERM
 they have some seconds left, and then a disconnect.
@@ -36,9 +36,19 @@ Where to change what:
 ===================  ===============================================================================
 """
 
+from .current import get_state, get_tasks
 from .drain import Drain
 from .middleware import LifespanMiddleware
+from .registered import register_lifespan
 from .state import State
 from .tasks import TaskSupervisor
 
-__all__ = ["Drain", "LifespanMiddleware", "State", "TaskSupervisor"]
+__all__ = [
+    "Drain",
+    "LifespanMiddleware",
+    "State",
+    "TaskSupervisor",
+    "get_state",
+    "get_tasks",
+    "register_lifespan",
+]

@@ -20,7 +20,7 @@ from .deadline import PATIENCE, Deadline
 from .drain import Countdown, Drain
 from .failure import Failure
 from .inner import InnerLifespan
-from .state import RESERVED, State, merge, state_of
+from .state import RESERVED, State, as_current, current_state, merge, restore, state_of
 from .tasks import TaskSupervisor
 
 logger = logging.getLogger(__name__)
@@ -72,9 +72,10 @@ class Cycle:
         # A cycle around this one shares its tasks: they end before either closes anything.
         shared: Any = state_of(scope).get("tasks")
         self._owns_tasks = not isinstance(shared, TaskSupervisor) or shared.stopping
+        self.state: State = {}
         self._tasks: TaskSupervisor
-        self._tasks = TaskSupervisor(self._task_died) if self._owns_tasks else shared
-        self.state: State = {"tasks": self._tasks}
+        self._tasks = TaskSupervisor(self._task_died, self.state) if self._owns_tasks else shared
+        self.state["tasks"] = self._tasks
         self._owners = dict(RESERVED)
         self._inner = InnerLifespan(app, scope, self._inner_died)
 
@@ -86,11 +87,13 @@ class Cycle:
     async def start(self) -> Failure | None:
         """Open everything. If something fails, close what was open by then and return it."""
         self._readiness.starting(self._tasks)
-        self._context_task = ContextTask()
         deadline = Deadline("startup", self._options.startup_timeout)
         failure = None
         try:
-            failure = await self._enter_all(deadline)
+            # The tasks of the contexts and of the app's own lifespan begin here, and keep it.
+            with as_current(self.state):
+                self._context_task = ContextTask()
+                failure = await self._enter_all(deadline)
             self._open = failure is None
         finally:
             try:
@@ -135,18 +138,23 @@ class Cycle:
 
         Most servers have copied it there, unless something in between has lost it.
         """
-        given = state_of(scope)
-        if not self.state.keys() <= given.keys():
-            scope = {**scope, "state": {**self.state, **given}}
-        if self._countdown:
-            serve = serve_http if scope["type"] == "http" else serve_websocket
-            with self._in_flight:
-                await serve(self._app, scope, receive, send, self._countdown)
-        elif scope["type"] == "http":
-            with self._in_flight:
+        state = state_of(scope)
+        if not self.state.keys() <= state.keys():
+            state = {**self.state, **state}
+            scope = {**scope, "state": state}
+        token = current_state.set(state)
+        try:
+            if self._countdown:
+                serve = serve_http if scope["type"] == "http" else serve_websocket
+                with self._in_flight:
+                    await serve(self._app, scope, receive, send, self._countdown)
+            elif scope["type"] == "http":
+                with self._in_flight:
+                    await self._app(scope, receive, send)
+            else:  # not counted: nothing would end it, and shutdown would wait for nothing
                 await self._app(scope, receive, send)
-        else:  # not counted: nothing would end it, and shutdown would wait for nothing
-            await self._app(scope, receive, send)
+        finally:
+            restore(token)
 
     async def _enter_all(self, deadline: Deadline) -> Failure | None:
         for factory in self._options.lifespan:

@@ -14,7 +14,7 @@ from .connections import refuse
 from .contexts import ContextFactory, context_factories
 from .cycle import Cycle, CycleOptions, UnaskedCycle
 from .drain import Drain
-from .state import state_of
+from .state import as_current, state_of
 
 logger = logging.getLogger(__name__)
 
@@ -134,8 +134,9 @@ class LifespanMiddleware:
                 raise RuntimeError(_MISSING)
             if self._when_missing == "warn":
                 self._warn(f"{_MISSING}; requests are served with an empty state")
-                scope = {**scope, "state": {**state_of(scope)}}
-                return await self.app(scope, receive, send)
+                state = {**state_of(scope)}
+                with as_current(state):
+                    return await self.app({**scope, "state": state}, receive, send)
             self._start_unasked(loop)
         cycle = _cycle_of(scope, self._cycles[loop])
         if cycle is not None and not cycle.settled.is_set():

@@ -14,6 +14,7 @@ from .._names import qualified_name
 from .._threads import own_thread
 from .deadline import PATIENCE, Deadline
 from .failure import Failure, abandon
+from .state import State, current_state
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +34,18 @@ class _Job:
 
 
 class TaskSupervisor:
-    """Starts tasks, keeps them and restarts them; ``state["tasks"]`` is one.
+    """Starts tasks, keeps them and restarts them; ``get_tasks()`` returns one.
 
-        request.scope["state"]["tasks"].spawn(send_receipt, restart="never")
+        get_tasks().spawn(send_receipt, restart="never")
 
     Tasks live until shutdown, whether a context, a view or a consumer spawned them. Then each has
     a second to finish, except those that always restart. After that they are cancelled, and
     awaited before anything closes.
     """
 
-    def __init__(self, died: Callable[[str], object]) -> None:
+    def __init__(self, died: Callable[[str], object], state: State) -> None:
         self._died = died
+        self._state = state
         self._loop = asyncio.get_running_loop()
         self._tasks: dict[asyncio.Task[None], _Job] = {}
         self.stopping = False
@@ -69,8 +71,8 @@ class TaskSupervisor:
         * ``critical``: a crash is final, and ``/readyz`` is 503 from then on.
 
         You can call it from any thread. The task has a context of its own, without a request's ID
-        or thread. Each attempt has a thread for its sync code and database connections, which end
-        with it.
+        or thread. ``get_state()`` returns there what startup has opened. Each attempt has a thread
+        for its sync code and database connections, which end with it.
 
         Raises ValueError for options that cannot work, and RuntimeError at shutdown.
         """
@@ -118,7 +120,9 @@ class TaskSupervisor:
         if self.stopping:
             logger.warning(_too_late(job))
             return
-        task = self._loop.create_task(self._supervised(job), name=job.name, context=Context())
+        context = Context()
+        context.run(current_state.set, self._state)
+        task = self._loop.create_task(self._supervised(job), name=job.name, context=context)
         self._tasks[task] = job
         task.add_done_callback(self._tasks.pop)
 

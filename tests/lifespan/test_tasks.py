@@ -442,7 +442,7 @@ async def test_nothing_is_spawned_after_the_end() -> None:
 async def test_a_task_that_a_thread_spawns_too_late_is_not_started(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    supervisor = TaskSupervisor(lambda _: None)
+    supervisor = TaskSupervisor(lambda _: None, {})
     work = Work()
     thread = threading.Thread(target=supervisor.spawn, args=(work, "work"))
     thread.start()
@@ -455,7 +455,7 @@ async def test_a_task_that_a_thread_spawns_too_late_is_not_started(
 
 
 async def test_a_supervisor_shows_the_names_of_its_tasks() -> None:
-    supervisor = TaskSupervisor(lambda _: None)
+    supervisor = TaskSupervisor(lambda _: None, {})
     assert repr(supervisor) == "<TaskSupervisor: no tasks>"
 
     supervisor.spawn(Work(), name="listen")
@@ -489,4 +489,4 @@ async def test_a_supervisor_shows_the_names_of_its_tasks() -> None:
 )
 async def test_spawn_refuses_options_that_cannot_work(options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        TaskSupervisor(lambda _: None).spawn(forever, **options)
+        TaskSupervisor(lambda _: None, {}).spawn(forever, **options)

@@ -5,8 +5,10 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import ContextDecorator, asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import Any, cast
+from unittest.mock import patch
 
-from asgi_middleware import Drain, LifespanMiddleware, Readiness, ThreadPool
+from asgi_middleware import Drain, LifespanMiddleware, Readiness, ThreadPool, register_lifespan
+from asgi_middleware.lifespan import registered
 
 from .row import Row
 
@@ -53,7 +55,24 @@ class Timer(ContextDecorator):
     def __exit__(self, *error: object) -> None: ...
 
 
+def registering(context: object) -> None:
+    """Register a context for this call only."""
+    with patch.object(registered, "_registered", []), patch.object(registered, "_taken", False):
+        register_lifespan(cast("Any", context))
+
+
 ROWS: list[Row] = [
+    (
+        registering,
+        {"context": undecorated},
+        ("context: undecorated is not a context manager yet; use @asynccontextmanager above it",),
+    ),
+    (registering, {"context": ThreadPool}, ("context: ThreadPool is a class; use ThreadPool()",)),
+    (
+        registering,
+        {"context": Cache()},
+        ("context: Cache() was called already; use lambda state: Cache()",),
+    ),
     (Drain, {"grace": "10"}, ("grace: '10' is not a number of seconds 0 or more; use 10.0",)),
     (Drain, {"grace": -1}, ("grace: -1 is not a number of seconds 0 or more; use 10.0",)),
     (
