@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "hypercorn --workers 0": (
         *(*SERVERS["hypercorn"], "--workers", "0", "--graceful-timeout", "20", _APP),
     ),
-    "granian": (*SERVERS["granian"], "--respawn-failed-workers", _APP),
+    "granian": (*SERVERS["granian"], _APP),
     "daphne": (*SERVERS["daphne"], "tests.servers.apps.drain_daphne:application"),
     "gunicorn -k uvicorn_worker.UvicornWorker": (
         *(*_GUNICORN, "-k", "uvicorn_worker.UvicornWorker", _APP),
@@ -47,7 +47,7 @@ _MORE: dict[str, tuple[str, ...]] = {
 _WEBSOCKETS = ("chat", "ticks")
 
 
-def started(name: str, *options: str) -> list[str]:
+def command(name: str, *options: str) -> list[str]:
     """Return the command that starts the server; skip the test if it is not installed."""
     module, *rest, app = {**COMMANDS, **_MORE}[name]
     server = "uvicorn" if name == "a program" else module
@@ -87,7 +87,7 @@ def connected(
     begun = (*paths, "big") if unread else paths
     with (
         ThreadPoolExecutor(len(begun) or 1) as pool,
-        serve(started(name, *options), log=folder / "log", environment=environment) as server,
+        serve(command(name, *options), log=folder / "log", environment=environment) as server,
     ):
         try:
             server.log_lines(" opened$", at_least=2 if "workers 2" in name else 1)

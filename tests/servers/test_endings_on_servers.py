@@ -72,7 +72,8 @@ def test_after_max_requests_a_process_ends_and_another_takes_its_place(
     name: str, tmp_path: Path
 ) -> None:
     expected = WAYS["max_requests", name]
-    with connected(name, tmp_path, STREAMS, GRACE="1", MAX_REQUESTS="5") as clients:
+    options = ("--respawn-failed-workers",) if name == "granian" else ()
+    with connected(name, tmp_path, STREAMS, *options, GRACE="1", MAX_REQUESTS="5") as clients:
         if expected == "drained, replaced":
             old = open_contexts(clients.server)
             assert replaced(clients, old, meanwhile=lambda: page(clients.server))

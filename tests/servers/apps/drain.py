@@ -103,7 +103,9 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         raise ValueError
     name = scope["path"].strip("/")
-    say(f"{name}: begun")
+    # The query, if there is one, tells requests of one kind apart.
+    called = f"{name}?{query}" if (query := scope["query_string"].decode()) else name
+    say(f"{called}: begun")
     try:
         if scope["type"] == "http":
             await HTTP[name](receive, send)
@@ -112,7 +114,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": "websocket.accept"})
             await WEBSOCKET[name](receive, send)
     finally:
-        say(f"{name}: ended")
+        say(f"{called}: ended")
 
 
 @asynccontextmanager
