@@ -1,9 +1,12 @@
 """Settings for Hypothesis, and for clients."""
 
+import inspect
 import os
 from pathlib import Path
 
 from hypothesis import settings
+
+from asgi_middleware.testing import lifespan, request, stream, websocket
 
 # Hypothesis generates the same examples each time, so a new failure comes from a change and not
 # from chance. There is no deadline, because a busy machine is not a bug.
@@ -14,3 +17,8 @@ settings.load_profile("tests")
 # takes longer than most tests. This folder has none.
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
+
+# Our own apps and layers keep to the letter of ASGI. For others, a test says strict=False, or
+# records them.
+for client in (lifespan, request, stream, websocket):
+    inspect.unwrap(client).__kwdefaults__["strict"] = True

@@ -4,29 +4,37 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Protocol
+from typing import Generic, TypeVar
 
 from .._django import transactions_kept
 from .._threads import is_below_sync_code
 from ..types import ASGIApp, Message, Scope
-from ._lint import ASGIViolation, check_unedited, frozen
+from ._lint import ASGIViolation, Lint, check_unedited, frozen
 from .recording import InnerMessages, inner_messages
 
 
-class Lint(Protocol):
-    def sent(self, message: Message) -> None: ...
-    def ended(self) -> None: ...
+AnyLint = TypeVar("AnyLint", bound=Lint)
 
 
-class AppCall:
+class AppCall(Generic[AnyLint]):
     """Feeds messages to an app, keeps what it sends, and interrupts it where you want.
 
     ``end`` is the message that the app receives again and again once no other is left. Until
     it is set, ``receive()`` waits. ``awaits`` counts the calls of ``receive`` and ``send``,
     and ``at`` maps the number of a call to a function that runs there.
+
+    With *strict*, nobody may edit the scope, and header names are in lower case.
     """
 
-    def __init__(self, app: ASGIApp, scope: Scope, *, timeout: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        make_lint: Callable[..., AnyLint],
+        *,
+        timeout: float,
+        strict: bool,
+    ) -> None:
         self.sent: list[Message] = []
         self.end: Message | None = None
         self.awaits = 0
@@ -38,18 +46,17 @@ class AppCall:
         self.inner_messages = InnerMessages()
         self._app = app
         self._scope = scope
-        self._scope_before = frozen(scope)
+        self._scope_before = frozen(scope) if strict else None
         self._timeout = timeout
         self._inbox: deque[Message] = deque()
         self._given: list[tuple[Message, object]] = []
         self._changed = asyncio.Event()
         self._violation: ASGIViolation | None = None
         self._task: asyncio.Task[None] | None = None
-        self._lint: Lint | None = None
+        self.lint = make_lint(scope, self.inner_messages.header_names, strict=strict)
         self.cancelled = False
 
-    def start(self, lint: Lint) -> None:
-        self._lint = lint
+    def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="asgi app under test")
         self._task.add_done_callback(self._ended)
 
@@ -81,8 +88,7 @@ class AppCall:
                 while not condition():
                     if self.ended:
                         self.raise_failure()
-                        assert self._lint is not None  # noqa: S101 -- for the type checker
-                        self._lint.ended()
+                        self.lint.ended()
                         raise ASGIViolation(
                             f"the app returned without sending {what}",
                             "https://asgi.readthedocs.io/en/latest/specs/main.html#applications",
@@ -136,7 +142,8 @@ class AppCall:
         """Raise the first violation that was found during the call, or is found now."""
         if self._violation is not None:
             raise self._violation
-        check_unedited("the scope that the server gave", self._scope, self._scope_before)
+        if self._scope_before is not None:
+            check_unedited("the scope that the server gave", self._scope, self._scope_before)
         for message, before in self._given:
             check_unedited(f"the {message['type']} that the server gave", message, before)
         self.inner_messages.check_unedited()
@@ -167,9 +174,8 @@ class AppCall:
 
     async def _send(self, message: Message) -> None:
         await self._pause()
-        assert self._lint is not None  # noqa: S101 -- for the type checker
         try:
-            self._lint.sent(message)
+            self.lint.sent(message)
         except ASGIViolation as violation:
             # Kept as well, because the app may swallow it.
             self._violation = self._violation or violation

@@ -1,20 +1,22 @@
-"""The rules of ASGI that an application can break, one class for each protocol.
+"""The rules of ASGI that an application can break: a table of messages, and an order for each
+protocol.
 
-Each class is given the messages in the order in which the app sends them, and raises
+A lint is given the messages in the order in which the app sends them, and raises
 :class:`ASGIViolation` at the first that breaks a rule.
 """
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 from .._headers import is_token
 from ..types import Message, Scope
 
-_WWW = "https://asgi.readthedocs.io/en/latest/specs/www.html"
-_MAIN = "https://asgi.readthedocs.io/en/latest/specs/main.html"
-_LIFESPAN = "https://asgi.readthedocs.io/en/latest/specs/lifespan.html"
-_EXTENSIONS = "https://asgi.readthedocs.io/en/latest/extensions.html"
+_SPECS = "https://asgi.readthedocs.io/en/latest"
+_MAIN = f"{_SPECS}/specs/main.html"
+_WWW = f"{_SPECS}/specs/www.html"
+_LIFESPAN = f"{_SPECS}/specs/lifespan.html"
+_EXTENSIONS = f"{_SPECS}/extensions.html"
 
 
 class ASGIViolation(AssertionError):  # noqa: N818 -- the usual word
@@ -29,52 +31,210 @@ class ASGIViolation(AssertionError):  # noqa: N818 -- the usual word
         super().__init__(f"{rule} ({section})")
 
 
-class HTTPLint:
-    """What an app may send on an ``http`` scope."""
+class _Rule(NamedTuple):
+    """What a message may hold, and when it may come.
 
-    def __init__(self, scope: Scope, spelled_by_app: AbstractSet[bytes]) -> None:
-        self.complete = False
-        self._extensions = _extensions(scope)
+    ``wrong`` maps each state in which it may not come to what is wrong then. A message of an
+    extension may come only if the server offers that.
+    """
+
+    section: str
+    fields: Mapping[str, type] = {}
+    wrong: Mapping[str, str] = {}
+    needed: AbstractSet[str] = frozenset()
+    extension: str | None = None
+
+
+_EARLY = "was sent before http.response.start"
+_TWICE = "was sent twice"
+_BODY_TWICE = "was sent after the end of the body"
+_UNANNOUNCED = "was sent, but the start did not say trailers=True"
+_BODY = {"waiting": _EARLY, "trailers": _BODY_TWICE}
+
+# fmt: off
+_HTTP = {
+    "http.response.start": _Rule(
+        f"{_WWW}#response-start-send-event", {"status": int, "trailers": bool},
+        {"body": _TWICE, "announced": _TWICE, "trailers": _TWICE}, needed={"status"},
+    ),
+    "http.response.body": _Rule(
+        f"{_WWW}#response-body-send-event", {"body": bytes, "more_body": bool}, _BODY,
+    ),
+    "http.response.pathsend": _Rule(
+        f"{_EXTENSIONS}#path-send", {"path": str}, _BODY,
+        needed={"path"}, extension="http.response.pathsend",
+    ),
+    "http.response.zerocopysend": _Rule(
+        f"{_EXTENSIONS}#zero-copy-send", {"more_body": bool}, _BODY,
+        extension="http.response.zerocopysend",
+    ),
+    "http.response.trailers": _Rule(
+        f"{_EXTENSIONS}#http-trailers", {"more_trailers": bool},
+        {
+            "waiting": _UNANNOUNCED, "body": _UNANNOUNCED,
+            "announced": "was sent before the end of the body",
+        },
+        extension="http.response.trailers",
+    ),
+    **{
+        kind: _Rule(_EXTENSIONS, extension=kind)
+        for kind in ("http.response.push", "http.response.early_hint", "http.response.debug")
+    },
+}
+
+_LATE = "was sent after the handshake"
+_ACCEPTED = "was sent after websocket.accept"
+_UNACCEPTED = "was sent before websocket.accept"
+_DENIAL = "websocket.http.response"
+
+_WEBSOCKET = {
+    "websocket.accept": _Rule(
+        f"{_WWW}#accept-send-event", {"subprotocol": str}, {"denying": _LATE, "open": _LATE},
+    ),
+    "websocket.send": _Rule(
+        f"{_WWW}#send-send-event", {"bytes": bytes, "text": str},
+        {"waiting": _UNACCEPTED, "denying": _UNACCEPTED},
+    ),
+    "websocket.close": _Rule(
+        f"{_WWW}#close-send-event", {"code": int, "reason": str},
+        {"denying": "was sent in the middle of a denial response"},
+    ),
+    f"{_DENIAL}.start": _Rule(
+        f"{_EXTENSIONS}#websocket-denial-response", {"status": int},
+        {"denying": _TWICE, "open": _ACCEPTED}, needed={"status"}, extension=_DENIAL,
+    ),
+    f"{_DENIAL}.body": _Rule(
+        f"{_EXTENSIONS}#websocket-denial-response", {"body": bytes, "more_body": bool},
+        {"waiting": f"was sent before {_DENIAL}.start", "open": _ACCEPTED}, extension=_DENIAL,
+    ),
+}
+# fmt: on
+
+_UNASKED = "was sent, but the server had not asked for it"
+_LIFE = {
+    f"lifespan.{when}.{how}": _Rule(
+        f"{_LIFESPAN}#{when}", {"message": str}, {"": _UNASKED, other: _UNASKED}
+    )
+    for when, other in (("startup", "shutdown"), ("shutdown", "startup"))
+    for how in ("complete", "failed")
+}
+# Fields that may also be None.
+_OPTIONAL = {"subprotocol", "bytes", "text", "reason"}
+
+
+class Lint:
+    """What an app may send on a scope of one type. ``state`` is how far it has come."""
+
+    protocol: ClassVar[str]
+    rules: ClassVar[Mapping[str, _Rule]]
+    over: ClassVar[tuple[str, str, str]]
+    """The last state, what is wrong with a message then, and the section that says so."""
+    first: ClassVar[str] = "waiting"
+
+    def __init__(self, scope: Scope, spelled_by_app: AbstractSet[bytes], *, strict: bool) -> None:
+        self.state = self.first
+        self._extensions: Mapping[str, Any] = scope.get("extensions") or {}
         self._spelled_by_app = spelled_by_app
-        self._started = False
-        self._body_complete = False
-        self._trailers = False
+        self._strict = strict
 
     def sent(self, message: Message) -> None:
         kind = _kind(message)
-        if self.complete:
+        last, wrong, section = self.over
+        if self.state == last:
+            raise ASGIViolation(f"{kind} {wrong}", section)
+        rule = self.rules.get(kind)
+        if rule is None:
             raise ASGIViolation(
-                f"{kind} was sent after the response was complete",
-                f"{_WWW}#response-body-send-event",
+                f"{kind!r} is not a message that an app sends on a scope of type {self.protocol!r}",
+                section.partition("#")[0],
             )
-        match kind:
-            case "http.response.start":
-                self._start(message)
-            case "http.response.body":
-                self._need_start(kind)
-                _check(message, "body", bytes, f"{_WWW}#response-body-send-event")
-                _check(message, "more_body", bool, f"{_WWW}#response-body-send-event")
-                self._body_ended(more=message.get("more_body", False))
-            case "http.response.pathsend":
-                self._need_offer(kind)
-                self._need_start(kind)
-                _check(message, "path", str, f"{_EXTENSIONS}#path-send", needed=True)
-                self._body_ended(more=False)
-            case "http.response.zerocopysend":
-                self._need_offer(kind)
-                self._need_start(kind)
-                _check(message, "more_body", bool, f"{_EXTENSIONS}#zero-copy-send")
-                self._body_ended(more=message.get("more_body", False))
-            case "http.response.trailers":
-                self._trailers_sent(message)
-            case "http.response.push" | "http.response.early_hint" | "http.response.debug":
-                self._need_offer(kind)
-            case _:
-                raise _unknown(kind, "http")
+        if rule.extension is not None and rule.extension not in self._extensions:
+            raise ASGIViolation(
+                f"{kind} was sent, but the server does not offer it in scope['extensions']",
+                rule.section,
+            )
+        if self.state in rule.wrong:
+            raise ASGIViolation(f"{kind} {rule.wrong[self.state]}", rule.section)
+        self._check_fields(message, rule)
+        self._check_headers(message, rule.section)
+        self.state = self.after(kind.rpartition(".")[2], message)
+
+    def after(self, what: str, message: Message) -> str:
+        """Return the state after a message that breaks no rule."""
+        raise NotImplementedError
 
     def ended(self) -> None:
         """Check what must be true when the app has returned to a client that stayed."""
-        if not self._started:
+
+    def _check_fields(self, message: Message, rule: _Rule) -> None:
+        for field, kind in rule.fields.items():
+            value = message.get(field)
+            missing = field not in message or (value is None and field in _OPTIONAL)
+            if missing and field not in rule.needed:
+                continue
+            # bool is a subclass of int, but `status: True` is nonsense.
+            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+                raise ASGIViolation(
+                    f"{message['type']}: {field} must be of type {kind.__name__}, not {value!r:.80}",
+                    rule.section,
+                )
+        if "status" in rule.needed and not 200 <= message["status"] <= 599:
+            raise ASGIViolation(
+                f"{message['status']} is not the status of a final response", rule.section
+            )
+
+    def _check_headers(self, message: Message, section: str) -> None:
+        headers: object = message.get("headers", ())
+        if not isinstance(headers, list | tuple):
+            # Any iterable is allowed, but reading an iterator here would take it from the server.
+            return
+        for pair in cast("list[object]", headers):
+            if not isinstance(pair, list | tuple) or len(cast("list[object]", pair)) != 2:
+                problem = f"{pair!r:.80} is not a pair of name and value"
+            else:
+                problem = self._header_problem(*cast("tuple[object, object]", pair))
+            if problem is not None:
+                raise ASGIViolation(f"{message['type']}: {problem}", section)
+
+    def _header_problem(self, name: object, value: object) -> str | None:
+        if not isinstance(name, bytes) or not isinstance(value, bytes):
+            return f"header names and values are bytes, not {name!r:.80}: {value!r:.80}"
+        if not is_token(name):
+            return f"{name!r:.80} is not a valid header name"
+        if self._strict and name != name.lower() and name not in self._spelled_by_app:
+            return f"header names are lower case, {name!r:.80} is not"
+        if any(byte in value for byte in b"\r\n\0"):
+            return f"the value of {name!r} contains a line break or NUL: {value!r:.80}"
+        return None
+
+
+class HTTPLint(Lint):
+    """waiting -> body -> complete, or waiting -> announced -> trailers -> complete."""
+
+    protocol = "http"
+    rules = _HTTP
+    over = (
+        *("complete", "was sent after the response was complete"),
+        f"{_WWW}#response-body-send-event",
+    )
+
+    @property
+    def complete(self) -> bool:
+        return self.state == "complete"
+
+    def after(self, what: str, message: Message) -> str:
+        match what:
+            case "start":
+                return "announced" if message.get("trailers") else "body"
+            case "trailers":
+                return "trailers" if message.get("more_trailers") else "complete"
+            case "body" | "pathsend" | "zerocopysend" if not message.get("more_body"):
+                return "trailers" if self.state == "announced" else "complete"
+            case _:
+                return self.state
+
+    def ended(self) -> None:
+        if self.state == "waiting":
             raise ASGIViolation(
                 "the app returned without sending http.response.start",
                 f"{_WWW}#response-start-send-event",
@@ -86,165 +246,57 @@ class HTTPLint:
                 f"{_WWW}#response-body-send-event",
             )
 
-    def _start(self, message: Message) -> None:
-        section = f"{_WWW}#response-start-send-event"
-        if self._started:
-            raise ASGIViolation("http.response.start was sent twice", section)
-        _check_status(message, section)
-        _check_headers(message, self._spelled_by_app, section)
-        _check(message, "trailers", bool, section)
-        self._started = True
-        self._trailers = message.get("trailers", False)
 
-    def _trailers_sent(self, message: Message) -> None:
-        section = f"{_EXTENSIONS}#http-trailers"
-        self._need_offer("http.response.trailers")
-        if not self._trailers:
-            raise ASGIViolation(
-                "http.response.trailers was sent, but the start did not say trailers=True",
-                section,
-            )
-        if not self._body_complete:
-            raise ASGIViolation(
-                "http.response.trailers was sent before the end of the body", section
-            )
-        _check_headers(message, self._spelled_by_app, section)
-        _check(message, "more_trailers", bool, section)
-        self.complete = not message.get("more_trailers", False)
+class WebSocketLint(Lint):
+    """waiting -> open -> closed, or waiting -> denying -> closed."""
 
-    def _body_ended(self, *, more: bool) -> None:
-        if self._body_complete:
-            raise ASGIViolation(
-                "body was sent after the end of the body", f"{_WWW}#response-body-send-event"
-            )
-        if not more:
-            self._body_complete = True
-            self.complete = not self._trailers
+    protocol = "websocket"
+    rules = _WEBSOCKET
+    over = ("closed", "was sent after the socket was closed", f"{_WWW}#close-send-event")
 
-    def _need_start(self, kind: str) -> None:
-        if not self._started:
-            raise ASGIViolation(
-                f"{kind} was sent before http.response.start", f"{_WWW}#response-start-send-event"
-            )
+    @property
+    def closed(self) -> bool:
+        return self.state == "closed"
 
-    def _need_offer(self, kind: str) -> None:
-        if kind not in self._extensions:
-            raise ASGIViolation(
-                f"{kind} was sent, but the server does not offer it in scope['extensions']",
-                f"{_EXTENSIONS}",
-            )
-
-
-class WebSocketLint:
-    """What an app may send on a ``websocket`` scope."""
-
-    def __init__(self, scope: Scope, spelled_by_app: AbstractSet[bytes]) -> None:
-        self.accepted = False
-        self.closed = False
-        self._denying = False
-        self._extensions = _extensions(scope)
-        self._spelled_by_app = spelled_by_app
-
-    def sent(self, message: Message) -> None:
-        kind = _kind(message)
-        if self.closed:
-            raise ASGIViolation(
-                f"{kind} was sent after the socket was closed", f"{_WWW}#close-send-event"
-            )
-        match kind:
-            case "websocket.accept":
-                self._accept(message)
-            case "websocket.send":
-                self._send(message)
-            case "websocket.close":
-                self._close(message)
-            case "websocket.http.response.start" | "websocket.http.response.body":
-                self._deny(kind, message)
+    def after(self, what: str, message: Message) -> str:
+        match what:
+            case "accept":
+                return "open"
+            case "close":
+                return "closed"
+            case "start":
+                return "denying"
+            case "body" if not message.get("more_body"):
+                return "closed"
+            case "send" if (message.get("bytes") is None) == (message.get("text") is None):
+                raise ASGIViolation(
+                    "websocket.send needs either bytes or text", f"{_WWW}#send-send-event"
+                )
             case _:
-                raise _unknown(kind, "websocket")
+                return self.state
 
     def ended(self) -> None:
-        """Check what must be true when the app has returned to a client that stayed."""
-        if not self.accepted and not self.closed:
+        if self.state == "waiting":
             raise ASGIViolation(
                 "the app returned without accepting or closing the socket",
                 f"{_WWW}#connect-receive-event",
             )
 
-    def _accept(self, message: Message) -> None:
-        section = f"{_WWW}#accept-send-event"
-        if self.accepted or self._denying:
-            raise ASGIViolation("websocket.accept was sent after the handshake", section)
-        if message.get("subprotocol") is not None:
-            _check(message, "subprotocol", str, section)
-        _check_headers(message, self._spelled_by_app, section)
-        self.accepted = True
 
-    def _send(self, message: Message) -> None:
-        section = f"{_WWW}#send-send-event"
-        if not self.accepted:
-            raise ASGIViolation("websocket.send was sent before websocket.accept", section)
-        given = [key for key in ("bytes", "text") if message.get(key) is not None]
-        if len(given) != 1:
-            raise ASGIViolation("websocket.send needs either bytes or text", section)
-        _check(message, given[0], bytes if given == ["bytes"] else str, section)
+class LifespanLint(Lint):
+    """``state`` is "startup" or "shutdown" from the question of the server to the reply."""
 
-    def _close(self, message: Message) -> None:
-        section = f"{_WWW}#close-send-event"
-        if self._denying:
-            raise ASGIViolation(
-                "websocket.close was sent in the middle of a denial response", section
-            )
-        _check(message, "code", int, section)
-        if message.get("reason") is not None:
-            _check(message, "reason", str, section)
-        self.closed = True
+    protocol = "lifespan"
+    rules = _LIFE
+    over = ("over", "", _LIFESPAN)
 
-    def _deny(self, kind: str, message: Message) -> None:
-        section = f"{_EXTENSIONS}#websocket-denial-response"
-        if "websocket.http.response" not in self._extensions:
-            raise ASGIViolation(
-                f"{kind} was sent, but the server does not offer websocket.http.response", section
-            )
-        if self.accepted:
-            raise ASGIViolation(f"{kind} was sent after websocket.accept", section)
-        if kind.endswith("start"):
-            if self._denying:
-                raise ASGIViolation(f"{kind} was sent twice", section)
-            _check_status(message, section)
-            _check_headers(message, self._spelled_by_app, section)
-            self._denying = True
-            return
-        if not self._denying:
-            raise ASGIViolation(f"{kind} was sent before websocket.http.response.start", section)
-        _check(message, "body", bytes, section)
-        _check(message, "more_body", bool, section)
-        self.closed = not message.get("more_body", False)
+    first = ""
 
+    def asked(self, message: Message) -> None:
+        self.state = message["type"].removeprefix("lifespan.")
 
-class LifespanLint:
-    """What an app may send on a ``lifespan`` scope."""
-
-    def __init__(self) -> None:
-        self.expecting = ""  # "startup" or "shutdown", once the app has received it
-
-    def sent(self, message: Message) -> None:
-        kind = _kind(message)
-        section = f"{_LIFESPAN}#{'startup' if 'startup' in kind else 'shutdown'}"
-        if kind not in {
-            f"lifespan.{when}.{how}"
-            for when in ("startup", "shutdown")
-            for how in ("complete", "failed")
-        }:
-            raise _unknown(kind, "lifespan")
-        if kind.split(".")[1] != self.expecting:
-            raise ASGIViolation(f"{kind} was sent, but the server had not asked for it", section)
-        if kind.endswith("failed"):
-            _check(message, "message", str, section)
-        self.expecting = ""
-
-    def ended(self) -> None:
-        """An app that does not support lifespan may return without sending anything."""
+    def after(self, what: str, message: Message) -> str:  # noqa: ARG002 -- any reply will do
+        return ""
 
 
 def frozen(value: object) -> object:
@@ -266,17 +318,6 @@ def check_unedited(what: str, value: object, before: object) -> None:
         )
 
 
-def _extensions(scope: Scope) -> Mapping[str, Any]:
-    return scope.get("extensions") or {}
-
-
-def _unknown(kind: str, protocol: str) -> ASGIViolation:
-    return ASGIViolation(
-        f"{kind!r} is not a message that an app sends on a scope of type {protocol!r}",
-        f"{_LIFESPAN if protocol == 'lifespan' else _WWW}",
-    )
-
-
 def _kind(message: object) -> str:
     section = f"{_MAIN}#events"
     if not isinstance(message, dict):
@@ -285,52 +326,3 @@ def _kind(message: object) -> str:
     if not isinstance(kind, str):
         raise ASGIViolation(f"a message needs a 'type' that is a str, not {kind!r}", section)
     return kind
-
-
-def _check(
-    message: Message, key: str, expected: type, section: str, *, needed: bool = False
-) -> None:
-    if key not in message and not needed:
-        return
-    value = message.get(key)
-    # bool is a subclass of int, but `status: True` is nonsense.
-    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
-        raise ASGIViolation(
-            f"{message['type']}: {key} must be of type {expected.__name__}, not {value!r:.80}",
-            section,
-        )
-
-
-def _check_status(message: Message, section: str) -> None:
-    _check(message, "status", int, section, needed=True)
-    if not 200 <= message["status"] <= 599:
-        raise ASGIViolation(f"{message['status']} is not the status of a final response", section)
-
-
-def _check_headers(message: Message, spelled_by_app: AbstractSet[bytes], section: str) -> None:
-    where = message["type"]
-    headers: object = message.get("headers", ())
-    if not isinstance(headers, list | tuple):
-        # Any iterable is allowed, but reading an iterator here would take it from the server.
-        return
-    for pair in cast("list[object]", headers):
-        if not isinstance(pair, list | tuple) or len(cast("list[object]", pair)) != 2:
-            raise ASGIViolation(f"{where}: {pair!r:.80} is not a pair of name and value", section)
-        _check_header(*cast("tuple[object, object]", pair), where, spelled_by_app, section)
-
-
-def _check_header(
-    name: object, value: object, where: str, spelled_by_app: AbstractSet[bytes], section: str
-) -> None:
-    if not isinstance(name, bytes) or not isinstance(value, bytes):
-        raise ASGIViolation(
-            f"{where}: header names and values are bytes, not {name!r:.80}: {value!r:.80}", section
-        )
-    if not is_token(name):
-        raise ASGIViolation(f"{where}: {name!r:.80} is not a valid header name", section)
-    if name != name.lower() and name not in spelled_by_app:
-        raise ASGIViolation(f"{where}: header names are lower case, {name!r:.80} is not", section)
-    if any(byte in value for byte in b"\r\n\0"):
-        raise ASGIViolation(
-            f"{where}: the value of {name!r} contains a line break or NUL: {value!r:.80}", section
-        )

@@ -62,9 +62,10 @@ class Response:
 class OpenRequest:
     """A request in progress, from the client's side; made by :func:`stream`."""
 
-    def __init__(self, app: ASGIApp, scope: dict[str, Any], *, timeout: float) -> None:
-        self._call = AppCall(app, scope, timeout=timeout)
-        self._lint = HTTPLint(scope, self._call.inner_messages.header_names)
+    def __init__(
+        self, app: ASGIApp, scope: dict[str, Any], *, timeout: float, strict: bool
+    ) -> None:
+        self._call = AppCall(app, scope, HTTPLint, timeout=timeout, strict=strict)
         self._call.on_sent = self._after_message
         self._read = 0
 
@@ -73,7 +74,7 @@ class OpenRequest:
             self._call.at[disconnect_at] = self.disconnect
         if cancel_at is not None:
             self._call.at[cancel_at] = self.cancel
-        self._call.start(self._lint)
+        self._call.start()
 
     def send_body(self, body: bytes, *, more_body: bool = True) -> None:
         """Let the app receive *body*; with the last part, say ``more_body=False``."""
@@ -99,7 +100,7 @@ class OpenRequest:
         await self._call.join()
         self._call.verify()
         if self._call.end is None and self._call.exception is None:
-            self._lint.ended()
+            self._call.lint.ended()
         return self._response()
 
     async def leave(self) -> None:
@@ -118,7 +119,7 @@ class OpenRequest:
 
     def _after_message(self) -> None:
         # "... or after the response has been sent": https://asgi.readthedocs.io/en/latest/specs/www.html#disconnect-receive-event
-        if self._lint.complete:
+        if self._call.lint.complete:
             self._call.finish_with(dict(HTTP_DISCONNECT), discard=True)
 
     def _response(self) -> Response:
@@ -130,7 +131,7 @@ class OpenRequest:
             headers=_headers(starts),
             body=b"".join(message.get("body", b"") for message in bodies),
             trailers=_headers(trailers),
-            complete=self._lint.complete,
+            complete=self._call.lint.complete,
             messages=tuple(self._call.sent),
             exception=self._call.exception,
             awaits=self._call.awaits,
@@ -151,6 +152,7 @@ async def request(
     cancel_at: int | None = None,
     raise_app_exceptions: bool = True,
     timeout: float = 10.0,
+    strict: bool = False,
 ) -> Response:
     """Send one request and return the response, once the app has ended.
 
@@ -162,13 +164,16 @@ async def request(
     As on a server, the app receives the body once, then nothing until the response is complete,
     then ``http.disconnect``. Raises :class:`ASGIViolation` for a broken rule, what the app
     raised unless *raise_app_exceptions* is false, and TimeoutError after *timeout* seconds.
+
+    With *strict*, header names have to be in lower case, and nobody may edit the scope in place,
+    as ASGI asks. Django and Starlette do not keep to that, and servers do not mind.
     """
     parts = [body] if isinstance(body, bytes) else list(body)
     about_body = ((b"content-length", str(len(parts[0])).encode()),) if parts[0] else ()
     if len(parts) > 1:
         about_body = ((b"transfer-encoding", b"chunked"),)
     made = http_scope(method, target, _with_host(headers, *about_body), scope or {})
-    opened = OpenRequest(app, made, timeout=timeout)
+    opened = OpenRequest(app, made, timeout=timeout, strict=strict)
     for number, part in enumerate(parts, start=1):
         opened.send_body(part, more_body=number < len(parts))
     opened.start(disconnect_at=disconnect_at, cancel_at=cancel_at)
@@ -190,6 +195,7 @@ async def stream(
     headers: GivenHeaders = (),
     scope: Mapping[str, Any] | None = None,
     timeout: float = 10.0,
+    strict: bool = False,
 ) -> AsyncGenerator[OpenRequest]:
     """Send a request in parts, and read the response in parts.
 
@@ -202,7 +208,7 @@ async def stream(
     unless the response is complete, the app is awaited, and the rules are checked.
     """
     made = http_scope(method, target, _with_host(headers), scope or {})
-    opened = OpenRequest(app, made, timeout=timeout)
+    opened = OpenRequest(app, made, timeout=timeout, strict=strict)
     opened.start()
     try:
         yield opened

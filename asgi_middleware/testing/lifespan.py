@@ -30,6 +30,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+from ..lifespan.current import overridden
 from ..types import ASGIApp, Receive, Scope, Send
 from ._call import AppCall
 from ._lint import LifespanLint
@@ -50,13 +51,17 @@ class StartedApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Each request gets a copy of its own, as on a server.
         # https://asgi.readthedocs.io/en/latest/specs/lifespan.html#lifespan-state
-        state = {**self.state, **scope.get("state", {})}
+        state = {**self.state, **overridden(), **scope.get("state", {})}
         await self.app({**scope, "state": state}, receive, send)
 
 
 @asynccontextmanager
 async def lifespan(
-    app: ASGIApp, *, scope: Mapping[str, Any] | None = None, timeout: float = 10.0
+    app: ASGIApp,
+    *,
+    scope: Mapping[str, Any] | None = None,
+    timeout: float = 10.0,
+    strict: bool = False,
 ) -> AsyncGenerator[StartedApp]:
     """Start *app*, yield an app that gives its state to each request, and shut it down.
 
@@ -66,15 +71,12 @@ async def lifespan(
 
     Raises :class:`LifespanFailed` as soon as the app says that it failed, TimeoutError when it
     takes more than *timeout* seconds to start or to shut down, and what the app raises if it
-    does not support lifespan (Django: ValueError).
+    does not support lifespan (Django: ValueError). *strict* is as for :func:`request`.
     """
     made = lifespan_scope(scope or {})
-    call = AppCall(app, made, timeout=timeout)
-    lint = LifespanLint()
-    call.on_received = lambda message: setattr(
-        lint, "expecting", message["type"].removeprefix("lifespan.")
-    )
-    call.start(lint)
+    call = AppCall(app, made, LifespanLint, timeout=timeout, strict=strict)
+    call.on_received = call.lint.asked
+    call.start()
     try:
         await _ask(call, "startup")
         yield StartedApp(app, made["state"])
@@ -85,7 +87,7 @@ async def lifespan(
         await call.stop()
 
 
-async def _ask(call: AppCall, when: str) -> None:
+async def _ask(call: AppCall[LifespanLint], when: str) -> None:
     """Send ``lifespan.startup`` or ``lifespan.shutdown``, and wait for the reply."""
     number = len(call.sent)
     call.put({"type": f"lifespan.{when}"})

@@ -44,9 +44,8 @@ class SocketClosed(Exception):  # noqa: N818
 class Socket:
     """A WebSocket that the app has accepted; made by :func:`websocket`."""
 
-    def __init__(self, call: AppCall, lint: WebSocketLint) -> None:
+    def __init__(self, call: AppCall[WebSocketLint]) -> None:
         self._call = call
-        self._lint = lint
         self._read = 0
         self.subprotocol: str | None = None
         self.headers: tuple[Header, ...] = ()
@@ -84,7 +83,9 @@ class Socket:
                 self._disconnect(1006, "")
                 raise HandshakeRefused(403, code=message.get("code", 1000))
             case _:
-                await self._call.until(lambda: self._lint.closed, "the end of the denial response")
+                await self._call.until(
+                    lambda: self._call.lint.closed, "the end of the denial response"
+                )
                 self._disconnect(1006, "")
                 body = b"".join(m.get("body", b"") for m in self._call.sent[1:])
                 headers = tuple(message.get("headers", ()))
@@ -121,6 +122,7 @@ async def websocket(
     subprotocols: Sequence[str] = (),
     scope: Mapping[str, Any] | None = None,
     timeout: float = 10.0,
+    strict: bool = False,
 ) -> AsyncGenerator[Socket]:
     """Open a WebSocket and close it at the end of the block.
 
@@ -129,7 +131,7 @@ async def websocket(
             assert await socket.receive() == "hello"
 
     Raises :class:`HandshakeRefused` when the app does not accept, and what :func:`request`
-    raises. The server offers the denial response extension, unless you pass
+    raises; *strict* is as there. The server offers the denial response extension, unless you pass
     ``scope={"extensions": {}}``.
     """
     made = websocket_scope(
@@ -145,10 +147,9 @@ async def websocket(
         subprotocols,
         scope or {},
     )
-    call = AppCall(app, made, timeout=timeout)
-    lint = WebSocketLint(made, call.inner_messages.header_names)
-    socket = Socket(call, lint)
-    call.start(lint)
+    call = AppCall(app, made, WebSocketLint, timeout=timeout, strict=strict)
+    socket = Socket(call)
+    call.start()
     try:
         try:
             await socket.handshake()

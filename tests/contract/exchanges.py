@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from asgi_middleware.testing import lifespan
 from asgi_middleware.testing._call import AppCall
-from asgi_middleware.testing._lint import HTTPLint, WebSocketLint
+from asgi_middleware.testing._lint import HTTPLint, Lint, WebSocketLint
 from asgi_middleware.testing.recording import recording
 from asgi_middleware.types import ASGIApp, Message, Middleware, Receive, Scope, Send
 from tests.apps import lives
@@ -137,12 +137,11 @@ async def traffic(middleware: Middleware, exchange: Exchange) -> Traffic:
     )
 
 
-async def _driven(app: ASGIApp, exchange: Exchange) -> AppCall:
+async def _driven(app: ASGIApp, exchange: Exchange) -> AppCall[Lint]:
     """Play the part of the server in *exchange*."""
-    call = AppCall(app, exchange.scope, timeout=10.0)
-    lint = (HTTPLint if exchange.kind == "http" else WebSocketLint)(
-        exchange.scope, call.inner_messages.header_names
-    )
+    kind = HTTPLint if exchange.kind == "http" else WebSocketLint
+    call: AppCall[Lint] = AppCall(app, exchange.scope, kind, timeout=10.0, strict=True)
+    lint = call.lint
     gone = GONE[exchange.kind]
 
     def after_message() -> None:
@@ -158,7 +157,7 @@ async def _driven(app: ASGIApp, exchange: Exchange) -> AppCall:
         call.at[exchange.disconnect_at] = lambda: call.finish_with(gone, discard=True)
     if exchange.cancel_at is not None:
         call.at[exchange.cancel_at] = call.cancel
-    call.start(lint)
+    call.start()
     try:
         await call.join()
     finally:
