@@ -39,7 +39,6 @@ def logging_config(level: str = "INFO", *, json: bool = False) -> dict[str, Any]
         if json
         else {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"}
     )
-    to_root: dict[str, Any] = {"handlers": [], "level": "NOTSET", "propagate": True}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -64,13 +63,17 @@ def logging_config(level: str = "INFO", *, json: bool = False) -> dict[str, Any]
         "root": {"handlers": ["console"], "level": level},
         # Whoever lists a logger takes its handlers away, so each line is there once.
         "loggers": {
-            "django": {**to_root, "handlers": ["mail_admins"]},
-            "django.server": to_root,
-            "uvicorn": to_root,
-            "uvicorn.error": to_root,
-            "uvicorn.access": {**to_root, "level": "WARNING"},
+            "django": _to_root(handlers=["mail_admins"]),
+            "django.server": _to_root(),
+            "uvicorn": _to_root(),
+            "uvicorn.error": _to_root(),
+            "uvicorn.access": _to_root(level="WARNING"),
         },
     }
+
+
+def _to_root(**changes: object) -> dict[str, Any]:
+    return {"handlers": [], "level": "NOTSET", "propagate": True, **changes}
 
 
 def _missing_formatter(json: object) -> list[str]:

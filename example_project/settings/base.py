@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from asgi_middleware.django import logging_config
+
 from ..environment import channel_layers, databases
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -93,34 +95,7 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
 DRAIN_GRACE = 10.0
 DRAIN_HOLD = 0.0
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "asgi_middleware.RequestIDFilter"}},
-    "formatters": {
-        "console": {
-            "format": "{asctime} {levelname} {name} [{request_id}] {message}",
-            "style": "{",
-        },
-    },
-    "handlers": {
-        # The handler has the filter because a logger's filter does not see its children's lines.
-        "console": {
-            "class": "logging.StreamHandler",
-            "filters": ["request_id"],
-            "formatter": "console",
-        },
-    },
-    "root": {"handlers": ["console"], "level": "INFO"},
-    # Each request has two lines: one from uvicorn.access when the response starts, and one from
-    # asgi_middleware.access, with times and outcome, when the response has ended.
-    #
-    # Listing these loggers removes the handlers that Django and uvicorn gave them, so each line
-    # is printed once, with the ID. This also undoes uvicorn's --no-access-log: give
-    # "uvicorn.access" a level here instead. And it undoes Django's mail to ADMINS: if you have
-    # ADMINS, define the handler mail_admins above, and list it here for "django".
-    "loggers": {
-        name: {"handlers": [], "propagate": True}
-        for name in ("django", "django.server", "uvicorn", "uvicorn.access", "uvicorn.error")
-    },
-}
+LOGGING = logging_config()
+# Two lines for each request: uvicorn's when the response starts, ours with times and outcome when
+# it has ended. The page shows both.
+LOGGING["loggers"]["uvicorn.access"]["level"] = "INFO"

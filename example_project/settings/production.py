@@ -37,9 +37,11 @@ The others have defaults:
 import logging
 import os
 
+from asgi_middleware.django import logging_config
+
 from ..environment import listed, required, seconds, switched_on
 from .base import *  # noqa: F403
-from .base import BASE_DIR, DRAIN_GRACE, DRAIN_HOLD, LOGGING
+from .base import BASE_DIR, DRAIN_GRACE, DRAIN_HOLD
 
 DEBUG = False
 
@@ -72,17 +74,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
 }
 
-LOGGING = {
-    **LOGGING,
-    "formatters": {"console": {"()": "example_project.logs.JSONFormatter"}},
-    "loggers": {
-        **LOGGING["loggers"],
-        # asgi_middleware.access has the same, and more.
-        "uvicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
-        # It logs the URLs that it requests in full, with queries that may hold secrets.
-        "httpx": {"level": "WARNING"},
-    },
-}
+LOGGING = logging_config(json=True)
+# It logs the URLs that it requests in full, with queries that may hold secrets.
+LOGGING["loggers"]["httpx"] = {"level": "WARNING"}
 
 # Warnings, such as those about options without effect, become log lines like any other.
 logging.captureWarnings(True)

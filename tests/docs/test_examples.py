@@ -1,7 +1,7 @@
 """Every Python example in README.md and docs/ runs.
 
-The examples of a page run in order, as one module in a process of its own, with the example
-project as ``mysite``. Afterwards, the code in ``AFTER`` uses what they define.
+The examples of a page run in order, as one module in a process of its own, in a project that
+`startproject` has made. Afterwards, the code in ``AFTER`` uses what they define.
 """
 
 import re
@@ -22,29 +22,25 @@ EXAMPLE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 
-# The project of the pages: its settings, a consumer, and asgi.py, which is the page itself.
+# The project of the pages: as `startproject` makes it, with a consumer. Its asgi.py is the page.
 PROJECT = """
 import asyncio, os, sys
 from types import ModuleType, SimpleNamespace
 import django
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings.development"
+sys.path.insert(0, os.environ["PROJECT"])
+os.environ["DJANGO_SETTINGS_MODULE"] = "mysite.settings"
 django.setup()
-from example_project.showcase.consumers import EchoConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    async def connect(self):
+        self.scope.setdefault("state", {})
+        await self.accept()
 
 __package__ = "mysite"
-for name, module in {
-    "mysite": ModuleType("mysite"),
-    "mysite.asgi": sys.modules["__main__"],
-    "mysite.consumers": SimpleNamespace(ChatConsumer=EchoConsumer),
-}.items():
-    sys.modules[name] = module
-"""
-
-MIGRATE = f"""
-{PROJECT}
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
+sys.modules["mysite.asgi"] = sys.modules["__main__"]
+sys.modules["mysite.consumers"] = SimpleNamespace(ChatConsumer=ChatConsumer)
 """
 
 # What a page needs that it does not define.
@@ -64,6 +60,10 @@ async def publisher(state):
     yield {"publisher": "open"}
 """,
     "docs/migrating.md": """
+# The settings of the page.
+from django.conf import settings
+settings.CORS_ALLOWED_ORIGINS = ["https://app.example"]
+
 sent = []
 statsd = SimpleNamespace(timing=lambda *arguments, tags: sent.append((*arguments, tags)))
 sys.modules["datadog"] = SimpleNamespace(statsd=statsd)
@@ -160,11 +160,12 @@ asyncio.run(over_a_socket())
 from contextlib import suppress
 from asgi_middleware.testing import HandshakeRefused, recording, request, websocket
 
-async def get(app, **headers):
+async def get(app, target="/admin/login/", **headers):
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     async def with_own_scope(scope, receive, send):
         await app({**scope}, receive, send)
-    response = await request(recording(with_own_scope), headers={"host": "localhost", **headers})
+    headers = {"host": "localhost", **headers}
+    response = await request(recording(with_own_scope), target=target, headers=headers)
     return {name.decode().lower(): value.decode() for name, value in response.headers}
 
 async def lets_in(app, origin):
@@ -183,7 +184,7 @@ async def check():
     assert (await get(api))["server-timing"]
     for app in (site, wrapped):
         assert "x-request-id" in await get(app)
-    origin = settings.CORS_ALLOWED_ORIGINS[0].replace("*", "8000")
+    [origin] = CORS_ALLOWED_ORIGINS
     assert (await get(application, origin=origin))["access-control-allow-origin"] == origin
     for app in (own_pages_before, own_pages_after):
         assert await lets_in(app, "http://localhost")
@@ -206,7 +207,7 @@ async def check():
 
 asyncio.run(check())
 assert sent[0][-1] == ["http_status:200", "http_method:GET", "time:wall"], sent
-assert sent[2][-1] == ["http_status:200", "http_method:GET", "route:/"], sent
+assert sent[2][-1] == ["http_status:200", "http_method:GET", "route:admin/login/"], sent
 """,
     "docs/request-id.md": """
 from asgi_middleware import get_request_id
@@ -225,8 +226,7 @@ with request_id_context("ghi"):
     assert asyncio.run(items(SimpleNamespace(get=get))) == {"x-request-id": "ghi"}
 """,
     "docs/timing.md": """
-import io, logging.config
-from asgi_middleware import RequestIDFilter
+import io, json, logging.config
 from asgi_middleware.testing import request
 
 async def auser():
@@ -237,11 +237,8 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": response.content})
 
-log = io.StringIO()
-handler = logging.StreamHandler(log)
-handler.addFilter(RequestIDFilter())
-handler.setFormatter(JSONFormatter())
-logging.getLogger("asgi_middleware.access").addHandler(handler)
+log = sys.stderr = io.StringIO()
+logging.config.dictConfig(logging_config(json=True))
 
 timed = compose(
     RequestIDMiddleware,
@@ -256,12 +253,10 @@ response = asyncio.run(request(timed, headers={"x-request-id": "abc"}))
 assert response.text == "stockrender", response.text
 assert b"stock" in response.get(b"server-timing")
 line = json.loads(log.getvalue())
+sys.stderr = sys.__stderr__
 assert (line["request_id"], line["status"], line["outcome"]) == ("abc", 200, "ok")
 for view in (metrics, metrics_of_all_processes):
     assert b"http_server_request_duration_seconds_count" in view(None).content
-
-sys.modules["mysite"].logs = SimpleNamespace(JSONFormatter=JSONFormatter)
-logging.config.dictConfig(LOGGING)
 """,
 }
 
@@ -299,15 +294,28 @@ def test_the_examples_of_a_page_compile(page: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example's database after its migrations. Each page has a copy."""
-    path = tmp_path_factory.mktemp("database") / "db.sqlite3"
-    output_of(MIGRATE, SQLITE_PATH=str(path))
-    return path
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new project with an empty database. Each page has a copy."""
+    folder = tmp_path_factory.mktemp("project")
+    output_of(
+        f"""
+import os, sys
+from django.core.management import execute_from_command_line as run
+os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+run(["django-admin", "startproject", "mysite", {str(folder)!r}])
+"""
+    )
+    output_of(
+        "import runpy, sys; sys.argv = ['manage.py', 'migrate', '--verbosity', '0'];"
+        f"sys.path.insert(0, {str(folder)!r});"
+        f"runpy.run_path({str(folder / 'manage.py')!r}, run_name='__main__')",
+        DJANGO_SETTINGS_MODULE="mysite.settings",
+    )
+    return folder
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if as_module(page, everything=False)])
-def test_the_examples_of_a_page_run(page: str, database: Path, tmp_path: Path) -> None:
+def test_the_examples_of_a_page_run(page: str, project: Path, tmp_path: Path) -> None:
     module = as_module(page, everything=False)
     if "asgi_middleware.lifespan.daphne" in module:
         pytest.importorskip("daphne", reason="needs daphne")
@@ -324,7 +332,7 @@ exec(compile({module!r}, {page!r}, "exec"))
     try:
         output_of(
             code,
-            SQLITE_PATH=str(shutil.copy(database, tmp_path)),
+            PROJECT=str(shutil.copytree(project, tmp_path / "project")),
             PROMETHEUS_MULTIPROC_DIR=str(tmp_path),
             FOLDER=str(tmp_path),
         )
