@@ -19,7 +19,7 @@ GROUND_FLOOR = {"types", "errors", "readiness"}
 ABOVE = {
     "outgoing": {"request_id", "trace_context"},
     "django": {"composition", "cors", "stack", "thread_pool", "timing"},
-    "testing": {"lifespan"},
+    "testing": {"django", "lifespan"},
 }
 # The top, which puts everything together.
 TOP = {"__init__", "composition", "stack"}

@@ -1,13 +1,19 @@
 """The state and the tasks of whatever this code runs for, without a request at hand."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 from .state import State, current_state
 from .tasks import TaskSupervisor
 
-# What tests put in the place of a state, the last one on top.
-overrides: list[Mapping[str, Any]] = []
+
+class Override(NamedTuple):
+    """What a test has put in the place of a state; ``given`` is as much of it as it has named."""
+
+    given: State
+    state: State
+
+
+overrides: list[Override] = []
 
 _MISSING = (
     "there is no {what} here because no LifespanMiddleware has served this request: it came through"
@@ -36,7 +42,7 @@ def get_state() -> State:
     if state is not None:
         return state
     if overrides:
-        return overridden()
+        return overrides[-1].state
     raise LookupError(_MISSING.format(what="state"))
 
 
@@ -47,15 +53,10 @@ def get_tasks() -> TaskSupervisor:
 
     It works where :func:`get_state` does, and raises LookupError where that does.
     """
-    state = current_state.get() or overridden()
-    try:
-        tasks: TaskSupervisor = state["tasks"]
-    except KeyError:
-        message = _MISSING.format(what="supervisor of tasks")
-        raise LookupError(_NOT_STARTED if current_state.get() is not None else message) from None
+    state = current_state.get()
+    if state is None and not overrides:
+        raise LookupError(_MISSING.format(what="supervisor of tasks"))
+    tasks: TaskSupervisor | None = get_state().get("tasks")
+    if tasks is None:
+        raise LookupError(_NOT_STARTED)
     return tasks
-
-
-def overridden() -> State:
-    """Return what tests have put in the place of a state, in a dict of its own."""
-    return {key: value for each in overrides for key, value in each.items()}

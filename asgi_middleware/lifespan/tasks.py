@@ -25,7 +25,9 @@ GRACE = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Job:
+class Job:
+    """What :meth:`TaskSupervisor.spawn` was given."""
+
     function: Callable[[], Awaitable[object]]
     name: str
     restart: Restart
@@ -47,7 +49,7 @@ class TaskSupervisor:
         self._died = died
         self._state = state
         self._loop = asyncio.get_running_loop()
-        self._tasks: dict[asyncio.Task[None], _Job] = {}
+        self._tasks: dict[asyncio.Task[None], Job] = {}
         self.stopping = False
 
     def __repr__(self) -> str:
@@ -82,7 +84,10 @@ class TaskSupervisor:
         ]
         if problems:
             raise ValueError("\n".join(problems))
-        job = _Job(fn, name or qualified_name(fn), restart, backoff, critical)
+        self.accept(Job(fn, name or qualified_name(fn), restart, backoff, critical))
+
+    def accept(self, job: Job) -> None:
+        """Start what was spawned, on the event loop of the process."""
         if self.stopping:
             raise RuntimeError(_too_late(job))
         try:
@@ -116,7 +121,7 @@ class TaskSupervisor:
             abandon(task, name)
         return Failure(", ".join(stuck.values()), deadline.missed()) if stuck else None
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: Job) -> None:
         if self.stopping:
             logger.warning(_too_late(job))
             return
@@ -126,7 +131,7 @@ class TaskSupervisor:
         self._tasks[task] = job
         task.add_done_callback(self._tasks.pop)
 
-    async def _supervised(self, job: _Job) -> None:
+    async def _supervised(self, job: Job) -> None:
         crashes = 0
         while not self.stopping:
             started = time.monotonic()
@@ -147,7 +152,7 @@ class TaskSupervisor:
                 crashes = 0
             await asyncio.sleep(_delay(job.backoff, crashes))
 
-    def _restarts(self, job: _Job, crashes: int, error: BaseException) -> bool:
+    def _restarts(self, job: Job, crashes: int, error: BaseException) -> bool:
         """Log the crash, and tell whether the task is restarted."""
         again = job.restart != "never" and not job.critical and not self.stopping
         what = "is restarted" if again else "stays down"
@@ -163,7 +168,7 @@ def _delays(option: str, value: tuple[float, float]) -> Iterator[str]:
         yield f"{option}: {value!r} is not a first and a longest delay; use (1.0, 60.0)"
 
 
-def _too_late(job: _Job) -> str:
+def _too_late(job: Job) -> str:
     return f"the task {job.name} is not started because the process is shutting down"
 
 

@@ -12,7 +12,6 @@ from ..types import ASGIApp, Message, Scope
 from ._lint import ASGIViolation, Lint, check_unedited, frozen
 from .recording import InnerMessages, inner_messages
 
-
 AnyLint = TypeVar("AnyLint", bound=Lint)
 
 

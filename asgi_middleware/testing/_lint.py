@@ -174,10 +174,8 @@ class Lint:
                 continue
             # bool is a subclass of int, but `status: True` is nonsense.
             if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-                raise ASGIViolation(
-                    f"{message['type']}: {field} must be of type {kind.__name__}, not {value!r:.80}",
-                    rule.section,
-                )
+                what = f"{message['type']}: {field} must be of type {kind.__name__}"
+                raise ASGIViolation(f"{what}, not {value!r:.80}", rule.section)
         if "status" in rule.needed and not 200 <= message["status"] <= 599:
             raise ASGIViolation(
                 f"{message['status']} is not the status of a final response", rule.section

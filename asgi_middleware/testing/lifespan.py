@@ -30,7 +30,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from ..lifespan.current import overridden
+from ..lifespan.current import overrides
 from ..types import ASGIApp, Receive, Scope, Send
 from ._call import AppCall
 from ._lint import LifespanLint
@@ -51,7 +51,8 @@ class StartedApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Each request gets a copy of its own, as on a server.
         # https://asgi.readthedocs.io/en/latest/specs/lifespan.html#lifespan-state
-        state = {**self.state, **overridden(), **scope.get("state", {})}
+        overridden = overrides[-1].given if overrides else {}
+        state = {**self.state, **overridden, **scope.get("state", {})}
         await self.app({**scope, "state": state}, receive, send)
 
 

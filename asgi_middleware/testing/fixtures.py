@@ -1,0 +1,42 @@
+"""Fixtures for pytest. With pytest-django they are there; without it, import them.
+
+# conftest.py
+from asgi_middleware.testing.fixtures import asgi_client, override_state
+"""
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+try:
+    from pytest_asyncio import fixture as _async_fixture
+except ImportError:  # another plugin runs async fixtures, such as that of anyio
+    _async_fixture = pytest.fixture  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from .django import StackClient
+
+__all__ = ["asgi_client", "override_state"]
+
+
+@_async_fixture
+async def asgi_client() -> "AsyncGenerator[StackClient]":
+    """A :class:`StackClient` for ``ASGI_APPLICATION``, between its startup and its shutdown."""
+    from .django import StackClient
+
+    async with StackClient() as client:
+        yield client
+
+
+@pytest.fixture
+def override_state() -> Generator[Callable[..., dict[str, Any]]]:
+    """Put values in the place of what startup opens, until the end of the test.
+
+    ``state = override_state(client=FakeClient())``
+    """
+    from .django import override_state
+
+    with ExitStack() as overridden:
+        yield lambda **values: overridden.enter_context(override_state(**values))
