@@ -68,10 +68,13 @@ async def serve_http(
 ) -> None:
     """Call *app* so that the drain can end the request, and complete the response."""
     request = _Request(receive, send)
-    with countdown.open(request):
+    countdown.add(request)
+    try:
         await request.call(app, scope)
         if request.drained and not request.complete:
             await _try(request.end())
+    finally:
+        countdown.discard(request)
 
 
 async def serve_websocket(
@@ -79,8 +82,11 @@ async def serve_websocket(
 ) -> None:
     """Call *app* so that the drain can close the WebSocket."""
     websocket = _WebSocket(receive, send)
-    with countdown.open(websocket):
+    countdown.add(websocket)
+    try:
         await websocket.call(app, scope)
+    finally:
+        countdown.discard(websocket)
 
 
 class _DrainedError(ConnectionResetError):

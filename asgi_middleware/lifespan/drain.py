@@ -29,8 +29,8 @@ import logging
 import secrets
 import signal
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
@@ -186,24 +186,18 @@ class Countdown:
         if self._began_at is not None:
             logger.info("all is closed, %.1f s after the drain began", self._age())
 
-    @contextmanager
-    def open(self, connection: Connection) -> Generator[None]:
-        """Count *connection*, which the drain may end until the block does."""
+    def add(self, connection: Connection) -> None:
+        """Count *connection*, which the drain may end from now on."""
         self._connections.add(connection)
-        self._count()
-        try:
-            yield
-        finally:
-            self._connections.discard(connection)
-            self._look_for_open()
+        if self._requests_left is not None:
+            self._requests_left -= 1
+            if self._requests_left == 0:
+                self._withdraw()
+                self._begin("max_requests", self._signals.terminate)
 
-    def _count(self) -> None:
-        if self._requests_left is None:
-            return
-        self._requests_left -= 1
-        if self._requests_left == 0:
-            self._withdraw()
-            self._begin("max_requests", self._signals.terminate)
+    def discard(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._look_for_open()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # This may run between any two instructions, so it leaves all other work to the event loop.

@@ -24,6 +24,7 @@ from asgi_middleware import (
     Readiness,
 )
 from asgi_middleware.lifespan import drain as module
+from asgi_middleware.lifespan.connections import _WebSocket
 from asgi_middleware.lifespan.drain import Countdown, Stage
 from asgi_middleware.testing import (
     HandshakeRefused,
@@ -1507,7 +1508,7 @@ async def take(countdown: Countdown, event: str) -> None:
             countdown.begin()
         case "max_requests":
             countdown._requests_left = 1
-            countdown._count()
+            countdown.add(_WebSocket(forever, forever))
         case "the hold has passed":
             timer: Any = countdown._timer
             timer._callback(*timer._args)
