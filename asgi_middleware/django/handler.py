@@ -13,9 +13,10 @@ it takes, never what it does.
 import logging
 import threading
 from collections.abc import Awaitable, Callable
-from functools import cached_property
+from contextlib import suppress
+from functools import cache, cached_property
 from types import FunctionType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import django
 from asgiref.sync import sync_to_async
@@ -23,7 +24,8 @@ from django.conf import settings
 from django.conf.urls.i18n import is_language_prefix_patterns_used
 from django.core import signals
 from django.core.handlers import asgi, base
-from django.urls import get_resolver
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls.resolvers import LocalePrefixPattern, RegexPattern, RoutePattern
 from django.utils import translation
 from django.utils.module_loading import import_string
 
@@ -47,7 +49,11 @@ class Routed(base.BaseHandler):
     """A handler that notes the route of each request in its record."""
 
     def resolve_request(self, request: Any) -> Any:
-        match = super().resolve_request(request)
+        guess: _Guess | None = request.__dict__.pop(_GUESS, None)
+        if guess is None or guess != _Guess.of(request, guess.match):
+            match = super().resolve_request(request)
+        else:
+            match = request.resolver_match = guess.match
         note_route(request)
         return match
 
@@ -84,7 +90,7 @@ class TwoChains(Routed):
     async def get_response_async(self, request: Any) -> Any:
         if self._has_one_chain:
             return await super().get_response_async(request)
-        view = _view(request.path_info)
+        view = _view(request)
         if is_async(view) or id(view) in self._misleading:
             return await super().get_response_async(request)
         if self._respond_in_thread is None:
@@ -192,19 +198,57 @@ def _is_for_async_code(middleware: Any) -> bool:
     return reads_wsgi or not getattr(middleware, "sync_capable", True)
 
 
-def _view(path: str) -> Any:
-    """Return the view that *path* leads to, None if that cannot be told."""
+class _Guess(NamedTuple):
+    """Where a request leads, if no middleware changes what the path means."""
+
+    match: Any
+    path: str
+    language: str | None
+    urlconf: Any
+
+    @classmethod
+    def of(cls, request: Any, match: Any) -> "_Guess":
+        urlconf = getattr(request, "urlconf", settings.ROOT_URLCONF)
+        return cls(match, request.path_info, translation.get_language(), urlconf)
+
+
+_GUESS = "_asgi_middleware_guess"
+
+
+def _view(request: Any) -> Any:
+    """Return the view that *request* seems to lead to, None if that cannot be told."""
+    path = request.path_info
     try:
         resolver = get_resolver()
         language = None
         if settings.USE_I18N and is_language_prefix_patterns_used(settings.ROOT_URLCONF)[0]:
             language = translation.get_language_from_path(path)
-        if language is None:
-            return resolver.resolve(path).func
-        with translation.override(language):
-            return resolver.resolve(path).func
+        if language is not None:
+            with translation.override(language):
+                return resolver.resolve(path).func
+        match = resolver.resolve(path)
     except Exception:  # noqa: BLE001 -- a URLconf or a converter may raise anything; Django tells
         return None
+    with suppress(Exception):  # a part of the URLconf that this request does not need
+        if _depends_on_path_only(resolver):  # and so need not be looked up once more
+            setattr(request, _GUESS, _Guess.of(request, match))
+    return match.func
+
+
+@cache
+def _depends_on_path_only(resolver: Any) -> bool:
+    """Tell whether the same path and language always lead to the same view and arguments.
+
+    A converter of a project may look elsewhere, such as at a tenant that a middleware sets.
+    """
+    return all(
+        type(each) in (URLPattern, URLResolver)
+        and type(each.pattern) in (LocalePrefixPattern, RegexPattern, RoutePattern)
+        and {type(converter).__module__ for converter in each.pattern.converters.values()}
+        <= {"django.urls.converters"}
+        and (type(each) is URLPattern or _depends_on_path_only(each))
+        for each in resolver.url_patterns
+    )
 
 
 def _import_in_loop(path: str) -> Any:

@@ -10,7 +10,7 @@ not expected to, Django raises SynchronousOnlyOperation, and the hook is called 
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -149,7 +149,7 @@ class _CSRF(_InLoop):
             or getattr(view, "csrf_exempt", False)
             or getattr(request, "csrf_processing_done", False)
         )
-        hook: Any = super().process_view  # type: ignore[misc]
+        hook = cast("Any", super()).process_view
         return await _call(hook, request, view, args, kwargs, may_block=checks)
 
     def response_may_block(self, request: Any, _response: Any) -> bool:

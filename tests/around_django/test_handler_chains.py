@@ -7,6 +7,8 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from types import ModuleType
 from typing import Any, cast
 
 import django
@@ -22,12 +24,14 @@ from django.core.signals import request_finished, request_started
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
-from django.urls import include, path
+from django.urls import URLResolver, include, path, register_converter
+from django.urls.resolvers import RegexPattern
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.module_loading import import_string
 
 from asgi_middleware import ThreadPool, ThreadPoolMiddleware, TimingMiddleware
 from asgi_middleware.django import ASGIHandler, get_asgi_application
+from asgi_middleware.django import handler as handler_module
 from asgi_middleware.django.handler import with_globals
 from asgi_middleware.django.stock import _IN_LOOP, in_loop
 from asgi_middleware.testing import recording, request, stream
@@ -122,6 +126,24 @@ async def astreaming(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts())
 
 
+def captured(request: HttpRequest, **arguments: object) -> HttpResponse:
+    return HttpResponse(f"{arguments}")
+
+
+class TenantPage:
+    """A converter that looks at what a middleware has set."""
+
+    regex = "[a-z]+"
+
+    def to_python(self, value: str) -> str:
+        return f"{value} of {tenant.get()}"
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(TenantPage, "tenant_page")
+
 urlpatterns = [
     path("sync/", sync_view),
     path("async/", async_view),
@@ -135,6 +157,10 @@ urlpatterns = [
     path("astreaming/", astreaming),
     path("shop/", include([path("items/<int:number>/", async_view)])),
 ]
+
+
+# With a converter that is not Django's.
+urls_with_pages = [*urlpatterns, path("pages/<tenant_page:page>/", captured)]
 
 
 class Counted:
@@ -180,6 +206,12 @@ class ThirdParty(MiddlewareMixin):
         return response
 
 
+class TellsItsEnd(MiddlewareMixin):
+    def process_response(self, request: Any, response: Any) -> Any:
+        given_by(request)["ended"].set()
+        return response
+
+
 class ToAsync(MiddlewareMixin):
     """Leads the requests for one page to another, which is async."""
 
@@ -195,6 +227,14 @@ class DatabaseHosts(list[str]):
         with connection.cursor() as cursor:
             cursor.execute("SELECT 'testserver'")
             return iter([cursor.fetchone()[0]])
+
+
+tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
+
+
+class Tenant(MiddlewareMixin):
+    def process_request(self, request: Any) -> None:
+        tenant.set("ann")
 
 
 TWELVE = [*STOCK[:3], LOCALE, *STOCK[3:], *[f"{THIS}.ThirdParty"] * 4]
@@ -410,6 +450,42 @@ async def test_once_a_path_has_led_to_an_async_view_it_is_served_in_the_event_lo
     assert calls == []
 
 
+@pytest.mark.parametrize(
+    ("urls", "looked_up"),
+    [
+        pytest.param(urlpatterns, 1, id="converters of Django's"),
+        pytest.param(urls_with_pages, 2, id="a project's own"),
+    ],
+)
+async def test_a_url_is_looked_up_once_if_only_the_path_decides(
+    urls: list[Any], looked_up: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookups: list[str] = []
+
+    class Resolver(URLResolver):
+        def resolve(self, path: str) -> Any:
+            lookups.append(path)
+            return super().resolve(path)
+
+    resolver = Resolver(RegexPattern(r"^/"), urls)
+    for module in (base, handler_module):
+        monkeypatch.setattr(module, "get_resolver", lambda *_: resolver)
+    with override_settings(MIDDLEWARE=[]):
+        response = await get(handler(), "/sync/")
+
+    assert response.status == 200
+    assert lookups == ["/sync/"] * looked_up
+
+
+async def test_a_converter_sees_what_middleware_has_set() -> None:
+    urls: Any = ModuleType("urls")
+    urls.urlpatterns = urls_with_pages
+    with override_settings(MIDDLEWARE=[*STOCK, f"{THIS}.Tenant"], ROOT_URLCONF=urls):
+        response = await get(handler(), "/pages/about/")
+
+    assert response.text == "{'page': 'about of ann'}"
+
+
 async def test_a_sync_view_that_raises_stopiteration_has_a_response() -> None:
     # Under Django's handler on Python 3.11, it never has one.
     response = await get(handler(), "/stopping/")
@@ -467,6 +543,29 @@ async def test_a_client_that_leaves_ends_its_request_as_under_djangos_handler(
     assert shown == sent
     assert state["cancelled"] == cancelled
     assert finished == [asgi.ASGIHandler]
+
+
+async def test_middleware_runs_to_its_end_although_the_client_of_a_sync_view_has_left() -> None:
+    loop = asyncio.get_running_loop()
+    reached, let_go, ended = asyncio.Event(), threading.Event(), threading.Event()
+    state = {
+        "reached": lambda: loop.call_soon_threadsafe(reached.set),
+        "let_go": let_go,
+        "ended": ended,
+    }
+    with override_settings(MIDDLEWARE=[f"{THIS}.TellsItsEnd", *STOCK]):
+        app = handler()
+        async with stream(app, target="/waiting/", scope={"state": state}) as exchange:
+            exchange.send_body(b"", more_body=False)
+            await asyncio.wait_for(reached.wait(), 30)
+            exchange.disconnect()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            let_go.set()
+            response = await exchange.finish()
+
+    assert response.messages == ()
+    assert ended.wait(30)
 
 
 # --- the record of a request ---
@@ -621,7 +720,7 @@ def test_the_hooks_of_djangos_middleware_are_those_that_are_known(name: str) -> 
 
     assert hooks == HOOKS[middleware.__name__]
     # What is overridden, and what calls it.
-    assert middleware.__acall__ is MiddlewareMixin.__acall__  # type: ignore[attr-defined]
+    assert middleware.__acall__ is MiddlewareMixin.__acall__
     assert middleware.__call__ is MiddlewareMixin.__call__
     assert "__acall__" in names_in(MiddlewareMixin.__call__)
 
@@ -641,7 +740,7 @@ async def test_a_scope_that_is_not_http_raises_what_djangos_handler_raises() -> 
 
     for make in (get_djangos, get_asgi_application):
         with pytest.raises(ValueError, match="Django can only handle ASGI/HTTP connections"):
-            await make()({"type": "websocket"}, nothing, nothing)  # type: ignore[arg-type]
+            await make()({"type": "websocket"}, nothing, nothing)
 
 
 def test_signals_come_from_the_class_of_a_projects_own_handler() -> None:
