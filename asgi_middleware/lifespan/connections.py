@@ -72,7 +72,7 @@ async def serve_http(
     try:
         await request.call(app, scope)
         if request.drained and not request.complete:
-            await _try(request.end())
+            await _try(request.finish())
     finally:
         countdown.discard(request)
 
@@ -93,18 +93,18 @@ class _DrainedError(ConnectionResetError):
     """What ``send`` raises."""
 
 
-class _Connection(ABC):
+class _Connection(EndableReceive, ABC):
     """Passes messages on until the drain ends: first what the app receives, then what it sends."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
+        super().__init__(receive, self._disconnected)
         self.drained = False
-        self._receiving = EndableReceive(receive, self._disconnected)
         self._sending = Endable()
         self._send = send
 
     async def call(self, app: ASGIApp, scope: Scope) -> None:
         try:
-            await app(scope, self._receiving.receive, self.send)
+            await app(scope, self.receive, self.send)
         except Exception as error:
             if not _says_that_it_was_drained(error):
                 raise
@@ -112,9 +112,6 @@ class _Connection(ABC):
 
     @abstractmethod
     def send(self, message: Message) -> Awaitable[None]: ...
-
-    def disconnect(self) -> None:
-        self._receiving.end()
 
     def reset(self) -> None:
         self._sending.end()
@@ -160,7 +157,7 @@ class _Request(_Connection):
             return self._sending.unless_ended(self._send(message))
         return self._send_until_reset(message)
 
-    async def end(self) -> None:
+    async def finish(self) -> None:
         """Complete the response, if that is still possible."""
         if not self._started:
             await send_unavailable(self._send, _UNAVAILABLE, retry_after=1)

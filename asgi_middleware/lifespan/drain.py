@@ -110,7 +110,7 @@ class Connection(Protocol):
         """One of ``KINDS``."""
         ...
 
-    def disconnect(self) -> None:
+    def end(self) -> None:
         """Let the app receive a disconnect."""
 
     def reset(self) -> None:
@@ -249,7 +249,7 @@ class Countdown:
             )
             self._start_timer(_REACTION, self._reset)
             for connection in self._connections:
-                connection.disconnect()
+                connection.end()
             self._look_for_open()
         return True
 
