@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from ._messages import DISCONNECTS
 from .types import Message, Receive
@@ -13,8 +13,9 @@ _T = TypeVar("_T")
 class Endable:
     """Waits for the server until :meth:`end` is called. ``waiting`` holds the tasks that wait."""
 
+    ended = False
+
     def __init__(self) -> None:
-        self.ended = False
         self.waiting: set[asyncio.Task[object]] = set()
 
     def end(self) -> None:
@@ -28,7 +29,7 @@ class Endable:
 
         Like ``asyncio.timeout``, but cheaper: a cancellation that is not ours passes.
         """
-        task = cast("asyncio.Task[object]", asyncio.current_task())
+        task: Any = asyncio.current_task()
         others = task.cancelling()
         self.waiting.add(task)
         try:
@@ -49,11 +50,12 @@ class EndableReceive(Endable):
     again. https://asgi.readthedocs.io/en/latest/specs/www.html#disconnect-receive-event
     """
 
+    _disconnect: Message | None = None
+
     def __init__(self, receive: Receive, instead: Callable[[], Awaitable[Message]]) -> None:
         super().__init__()
         self._receive = receive
         self._instead = instead
-        self._disconnect: Message | None = None
 
     async def receive(self) -> Message:
         if self._disconnect is not None:

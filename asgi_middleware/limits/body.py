@@ -3,21 +3,24 @@
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from .. import _options as options
 from .._headers import trimmed, with_readable_headers
 from .._messages import HTTP_DISCONNECT
 from .._paths import ByPrefix, prefix_problems
-from .._responses import send_text
-from ..types import ASGIApp, Header, Headers, Message, Receive, Scope, Send
+from ..types import ASGIApp, Headers, Message, Receive, Scope, Send
+from .refusal import Refusable, respond
 
 logger = logging.getLogger("asgi_middleware.limits")
 
+_ABOUT_BODY = frozenset({b"content-length", b"transfer-encoding"})
 # Methods whose requests have a body only if a header says so.
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
-_TOO_LARGE = "The request body is larger than this server takes.\n"
-_TOO_SLOW = "The request body did not arrive in time.\n"
+_REASONS = {
+    413: "The request body is larger than this server takes.\n",
+    408: "The request body did not arrive in time.\n",
+}
 
 
 class RequestBodyLimitMiddleware:
@@ -81,20 +84,18 @@ class RequestBodyLimitMiddleware:
         limit = self._limits.of(scope)
         if limit is not None and length is not None and length > limit:
             self._log(scope, 413)
-            return await _refuse(scope, send, 413, _TOO_LARGE)
+            return await respond(scope, send, 413, _headers(scope), _REASONS[413], "refused")
         if limit is None and self._timeout is None:
             return await self.app(scope, receive, send)
 
-        body = _Body(scope, receive, send, limit, self._timeout, self._min_rate)
+        body = _Body(scope, receive, send, limit, self._timeout, self._min_rate, self._log)
         try:
             await self.app(scope, body.receive, body.send)
-        except Exception:
-            if body.refused_with is None:
+        except BaseException as error:
+            if not body.explains(error):
                 raise
-            # An app may raise when its client leaves, which is what it was told.
-            logger.debug("the app raised after its request was refused", exc_info=True)
-        if body.refused_with is not None:
-            self._log(scope, body.refused_with)
+        if body.refusal is not None:
+            await body.refusal
 
     def _log(self, scope: Scope, status: int) -> None:
         """Log a refusal: the first one as a warning, others in debug, so that none floods it."""
@@ -110,8 +111,13 @@ class RequestBodyLimitMiddleware:
         )
 
 
-class _Body:
-    """The body of one request as it arrives, and the response as far as it has begun."""
+class _Body(Refusable):
+    """The body of one request as it arrives."""
+
+    _size = 0
+    _is_complete = False
+    # Seconds for the whole body, and since its last part.
+    _waited = _paused = 0.0
 
     def __init__(
         self,
@@ -121,90 +127,77 @@ class _Body:
         limit: int | None,
         timeout: float | None,
         min_rate: float | None,
+        log: Callable[[Scope, int], None],
     ) -> None:
-        self.refused_with: int | None = None
-        self._scope = scope
-        self._receive = receive
-        self._send = send
+        super().__init__(scope, receive, send)
         self._limit = math.inf if limit is None else limit
         self._timeout = timeout
         self._min_rate = min_rate
-        self._size = 0
-        self._waited = 0.0
-        self._is_complete = False
-        self._has_response = False
+        self._log = log
 
     async def receive(self) -> Message:
-        if self.refused_with is not None:
-            await asyncio.sleep(0)  # an app that asks in a loop lets others go on
-            return HTTP_DISCONNECT
-        if self._is_complete:
-            return await self._receive()
-        try:
-            message = await self._next_part()
-        except TimeoutError:
-            return await self._refuse(408, _TOO_SLOW)
-        if message["type"] != "http.request":
-            return message
-        self._size += len(message.get("body", b""))
-        if self._size > self._limit:
-            return await self._refuse(413, _TOO_LARGE)
-        self._is_complete = not message.get("more_body", False)
-        return message
-
-    def send(self, message: Message) -> Awaitable[None]:
-        if self.refused_with is not None and not self._has_response:
-            return _dropped(message)
-        if message["type"] == "http.response.start":
-            self._has_response = True
-        return self._send(message)
-
-    async def _next_part(self) -> Message:
-        """Return the server's next message. Raises TimeoutError if the client is too slow."""
+        if self._is_complete or self.ended:
+            return await super().receive()
         if self._timeout is None:
-            return await self._receive()
-        rest = self._timeout
-        if self._min_rate is not None:
-            rest = min(rest, self._timeout + self._size / self._min_rate - self._waited)
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        async with asyncio.timeout(rest):
-            message = await self._receive()
-        self._waited += clock() - began
+            message = await self.unless_ended(self._receive())
+        else:
+            message = await self._timely(self._timeout)
+        if message is None:
+            return HTTP_DISCONNECT
+        if message["type"] == "http.request":
+            self._size += len(message.get("body", b""))
+            if self._size > self._limit:
+                self._refuse(413)
+                return HTTP_DISCONNECT
+            self._is_complete = not message.get("more_body", False)
+            self._paused = 0.0
         return message
 
-    async def _refuse(self, status: int, text: str) -> Message:
-        self.refused_with = status
-        if not self._has_response:
-            await _refuse(self._scope, self._send, status, text)
-        return HTTP_DISCONNECT
+    async def _timely(self, timeout: float) -> Message | None:
+        rest = timeout - self._paused
+        if self._min_rate is not None:
+            rest = min(rest, timeout + self._size / self._min_rate - self._waited)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        timer = loop.call_later(rest, self._expire)
+        try:
+            return await self.unless_ended(self._receive())
+        finally:
+            # An app that asks again and again, for a moment each time, gives no new patience.
+            timer.cancel()
+            waited = loop.time() - began
+            self._waited += waited
+            self._paused += waited
+
+    def _expire(self) -> None:
+        if not (self._is_complete or self.ended):  # by what another task received
+            self._refuse(408)
+
+    def _refuse(self, status: int) -> None:
+        if not self.has_response:
+            self._log(self.scope, status)
+        self.refuse(status, _headers(self.scope), _REASONS[status], "refused")
 
 
-async def _refuse(scope: Scope, send: Send, status: int, text: str) -> None:
+def _headers(scope: Scope) -> Headers:
     # The rest of the body is not read, so the connection cannot be used again. HTTP/2 ends only
     # the stream, and forbids the header. https://www.rfc-editor.org/rfc/rfc9110#section-15.5.14
-    headers: list[Header] = [(b"connection", b"close")] if _is_http_1(scope) else []
-    await send_text(send, status, headers, text)
-
-
-async def _dropped(message: Message) -> None:
-    """Drop what an app sends after its request was refused; a stream is told to end."""
-    await asyncio.sleep(0)
-    if message.get("more_body", False):
-        raise ConnectionResetError("the request was refused")
+    return [(b"connection", b"close")] if _is_http_1(scope) else []
 
 
 def _announced_length(scope: Scope, headers: Headers) -> int | None:
     """Return the length that the headers announce, 0 for no body, None if they do not say."""
+    length: int | None = None
     for name, value in headers:
-        if name == b"content-length":
-            length = trimmed(value)
-            # More digits than any limit has; int() would take its time, or refuse.
-            return int(length[:20]) if length.isdigit() else None
-        if name == b"transfer-encoding":
-            return None
+        if name in _ABOUT_BODY:
+            if name == b"transfer-encoding" or not (digits := trimmed(value)).isdigit():
+                return None
+            # int() would refuse thousands of digits, or take its time.
+            length = int(digits) if len(digits) < 20 else int(digits.lstrip(b"0")[:20] or b"0")
     # https://www.rfc-editor.org/rfc/rfc9112#section-6.3
-    return 0 if scope["method"] in _WITHOUT_BODY and _is_http_1(scope) else None
+    if length is None and scope["method"] in _WITHOUT_BODY and _is_http_1(scope):
+        return 0
+    return length
 
 
 def _is_http_1(scope: Scope) -> bool:

@@ -2,19 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator, Mapping
+from contextvars import Context, copy_context
+from itertools import takewhile
 
 from .. import _options as options
 from .._django import route_of
-from .._messages import HTTP_DISCONNECT
 from .._paths import ByPrefix, path_below_root, prefix_problems
-from .._receive import EndableReceive
-from .._responses import send_text
-from ..types import ASGIApp, Message, Receive, Scope, Send
+from ..types import ASGIApp, Header, Receive, Scope, Send
+from .refusal import Refusable
 
 logger = logging.getLogger("asgi_middleware.limits")
 
+_NO_STORE: list[Header] = [(b"cache-control", b"no-store")]
 _TOO_LATE = "The server did not respond in time.\n"
 
 
@@ -43,118 +43,109 @@ class RequestTimeoutMiddleware:
             prefix_problems("paths", paths, "{'/reports/': 120.0}", _timeout_problems),
         )
         self.app = app
-        self._timeout = timeout
-        self._timeouts = ByPrefix(paths or {}, timeout)
-        self._deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, _Deadlines]]
-        self._deadlines = WeakKeyDictionary()
+        self._options = {"timeout": timeout, "paths": paths or {}}
+        by_path = {
+            path: None if seconds is None else _Timeout(seconds)
+            for path, seconds in (paths or {}).items()
+        }
+        self._timeouts = ByPrefix(by_path, _Timeout(timeout))
 
     def __repr__(self) -> str:
-        return options.repr_of(self, timeout=self._timeout, paths=self._timeouts.given)
+        return options.repr_of(self, **self._options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        seconds = self._timeouts.of(scope) if scope["type"] == "http" else None
-        if seconds is None:
+        timeout = self._timeouts.of(scope) if scope["type"] == "http" else None
+        if timeout is None:
             return await self.app(scope, receive, send)
 
-        request = _TimedRequest(scope, receive, send, self._deadlines_of(seconds))
+        request = _Request(scope, receive, send, timeout.queue())
         try:
             await self.app(scope, request.receive, request.send)
-        except Exception:
-            if request.refusal is None:
+        except BaseException as error:
+            if not request.explains(error):
                 raise
-            # An app may raise when its client leaves, which is what it was told.
-            logger.debug("the app raised after its request had timed out", exc_info=True)
         finally:
-            request.deadlines.remove(request)
+            request.leave()
         if request.refusal is not None:
             await request.refusal
 
-    def _deadlines_of(self, seconds: float) -> "_Deadlines":
+
+class _Timeout:
+    """A number of seconds, and the requests that have it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._queue: _Queue | None = None
+
+    def queue(self) -> "_Queue":
+        """Return the queue of this event loop; that of another loop lives on in its timer."""
         loop = asyncio.get_running_loop()
-        by_timeout = self._deadlines.get(loop)
-        if by_timeout is None:
-            by_timeout = self._deadlines[loop] = {}
-        if seconds not in by_timeout:
-            by_timeout[seconds] = _Deadlines(loop, seconds)
-        return by_timeout[seconds]
+        queue = self._queue
+        if queue is None or queue.loop is not loop:
+            queue = self._queue = _Queue(loop, self._seconds)
+        return queue
 
 
-class _Deadlines:
-    """The requests of one event loop that have the same timeout.
+class _Queue:
+    """The requests of an event loop that have the same time, until their response begins.
 
-    They come and expire in the same order, so one timer is enough for all of them.
+    They expire in the order in which they came, so one timer is enough for all.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self.loop = loop
         self.seconds = seconds
-        self._loop = loop
-        self._requests: dict[_TimedRequest, float] = {}
-        self._has_timer = False
+        self.requests: dict[_Request, None] = {}
+        self.has_timer = False
 
-    def add(self, request: "_TimedRequest") -> None:
-        self._requests[request] = self._loop.time() + self.seconds
-        if not self._has_timer:
-            self._has_timer = True
-            self._loop.call_later(self.seconds, self._expire)
-
-    def remove(self, request: "_TimedRequest") -> None:
-        self._requests.pop(request, None)
+    def set_timer(self, deadline: float) -> None:
+        # An empty context: the timer must not keep what the first request has in its own.
+        self.loop.call_at(deadline, self._expire, context=Context())
+        self.has_timer = True
 
     def _expire(self) -> None:
-        now = self._loop.time()
-        while self._requests:
-            request, deadline = next(iter(self._requests.items()))
-            if deadline > now:
-                self._loop.call_at(deadline, self._expire)
-                return
-            del self._requests[request]
-            request.expire()
-        self._has_timer = False
+        now = self.loop.time()
+        due = [*takewhile(lambda request: request.deadline <= now, self.requests)]
+        try:
+            for request in due:
+                if self.requests.pop(request, False) is None:
+                    request.context.run(request.expire)
+        finally:
+            self.has_timer = False
+            if self.requests:
+                self.set_timer(next(iter(self.requests)).deadline)
 
 
-class _TimedRequest:
-    """One request until its response begins."""
+class _Request(Refusable):
+    """A request with a deadline for its response."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, deadlines: _Deadlines) -> None:
-        self.refusal: asyncio.Task[None] | None = None
-        self.deadlines = deadlines
-        self._scope = scope
-        self._send = send
-        self._receive = EndableReceive(receive, _disconnect)
-        self.receive = self._receive.receive
-        deadlines.add(self)
+    def __init__(self, scope: Scope, receive: Receive, send: Send, queue: _Queue) -> None:
+        super().__init__(scope, receive, send)
+        self.context = copy_context()
+        self.deadline = queue.loop.time() + queue.seconds
+        self._queue = queue
+        queue.requests[self] = None
+        if not queue.has_timer:
+            queue.set_timer(self.deadline)
 
-    def send(self, message: Message) -> Awaitable[None]:
-        if self.refusal is not None:
-            return _dropped(message)
-        if message["type"] == "http.response.start":
-            self.deadlines.remove(self)
-        return self._send(message)
+    def leave(self) -> None:
+        """End the wait for the response."""
+        self._queue.requests.pop(self, None)
+
+    begin_response = leave
 
     def expire(self) -> None:
-        path = path_below_root(self._scope)
+        if self.has_left:  # nobody is there to get the response
+            return
+        self.refuse(504, _NO_STORE, _TOO_LATE, "timeout")
+        path = path_below_root(self.scope)
         logger.warning(
             "%s %s (%s) got a 504: no response had begun after %g s",
-            self._scope["method"],
+            self.scope["method"],
             options.shown(path),
             route_of(path) or "unmatched",
-            self.deadlines.seconds,
+            self._queue.seconds,
         )
-        # A task of its own, because the app may be in a call that does not end.
-        refusal = send_text(self._send, 504, [(b"cache-control", b"no-store")], _TOO_LATE)
-        self.refusal = asyncio.ensure_future(refusal)
-        self._receive.end()
-
-
-async def _disconnect() -> Message:
-    return HTTP_DISCONNECT
-
-
-async def _dropped(message: Message) -> None:
-    """Drop what an app sends too late; a stream is told to end."""
-    await asyncio.sleep(0)
-    if message.get("more_body", False):
-        raise ConnectionResetError("the request had timed out")
 
 
 def _timeout_problems(option: str, timeout: object) -> Iterator[str]:

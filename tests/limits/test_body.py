@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -361,3 +362,118 @@ async def test_other_scopes_pass() -> None:
         await limited(app)(scope, receive, send)
         assert seen[0] is scope
         seen.clear()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        pytest.param([(b"content-length", b"0" * 30 + b"11")], 413, id="zeros in front"),
+        pytest.param([(b"content-length", b"0" * 30 + b"10")], 200, id="zeros, within the limit"),
+        pytest.param(
+            [(b"content-length", b"0"), (b"transfer-encoding", b"chunked")], 413, id="0 and chunked"
+        ),
+        pytest.param(
+            [(b"transfer-encoding", b"chunked"), (b"content-length", b"0")], 413, id="chunked and 0"
+        ),
+        pytest.param(
+            [(b"content-length", b"99"), (b"transfer-encoding", b"chunked")],
+            413,
+            id="more and chunked",
+        ),
+        pytest.param([(b"content-length", b"")], 413, id="empty"),
+        pytest.param([(b"content-length", b"0_0")], 413, id="not quite a number"),
+        pytest.param([(b"content-length", b"5, 5")], 413, id="a list"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_no_header_gets_a_body_past_the_limit(
+    headers: list[tuple[bytes, bytes]], status: int, method: str
+) -> None:
+    parts = iter([b"x" * 6, b"x" * (5 if status == 413 else 4)])
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        part = next(parts)
+        return {"type": "http.request", "body": part, "more_body": len(part) == 6}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": "/", "headers": headers}
+    await limited(reads)(scope, receive, send)
+
+    assert sent[0]["status"] == status
+
+
+async def test_an_app_that_asks_for_a_moment_at_a_time_gives_no_client_more_time() -> None:
+    async def polls(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in range(1000):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    if (await receive())["type"] == "http.disconnect":
+                        return
+
+    async with stream(limited(polls, timeout=0.1), "POST") as upload:
+        upload.send_body(b"x")
+        start = await upload.message()
+        await upload.message()
+
+    assert start["status"] == 408
+
+
+async def test_a_body_that_another_task_has_completed_is_not_slow() -> None:
+    async def waits_twice(scope: Scope, receive: Receive, send: Send) -> None:
+        first = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        assert not (await receive()).get("more_body")
+        await asyncio.wait({first}, timeout=0.2)
+        assert not first.done()
+        await hello(scope, receive, send)
+        await first
+
+    parts = [{"type": "http.request", "body": b"x"}]
+    waiting = [asyncio.Event(), asyncio.Event()]
+
+    async def receive() -> Message:
+        waiting.pop(0).set()
+        if waiting:
+            await over.wait()
+            return {"type": "http.disconnect"}
+        return parts.pop()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        over.set()
+
+    over = asyncio.Event()
+    sent: list[Message] = []
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    await limited(waits_twice, timeout=0.02)(scope, receive, send)
+
+    assert [message.get("status") for message in sent] == [200, None]
+
+
+async def test_a_timeout_of_the_server_is_not_ours() -> None:
+    async def receive() -> Message:
+        raise TimeoutError("of the server")
+
+    async def send(message: Message) -> None:
+        raise AssertionError
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    with pytest.raises(TimeoutError, match="of the server"):
+        await limited(reads, timeout=10.0)(scope, receive, send)
+
+
+async def test_a_response_that_has_begun_leaves_no_word_of_a_413_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send(BODY)
+
+    await posted(limited(early), [b"x" * 11, b"x"])
+
+    assert [record for record in caplog.records if record.levelno >= logging.INFO] == []

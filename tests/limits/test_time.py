@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
 import pytest
 
+from asgi_middleware import RequestIDFilter, RequestIDMiddleware
 from asgi_middleware.limits import RequestTimeoutMiddleware
 from asgi_middleware.testing import recording, request, stream, websocket
 from asgi_middleware.types import Message, Receive, Scope, Send
@@ -172,16 +174,6 @@ async def test_each_request_has_its_own_time() -> None:
     assert [(await each).status for each in quick] == [200, 200, 200]
 
 
-async def test_nothing_is_kept_of_requests_that_are_over() -> None:
-    app = timed(hello, timeout=60.0)
-
-    for _ in range(10):
-        await request(app)
-
-    [by_timeout] = app._deadlines.values()
-    assert [len(deadlines._requests) for deadlines in by_timeout.values()] == [0]
-
-
 async def test_the_log_has_a_line_with_the_path(caplog: pytest.LogCaptureFixture) -> None:
     await request(timed(until_the_client_leaves), target="/slow%0Aline/")
 
@@ -190,6 +182,91 @@ async def test_the_log_has_a_line_with_the_path(caplog: pytest.LogCaptureFixture
     assert record.getMessage() == (
         r"GET '/slow\nline/' (unmatched) got a 504: no response had begun after 0.02 s"
     )
+
+
+async def test_the_line_has_the_id_of_its_own_request(caplog: pytest.LogCaptureFixture) -> None:
+    """One timer ends all requests, whoever started it."""
+    app = RequestIDMiddleware(timed(until_the_client_leaves, timeout=0.05))
+    caplog.handler.addFilter(RequestIDFilter())
+
+    await asyncio.gather(
+        *(request(app, target=f"/{n}/", headers={"x-request-id": f"id-{n}"}) for n in range(3))
+    )
+
+    lines = [record for record in caplog.records if "got a 504" in record.getMessage()]
+    assert [vars(record)["request_id"] for record in lines] == ["id-0", "id-1", "id-2"]
+
+
+async def test_what_is_sent_has_the_context_of_its_own_request() -> None:
+    of_request: ContextVar[int] = ContextVar("of_request", default=-1)
+    seen: list[int] = []
+
+    async def call(number: int) -> None:
+        of_request.set(number)
+
+        async def receive() -> Message:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def send(message: Message) -> None:
+            seen.append(of_request.get())
+
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        await app(scope, receive, send)
+
+    app = timed(until_the_client_leaves)
+    await asyncio.gather(*(asyncio.create_task(call(number)) for number in range(3)))
+
+    assert sorted(seen) == [0, 0, 1, 1, 2, 2]
+
+
+async def test_a_log_that_fails_does_not_keep_others_from_their_504() -> None:
+    class Failing(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise RuntimeError("of the filter")
+
+    errors: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: errors.append(context.get("exception")))
+    failing = Failing()
+    logger = logging.getLogger("asgi_middleware.limits")
+    logger.addFilter(failing)
+    try:
+        app = timed(until_the_client_leaves)
+        responses = await asyncio.gather(*(request(app) for _ in range(3)))
+    finally:
+        logger.removeFilter(failing)
+        loop.set_exception_handler(None)
+
+    assert [response.status for response in responses] == [504] * 3
+    assert len(errors) == 3
+
+
+async def test_a_thousand_requests_that_expire_at_once_all_get_a_504() -> None:
+    app = timed(until_the_client_leaves, timeout=0.2)
+
+    responses = await asyncio.gather(*(request(app) for _ in range(1000)))
+
+    assert [response.status for response in responses] == [504] * 1000
+
+
+async def test_requests_in_time_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    timers: list[object] = []
+    call_at = loop.call_at
+
+    def counting(when: float, callback: Any, *args: Any, **named: Any) -> Any:
+        if "limits" in getattr(callback, "__module__", ""):
+            timers.append(callback)
+        return call_at(when, callback, *args, **named)
+
+    monkeypatch.setattr(loop, "call_at", counting)
+    app = timed(hello, timeout=60.0)
+
+    for _ in range(10):
+        await request(app)
+
+    assert len(timers) == 1
 
 
 async def test_other_scopes_pass() -> None:
