@@ -168,6 +168,17 @@ def test_a_client_that_does_not_read_keeps_a_server_as_the_page_says(
         assert set(open_contexts(clients.server).values()) == {0}
 
 
+@pytest.mark.parametrize("name", ["uvicorn", "daphne"])
+def test_an_app_that_asks_in_a_loop_after_its_client_has_gone_leaves_others_alone(
+    name: str, tmp_path: Path
+) -> None:
+    with connected(name, tmp_path, (), GRACE="1") as clients:
+        with httpx.stream("GET", f"{clients.server.url}/asks", timeout=PATIENCE) as stream:
+            assert next(stream.iter_text()) == "part\n"
+        for _ in range(10):
+            assert page(clients.server)
+
+
 @pytest.mark.parametrize("thread", [False, True], ids=["in the main thread", "in a thread"])
 def test_a_program_ends_its_own_server_with_begin(thread: bool, tmp_path: Path) -> None:
     where = "1" if thread else ""

@@ -13,7 +13,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from asgi_middleware import Drain, HealthMiddleware, LifespanMiddleware, Readiness, compose
+from asgi_middleware import (
+    Drain,
+    HealthMiddleware,
+    LifespanMiddleware,
+    Readiness,
+    ThreadPoolMiddleware,
+    compose,
+)
 from asgi_middleware.types import Message, Receive, Scope, Send
 
 from .lifespan.log import say
@@ -45,6 +52,14 @@ async def receives(receive: Receive, send: Send) -> None:
     await send(PART)
     while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
         pass
+
+
+async def asks(receive: Receive, send: Send) -> None:
+    """Ask for more, whatever is received."""
+    await send(START)
+    await send(PART)
+    while True:
+        await receive()
 
 
 async def sends(receive: Receive, send: Send, *, part: Message = PART) -> None:
@@ -92,6 +107,7 @@ HTTP: dict[str, Callable[[Receive, Send], Awaitable[None]]] = {
     "slow": slow,
     "sync": sync,
     "receives": receives,
+    "asks": asks,
     "sends": sends,
     "big": partial(sends, part=BIG),
     "upload": upload,
@@ -132,4 +148,5 @@ if "GRACE" in os.environ:
 application = compose(
     partial(HealthMiddleware, readiness=readiness),
     partial(LifespanMiddleware, lifespan=[resource], readiness=readiness, **options),
+    ThreadPoolMiddleware,
 )(app)
