@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
 try:
     from pytest_asyncio import fixture as _async_fixture
@@ -23,11 +24,18 @@ __all__ = ["asgi_client", "override_state"]
 
 @_async_fixture
 async def asgi_client() -> "AsyncGenerator[StackClient]":
-    """A :class:`StackClient` for ``ASGI_APPLICATION``, between its startup and its shutdown."""
+    """A :class:`StackClient` for ``ASGI_APPLICATION``, between its startup and its shutdown.
+
+    At its end, the connections to databases that the test itself has opened are closed, too. A
+    database with a connection to it cannot be removed.
+    """
+    from django.db import connections
+
     from .django import StackClient
 
     async with StackClient() as client:
         yield client
+    await sync_to_async(connections.close_all)()
 
 
 @pytest.fixture
