@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .NOTPARALLEL:
 # Otherwise, a half-made environment would look complete next time.
 .DELETE_ON_ERROR:
-.PHONY: help run test test-quick test-all format test-django check bench bench-report screenshots clean port-is-free
+.PHONY: help run test test-quick test-all format test-django check docs dist bench bench-report screenshots clean port-is-free
 
 venv := .venv
 python := $(venv)/bin/python
@@ -32,7 +32,7 @@ candidates := $(PYTHON) python3 python3.13 python3.12 python3.11 python \
 usable := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 
 # If the environment's interpreter is gone, as after a system upgrade, install everything again.
-$(shell test -x $(python) || rm -f $(venv)/.run-stamp $(venv)/.test-stamp $(venv)/.dev-stamp)
+$(shell test -x $(python) || rm -f $(venv)/.*-stamp)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,16 @@ check: $(venv)/.dev-stamp ## check formatting, lint and types
 	$(python) -m ruff check
 	$(python) -m mypy
 	$(python) -m pyright --pythonpath $(python)
+
+docs: $(venv)/.docs-stamp ## build the documentation as a site, into .build/docs
+	@$(python) -m sphinx --quiet --fail-on-warning --keep-going --jobs auto \
+		-c docs -d .build/doctrees . .build/docs
+	@echo "Built .build/docs/index.html"
+
+dist: $(venv)/.release-stamp ## build the sdist and the wheel into dist, and check them
+	@rm -rf dist
+	@$(python) -m build
+	@$(python) -m twine check --strict dist/*
 
 bench: $(venv)/.dev-stamp ## compare the middleware with others, as a table
 	@$(python) -m benchmarks
@@ -103,6 +113,16 @@ $(venv)/.run-stamp: pyproject.toml | $(python)
 $(venv)/.test-stamp: pyproject.toml | $(python)
 	@echo "Installing the package and what its quick tests need"
 	@$(pip_install) -e '.[test]'
+	@touch $@
+
+$(venv)/.docs-stamp: pyproject.toml | $(python)
+	@echo "Installing the package and what its documentation needs"
+	@$(pip_install) -e '.[docs]'
+	@touch $@
+
+$(venv)/.release-stamp: pyproject.toml | $(python)
+	@echo "Installing what builds and checks a release"
+	@$(pip_install) -e '.[release]'
 	@touch $@
 
 # The dev extra includes what the example and the quick tests need.

@@ -41,6 +41,8 @@ from .timing import (
 )
 from .trace_context import TraceContext, TraceContextMiddleware, get_trace_context
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AccessLog",
     "CORSMiddleware",

@@ -1,4 +1,4 @@
-"""Metrics for OpenTelemetry. Needs ``asgi-middleware[opentelemetry]``."""
+"""Metrics for OpenTelemetry. Needs the extra ``opentelemetry``."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
@@ -48,10 +48,7 @@ class OpenTelemetryMetrics:
         try:
             from opentelemetry.metrics import Meter, get_meter
         except ImportError as error:
-            problem = (
-                "opentelemetry-api is not installed;"
-                " run: pip install 'asgi-middleware[opentelemetry]'"
-            )
+            problem = "opentelemetry-api is not installed; run: pip install opentelemetry-api"
             raise ConfigurationError("OpenTelemetryMetrics", [problem]) from error
         options.check(
             "OpenTelemetryMetrics",
@@ -132,7 +129,9 @@ def _known_at_the_end(record: Timing) -> Attributes:
     if status is not None:
         attributes["http.response.status_code"] = status
     # https://opentelemetry.io/docs/specs/semconv/registry/attributes/error/#error-type
-    if record.outcome == "error" and record.exception is not None:
+    if isinstance(record, RequestTiming) and record.refusal is not None:
+        attributes["error.type"] = record.refusal
+    elif record.outcome == "error" and record.exception is not None:
         attributes["error.type"] = type(record.exception).__qualname__
     elif status is not None and status >= 500:
         attributes["error.type"] = str(status)

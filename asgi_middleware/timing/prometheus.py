@@ -1,4 +1,4 @@
-"""Metrics for Prometheus. Needs ``asgi-middleware[prometheus]``."""
+"""Metrics for Prometheus. Needs the extra ``prometheus``."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
@@ -21,6 +21,8 @@ class PrometheusMetrics:
     * ``http_server_request_duration_seconds``: a histogram by ``method``, ``status`` and
       ``route``. The status is 499 if the client left before there was one, and ``-`` if the app
       was cancelled before that.
+    * ``http_server_refused_requests_total``: a counter of those that a limit has ended, by
+      ``outcome``, ``status`` and ``route``.
     * ``http_server_active_requests``: a gauge by ``method``.
     * ``websocket_server_connection_duration_seconds``: a histogram by ``outcome`` and
       ``route``, of the WebSockets that were open.
@@ -47,9 +49,7 @@ class PrometheusMetrics:
         try:
             from prometheus_client import REGISTRY, CollectorRegistry
         except ImportError as error:
-            problem = (
-                "prometheus_client is not installed; run: pip install 'asgi-middleware[prometheus]'"
-            )
+            problem = "prometheus-client is not installed; run: pip install prometheus-client"
             raise ConfigurationError("PrometheusMetrics", [problem]) from error
         options.check(
             "PrometheusMetrics",
@@ -83,6 +83,8 @@ class PrometheusMetrics:
             method = method_label(record)
             metrics.active_requests.labels(method).dec()
             metrics.requests.labels(method, status, route).observe(duration)
+            if record.refusal is not None:
+                metrics.refused_requests.labels(record.refusal, status, route).inc()
             return
         metrics.active_websockets.dec()
         if record.accepted is None:
@@ -107,6 +109,12 @@ class _Metrics:
             ("method", "status", "route"),
             registry=registry,
             buckets=buckets,
+        )
+        self.refused_requests = Counter(
+            "http_server_refused_requests",
+            "HTTP requests that a limit has ended.",
+            ("outcome", "status", "route"),
+            registry=registry,
         )
         # With several processes, the gauges of those that still run are added up.
         # https://prometheus.github.io/client_python/multiprocess/

@@ -236,6 +236,5 @@ def test_the_error_names_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> N
         PrometheusMetrics()
 
     assert str(refused.value) == (
-        "PrometheusMetrics: prometheus_client is not installed; run: pip install"
-        " 'asgi-middleware[prometheus]'"
+        "PrometheusMetrics: prometheus-client is not installed; run: pip install prometheus-client"
     )
