@@ -2,7 +2,6 @@
 
 import asyncio
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -21,8 +20,8 @@ class SignalChain:
 
     *handler* runs in the main thread between any two instructions, so it should do little.
 
-    Some servers know a graceful end by SIGTERM only: uvicorn does not handle SIGQUIT, and
-    gunicorn's workers drop everything at SIGQUIT. Such a signal is passed on as SIGTERM.
+    Some servers know a graceful end by SIGTERM only. uvicorn does not handle SIGQUIT, and
+    gunicorn's workers drop everything then. Such a signal is passed on as SIGTERM.
     """
 
     def __init__(self, handler: Handler) -> None:
@@ -80,10 +79,11 @@ class SignalChain:
     def terminate(self) -> None:
         """Send our own process the SIGTERM that the server handles.
 
-        A real signal, because an event loop that handles signals hears no call of a handler.
+        A real signal, because an event loop that handles signals hears no call of a handler. Not
+        by ``os.kill``, which ends a process on Windows at once.
         """
         self._expects_own = True
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
     def _is_abrupt(self, number: int) -> bool:
         """Tell whether the server would end without a shutdown, and take the signal from it."""
