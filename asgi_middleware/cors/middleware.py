@@ -5,11 +5,11 @@ import re
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from .. import _options as options
 from .._headers import trimmed, with_readable_headers
-from .._paths import is_below, path_below_root
+from .._paths import ByPrefix, path_below_root, prefix_problems
 from .._responses import send_response, send_text
 from ..errors import ConfigurationWarning
 from ..types import ASGIApp, Header, Headers, Message, Receive, Scope, Send
@@ -17,7 +17,6 @@ from . import preflight
 from .allowed_origins import OriginFunction, Regex
 from .error_response import respond_to_error
 from .options import CORSPolicy, policy_problems
-from .policy import CompiledPolicy
 from .preflight import PreflightResponse
 
 logger = logging.getLogger("asgi_middleware.cors")
@@ -91,8 +90,11 @@ class CORSMiddleware:
                 stacklevel=2,
             )
         self.app = app
-        self._policy = policy.compiled()
-        self._policies = _compiled(policies or {})
+        by_path = {
+            path: None if each is None else each.compiled()
+            for path, each in (policies or {}).items()
+        }
+        self._policies = ByPrefix(by_path, policy.compiled())
         self._debug = debug
         self._error_responses = error_responses
         # The only thing here that requests change: what the log has had a word for.
@@ -110,7 +112,7 @@ class CORSMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        policy = self._policy_for(scope) if self._policies else self._policy
+        policy = self._policies.of(scope)
         if policy is None:
             return await self.app(scope, receive, send)
 
@@ -139,13 +141,6 @@ class CORSMiddleware:
             return await self._respond(response, scope, send)
         edit = policy.without_grant if grant is None else partial(policy.with_grant, grant)
         await self._delegate(scope, receive, send, edit, is_granted=grant is not None)
-
-    def _policy_for(self, scope: Scope) -> CompiledPolicy | None:
-        path = path_below_root(scope)
-        for prefix, policy in self._policies:
-            if is_below(path, prefix):
-                return policy
-        return self._policy
 
     async def _delegate(
         self,
@@ -195,36 +190,14 @@ def _has_origin(scope: Scope) -> bool:
     return any(name == b"origin" for name, _ in scope.get("headers", ()))
 
 
+_POLICY = "CORSPolicy(allow_origins=['https://app.example'])"
+
+
 def _policies_problems(policies: object) -> Iterator[str]:
-    policy_example = "CORSPolicy(allow_origins=['https://app.example'])"
-    yield from options.mapping(
-        "policies", policies, f"{{'/api/': {policy_example}}}", optional=True
-    )
-    if not isinstance(policies, Mapping):
-        return
-    prefixes: set[str] = set()
-    for path, policy in cast("Mapping[Any, object]", policies).items():
-        problems = list(options.path("policies", path, "/api/"))
-        yield from problems
-        if not problems:
-            prefix = path.rstrip("/")
-            if not prefix:
-                yield f"policies: {path!r} is every path; use the options of CORSMiddleware itself"
-            elif prefix in prefixes:
-                yield (
-                    f"policies: {path!r} is there twice, with and without a slash at the end;"
-                    " use one of them"
-                )
-            prefixes.add(prefix)
-        yield from options.instance("policies", policy, CORSPolicy, policy_example, optional=True)
+    yield from prefix_problems("policies", policies, f"{{'/api/': {_POLICY}}}", _policy_problems)
+    if isinstance(policies, Mapping) and "/" in policies:
+        yield "policies: '/' is every path; use the options of CORSMiddleware itself"
 
 
-def _compiled(
-    policies: Mapping[str, CORSPolicy | None],
-) -> list[tuple[str, CompiledPolicy | None]]:
-    """Return each prefix and what serves below it, the longest prefix first."""
-    by_prefix = [
-        (path.rstrip("/"), None if policy is None else policy.compiled())
-        for path, policy in policies.items()
-    ]
-    return sorted(by_prefix, key=lambda item: len(item[0]), reverse=True)
+def _policy_problems(_: str, policy: object) -> Iterator[str]:
+    return options.instance("policies", policy, CORSPolicy, _POLICY, optional=True)
