@@ -30,7 +30,7 @@ SUITES = (
 )
 # What uses the handlers of Django's test clients most, through our handler.
 SUITES_OF_HANDLER = (
-    *SUITES,
+    *(suite for suite in SUITES if not suite.startswith("auth_tests.")),
     *("middleware", "csrf_tests", "sessions_tests", "messages_tests", "auth_tests", "i18n"),
 )
 
@@ -42,19 +42,20 @@ class Comparison(NamedTuple):
     without: dict[str, str]
     after: str
     with_ours: dict[str, str]
-    suites: tuple[str, ...]
+    suites: dict[str, tuple[str, ...]]
+    """The suites for each loop. In a loop of its own, a test flushes the database: some minutes."""
 
 
 COMPARISONS = {
     "pool": Comparison(
         *("without the pool", {"POOLED": "no", "HANDLER": ""}),
         *("with it", {"POOLED": "yes", "HANDLER": ""}),
-        SUITES,
+        {"django": SUITES, "own": SUITES},
     ),
     "handler": Comparison(
         *("with Django's handler", {"POOLED": "no", "HANDLER": "async"}),
         *("with ours", {"POOLED": "yes", "HANDLER": "ours"}),
-        tuple(suite for suite in SUITES_OF_HANDLER if not suite.startswith("auth_tests.")),
+        {"django": SUITES_OF_HANDLER, "own": SUITES},
     ),
 }
 # The oldest Python for each series of Django.
@@ -156,7 +157,7 @@ def reports(python: str, source: Path, loop: str, name: str) -> tuple[Report, Re
             changes = {"LOOP": loop, "OUTCOMES": str(outcomes), **environment}
             with log.open("wb") as written:
                 process = subprocess.Popen(
-                    [python, "runtests.py", *OPTIONS, *comparison.suites],
+                    [python, "runtests.py", *OPTIONS, *comparison.suites[loop]],
                     cwd=source,
                     env=clean_environment({**changes, "PYTHONPATH": str(ROOT)}),
                     stdin=subprocess.DEVNULL,
