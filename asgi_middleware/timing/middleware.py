@@ -176,7 +176,7 @@ class TimingMiddleware:
         await sending
         if length is not None:
             record.bytes_sent = length
-        if record.settle("ok") and self._on_responded:
+        if record.settle(record.refusal or "ok") and self._on_responded:
             self._responded(record)
 
     def _headers_to_add(self, record: RequestTiming, ttfb: float) -> list[Header]:

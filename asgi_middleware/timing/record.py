@@ -20,7 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Clock = Callable[[], float]
-Outcome = Literal["ok", "error", "cancelled", "disconnect", "refused"]
+Outcome = Literal["ok", "error", "cancelled", "disconnect", "refused", "timeout"]
 
 # The route where no URL pattern matched, or where nothing has set it.
 UNMATCHED = "unmatched"
@@ -97,7 +97,10 @@ class RequestTiming(_Record):
     * ``cancelled``: the app was cancelled before that.
     * ``disconnect``: the app returned before that, as Django does when the client has left.
       If nothing was sent, ``status`` is None.
+    * ``refused``: ``RequestBodyLimitMiddleware`` responded in the app's place.
+    * ``timeout``: ``RequestTimeoutMiddleware`` did.
 
+    A layer that responds in the app's place sets ``refusal``, and the outcome will be that.
     ``exception`` is set once the app has ended. ``route`` is the URL pattern, never a path.
     ``bytes_sent`` is the size of the content that the client gets: 0 for a ``HEAD``, a 204 or a
     304. If the server sends a file itself, it is the ``Content-Length`` of the response.
@@ -114,6 +117,7 @@ class RequestTiming(_Record):
     database_queries: int = 0
     database_time: float = 0.0
     expose: bool = False
+    refusal: Outcome | None = None
 
     @property
     def method(self) -> str:
@@ -122,6 +126,7 @@ class RequestTiming(_Record):
     def ended(self) -> bool:
         """Settle the outcome if the app has ended before the response was complete."""
         outcome = "disconnect" if self.exception is None else _failure(self.exception)
+        outcome = self.refusal or outcome
         return self.settle(outcome, SERVER_ERROR if outcome == "error" else None)
 
 
