@@ -16,7 +16,7 @@ from .. import _origins as origins
 from .._headers import is_token
 from ..errors import ConfigurationWarning
 from .allowed_origins import OriginFunction, Regex
-from .explanation import explain
+from .policy_explain import explain
 from .policy import CompiledPolicy
 
 # https://fetch.spec.whatwg.org/#forbidden-method

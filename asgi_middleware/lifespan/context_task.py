@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .deadline import PATIENCE, Deadline
+from .startup_timeout import PATIENCE, Deadline
 from .failure import Failure, cancel
 
 

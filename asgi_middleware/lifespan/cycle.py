@@ -16,7 +16,7 @@ from ..types import ASGIApp, Receive, Scope, Send
 from .connections import InFlight, serve_http, serve_websocket
 from .context_task import ContextTask
 from .contexts import ContextFactory, new_context
-from .deadline import PATIENCE, Deadline
+from .startup_timeout import PATIENCE, Deadline
 from .drain import Countdown, Drain
 from .failure import Failure
 from .inner import InnerLifespan

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from .._names import name_of
 from ..types import ASGIApp, Message, Scope
-from .deadline import PATIENCE, Deadline
+from .startup_timeout import PATIENCE, Deadline
 from .failure import Failure, cancel
 from .state import State, state_of
 
