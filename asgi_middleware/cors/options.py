@@ -16,8 +16,8 @@ from .. import _origins as origins
 from .._headers import is_token
 from ..errors import ConfigurationWarning
 from .allowed_origins import OriginFunction, Regex
-from .policy_explain import explain
 from .policy import CompiledPolicy
+from .policy_explain import explain
 
 # https://fetch.spec.whatwg.org/#forbidden-method
 _FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})

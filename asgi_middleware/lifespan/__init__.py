@@ -21,21 +21,21 @@ headers.
 
 Where to change what:
 
-=====================  =============================================================================
-``middleware.py``      the options; what a request gets while nothing serves, or if no server
-                       signals startup
-``cycle.py``           what startup and shutdown do, in which order; when a failed startup is
-                       repeated
-``contexts.py``        what can be a context; ``context_task.py``: the task that enters and exits it
-``state.py``           which keys the state has, and who may set them
-``inner.py``           the lifespan of the app inside: what is a failure, and what is not
-``tasks.py``           tasks in the background, and their restarts
-``drain.py``           how long a drain waits, and what it says; ``signals.py``: what begins it
-``connections.py``     how a drain ends a request or a WebSocket
-``startup_timeout.py`` how long the parts of startup and shutdown may take
-``failure.py``         what a failure is called in the log
-``daphne.py``          the signals that Daphne does not send
-=====================  =============================================================================
+=======================  ===========================================================================
+``middleware.py``        the options; what a request gets while nothing serves, or if no server
+                         signals startup
+``cycle.py``             what startup and shutdown do, in which order; when a failed startup is
+                         repeated
+``contexts.py``          what can be a context; ``context_task.py``: the task that enters and exits it
+``state.py``             which keys the state has, and who may set them
+``inner.py``             the lifespan of the app inside: what is a failure, and what is not
+``tasks.py``             tasks in the background, and their restarts
+``drain.py``             how long a drain waits, and what it says; ``signals.py``: what begins it
+``connections.py``       how a drain ends a request or a WebSocket
+``startup_timeout.py``   how long the parts of startup and shutdown may take
+``failure.py``           what a failure is called in the log
+``daphne.py``            the signals that Daphne does not send
+=======================  ===========================================================================
 """
 
 from .current import get_state, get_tasks

@@ -17,8 +17,8 @@ from .._messages import ENDS_WEBSOCKET, HTTP_DISCONNECT, is_last
 from .._receive import Endable, EndableReceive
 from .._responses import SERVICE_RESTART, TRY_AGAIN_LATER, close_websocket, send_unavailable
 from ..types import ASGIApp, Headers, Message, Receive, Scope, Send
-from .startup_timeout import PATIENCE, Deadline
 from .drain import Countdown
+from .startup_timeout import PATIENCE, Deadline
 
 logger = logging.getLogger(__name__)
 

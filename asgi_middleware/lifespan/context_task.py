@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .startup_timeout import PATIENCE, Deadline
 from .failure import Failure, cancel
+from .startup_timeout import PATIENCE, Deadline
 
 
 class ContextTask:

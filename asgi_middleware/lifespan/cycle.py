@@ -16,10 +16,10 @@ from ..types import ASGIApp, Receive, Scope, Send
 from .connections import InFlight, serve_http, serve_websocket
 from .context_task import ContextTask
 from .contexts import ContextFactory, new_context
-from .startup_timeout import PATIENCE, Deadline
 from .drain import Countdown, Drain
 from .failure import Failure
 from .inner import InnerLifespan
+from .startup_timeout import PATIENCE, Deadline
 from .state import RESERVED, State, as_current, current_state, merge, restore, state_of
 from .tasks import TaskSupervisor
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from .._names import name_of
 from ..types import ASGIApp, Message, Scope
-from .startup_timeout import PATIENCE, Deadline
 from .failure import Failure, cancel
+from .startup_timeout import PATIENCE, Deadline
 from .state import State, state_of
 
 logger = logging.getLogger(__name__)

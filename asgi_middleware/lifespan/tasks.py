@@ -12,8 +12,8 @@ from typing import Literal
 from .. import _options as options
 from .._names import qualified_name
 from .._threads import own_thread
-from .deadline import PATIENCE, Deadline
 from .failure import Failure, abandon
+from .startup_timeout import PATIENCE, Deadline
 from .state import State, current_state
 
 logger = logging.getLogger(__name__)
