@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from .. import _options as options
 from .._headers import trimmed, with_readable_headers
@@ -195,8 +195,9 @@ _POLICY = "CORSPolicy(allow_origins=['https://app.example'])"
 
 def _policies_problems(policies: object) -> Iterator[str]:
     yield from prefix_problems("policies", policies, f"{{'/api/': {_POLICY}}}", _policy_problems)
-    if isinstance(policies, Mapping) and "/" in policies:
-        yield "policies: '/' is every path; use the options of CORSMiddleware itself"
+    for path in cast("Mapping[object, object]", policies) if isinstance(policies, Mapping) else ():
+        if isinstance(path, str) and path and not path.strip("/"):
+            yield f"policies: {path!r} is every path; use the options of CORSMiddleware itself"
 
 
 def _policy_problems(_: str, policy: object) -> Iterator[str]:

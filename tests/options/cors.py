@@ -208,6 +208,7 @@ MIDDLEWARE: list[Row] = [
         ("policies", {"api": None}, "'api' does not start with a slash; use '/api'"),
         ("policies", {1: None}, "1 is not a path; use '/api/'"),
         ("policies", {"/": None}, "'/' is every path; use the options of CORSMiddleware itself"),
+        ("policies", {"//": None}, "'//' is every path; use the options of CORSMiddleware itself"),
         (
             "policies",
             {"/a": None, "/a/": None},
