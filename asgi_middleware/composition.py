@@ -1,24 +1,24 @@
-"""Stack middleware in the order in which a request meets it.
+"""Stack middleware in the order in which a request meets them.
 
     application = compose(
         RequestIDMiddleware,
         partial(CORSMiddleware, allow_origins=["https://app.example"]),
     )(get_asgi_application())
 
-The first is the outermost, as in Django's ``MIDDLEWARE``. Use :func:`functools.partial` to give
-options. Anything that takes an app and returns one works as a middleware, the result of
-:func:`compose` too, so stacks nest.
+The first is the outermost, as in Django's ``MIDDLEWARE``. Use :func:`functools.partial` to pass
+options. Anything that takes an app and returns one works as a middleware. So does the result of
+:func:`compose`, so stacks nest.
 
-:func:`compose` knows the layers of this package. It refuses what cannot work together, and warns
-of an order that cannot be meant.
+:func:`compose` knows the layers of this package. It refuses layers that cannot work together, and
+warns about an order that is probably a mistake.
 """
 
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from inspect import signature
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from . import _options as options
 from ._async import is_async
@@ -30,7 +30,7 @@ from .lifespan import LifespanMiddleware
 from .limits import RequestBodyLimitMiddleware, RequestTimeoutMiddleware
 from .request_id import RequestIDMiddleware
 from .thread_pool import ThreadPoolMiddleware
-from .timing import TimingMiddleware
+from .timing import AccessLog, TimingMiddleware
 from .trace_context import TraceContextMiddleware
 from .types import ASGIApp, Middleware
 
@@ -49,50 +49,6 @@ _ORDER: tuple[tuple[type, str], ...] = (
 )
 
 
-class Composition:
-    """Several middleware as one; made by :func:`compose`."""
-
-    def __init__(self, middleware: tuple[Middleware, ...]) -> None:
-        self.middleware = middleware
-
-    def __call__(self, app: ASGIApp, *others: object) -> ASGIApp:
-        # A server calls its application with three arguments or, if it takes it for an app of
-        # ASGI 2, with the scope alone.
-        if others or not callable(app):
-            problem = "the result is a middleware, not an app; use compose(...)(app)"
-            raise ConfigurationError("compose", [problem])
-        errors: list[ConfigurationError] = []
-        for wrap in reversed(self.middleware):
-            try:
-                app = wrap(app)
-            except ConfigurationError as error:
-                errors.append(error)
-        if len(errors) > 1:
-            lines = [line for error in errors for line in str(error).splitlines()]
-            raise ConfigurationError("compose", lines)
-        if errors:
-            raise errors[0]
-        return app
-
-    def __repr__(self) -> str:
-        return f"compose({', '.join(map(_shown, self.middleware))})"
-
-
-def compose(*middleware: Middleware) -> Composition:
-    """Return one middleware that applies *middleware*, the outermost first.
-
-    Raises :class:`ConfigurationError` for anything that is not a middleware, and for layers that
-    cannot work together. Warns with :class:`ConfigurationWarning` of a layer that is given twice,
-    of an order that cannot be meant, and of an object that two layers should share.
-    """
-    options.check("compose", *map(_problems, middleware))
-    layers = [layer for each in middleware for layer in _layers(each)]
-    options.check("compose", errors_in(layers))
-    for problem in warnings_about(layers):
-        warnings.warn(f"compose: {problem}", ConfigurationWarning, stacklevel=2)
-    return Composition(middleware)
-
-
 class Layer(NamedTuple):
     """A middleware of this package: its class, its place in the order, and its options."""
 
@@ -105,8 +61,80 @@ class Layer(NamedTuple):
         return self.kind.__name__
 
 
+class Composition:
+    """Several middleware as one; made by :func:`compose`."""
+
+    def __init__(
+        self, middleware: tuple[Middleware, ...], subject: str = "compose", stacklevel: int = 2
+    ) -> None:
+        options.check(subject, *map(_problems, middleware))
+        self.middleware = middleware
+        self._subject = subject
+        self._told: set[str] = set()
+        self._check((layer for each in middleware for layer in _layers(each)), stacklevel + 2)
+
+    def __call__(self, app: ASGIApp, *others: object) -> ASGIApp:
+        # A server calls its application with three arguments or, if it takes it for an app of
+        # ASGI 2, with the scope alone.
+        if others or not callable(app):
+            problem = "the result is a middleware, not an app; use compose(...)(app)"
+            raise ConfigurationError("compose", [problem])
+        return self.around(app, stacklevel=2)
+
+    def around(self, app: ASGIApp, *, stacklevel: int) -> ASGIApp:
+        """Return *app* with the middleware around it, and warn whoever called that far up."""
+        options.check(self._subject, app_problems("app", app))
+        errors: list[ConfigurationError] = []
+        for wrap in reversed(self.middleware):
+            try:
+                wrapped = wrap(app)
+            except ConfigurationError as error:
+                errors.append(error)
+            else:
+                app = self._checked(wrapped, wrap)
+        if len(errors) > 1:
+            lines = [line for error in errors for line in str(error).splitlines()]
+            raise ConfigurationError(self._subject, lines)
+        if errors:
+            raise errors[0]
+        self._check(built_layers(app), stacklevel + 2)
+        return app
+
+    def _checked(self, wrapped: ASGIApp, wrap: object) -> ASGIApp:
+        name = qualified_name(wrap)
+        if any(True for _ in app_problems(name, wrapped)):
+            shown = options.shown(wrapped)
+            problem = f"{name} has returned {shown}; use a middleware that returns an ASGI app"
+            raise ConfigurationError(self._subject, [problem])
+        return wrapped
+
+    def _check(self, layers: Iterable[Layer], stacklevel: int) -> None:
+        """Check the layers, those of an app too, and tell of each problem once."""
+        layers = list(layers)
+        options.check(self._subject, errors_in(layers))
+        for problem in warnings_about(layers):
+            if problem not in self._told:
+                self._told.add(problem)
+                warnings.warn(
+                    f"{self._subject}: {problem}", ConfigurationWarning, stacklevel=stacklevel
+                )
+
+    def __repr__(self) -> str:
+        return f"compose({', '.join(map(_shown, self.middleware))})"
+
+
+def compose(*middleware: Middleware) -> Composition:
+    """Return one middleware that applies *middleware*, the outermost first.
+
+    Raises :class:`ConfigurationError` for anything that is not a middleware, and for layers that
+    cannot work together. Warns (:class:`ConfigurationWarning`) about a layer that is given twice,
+    an order that is probably a mistake, and an object that two layers should share.
+    """
+    return Composition(middleware)
+
+
 def errors_in(layers: Iterable[Layer]) -> Iterator[str]:
-    """Tell of layers, the outermost first, that cannot work together."""
+    """Yield why *layers*, the outermost first, cannot work together."""
     health, lifespan = _find(layers, HealthMiddleware), _find(layers, LifespanMiddleware)
     if health is None or lifespan is None or health.options.get("readiness") is None:
         return
@@ -118,14 +146,18 @@ def errors_in(layers: Iterable[Layer]) -> Iterator[str]:
 
 
 def warnings_about(layers: Iterable[Layer]) -> Iterator[str]:
-    """Tell of layers, the outermost first, that work, but not as they can be meant."""
+    """Yield what is probably a mistake in *layers*, the outermost first, although they work."""
     layers = list(layers)
+    places = [layer.place for layer in layers]
     for outer, inner in combinations(layers, 2):
         if outer.place == inner.place:
             yield f"{inner.name} is there twice; use it once"
-        elif outer.place > inner.place:
+        elif outer.place > inner.place and places.count(inner.place) == 1:
             reason = _ORDER[inner.place][1]
             yield f"{inner.name} is inside {outer.name}; move it outside, so that {reason}"
+    timing = _find(layers, TimingMiddleware)
+    if timing is not None:
+        yield from _logged_twice(timing.options.get("observers", ()))
     lifespan = _find(layers, LifespanMiddleware)
     if lifespan is None:
         return
@@ -137,6 +169,9 @@ def warnings_about(layers: Iterable[Layer]) -> Iterator[str]:
         )
     contexts = lifespan.options.get("lifespan", ())
     has_contexts = isinstance(contexts, Collection)  # if not, the constructor refuses it
+    if has_contexts:
+        for name in _repeated(cast("Collection[object]", contexts)):
+            yield f"{name} is there twice among the contexts of LifespanMiddleware; use it once"
     if pool is not None and has_contexts and pool.options.get("pool") not in contexts:
         yield (
             "the pool of ThreadPoolMiddleware is not among the contexts of LifespanMiddleware, so"
@@ -145,10 +180,27 @@ def warnings_about(layers: Iterable[Layer]) -> Iterator[str]:
         )
 
 
+def _logged_twice(observers: object) -> Iterator[str]:
+    if isinstance(observers, Collection):
+        listed = cast("Collection[object]", observers)
+        loggers = [each.logger_name for each in listed if isinstance(each, AccessLog)]
+        for name in {each for each in loggers if loggers.count(each) > 1}:
+            yield f"two observers log each request to {name!r}; use one AccessLog()"
+
+
+def _repeated(contexts: Collection[object]) -> list[str]:
+    listed = list(contexts)
+    return [
+        qualified_name(each)
+        for place, each in enumerate(listed)
+        if any(each is other for other in listed[:place])
+    ]
+
+
 def layers_of(application: ASGIApp) -> list[ASGIApp]:
     """Return the layers of *application*, the outermost first, and the app inside them.
 
-    A layer is what has the app that it wraps as ``app``, as all middleware of this package has.
+    A layer keeps the app that it wraps as ``app``, as all middleware of this package does.
     """
     layers = [application]
     while (inner := getattr(layers[-1], "app", None)) is not None:
@@ -160,7 +212,7 @@ def built_layers(application: ASGIApp) -> Iterator[Layer]:
     """Yield what is known of the layers of this package around an application."""
     for layer in layers_of(application):
         if (place := _place(type(layer))) is not None:
-            shared = ("readiness", "lifespan", "pool")
+            shared = ("readiness", "lifespan", "pool", "observers")
             has = {name: getattr(layer, name) for name in shared if hasattr(layer, name)}
             yield Layer(type(layer), place, has)
 
@@ -201,6 +253,32 @@ def _shown(middleware: object) -> str:
         return qualified_name(middleware)
     given = [f"{name}={value!r}" for name, value in layer.options.items()]
     return f"{layer.name}({', '.join(given)})" if given else layer.name
+
+
+def app_problems(option: str, app: object) -> Iterator[str]:
+    """Check that *app* can be called with scope, receive and send."""
+    name, way_out = qualified_name(app), "use get_asgi_application()"
+    if not callable(app):
+        yield f"{option}: {options.shown(app)} cannot be called; {way_out}"
+    elif isinstance(app, Composition) or layer_of(app) is not None:
+        yield f"{option}: {name} is a middleware, not an app; {way_out}"
+    elif isinstance(app, type):
+        yield f"{option}: {name} is a class; use an object of it"
+    elif not _takes(app, 3):
+        if _takes(app, 0):
+            yield f"{option}: {name} is not called; use {name}()"
+        else:
+            yield f"{option}: {name} cannot be called with scope, receive and send; {way_out}"
+
+
+def _takes(function: Callable[..., object], number: int) -> bool:
+    try:
+        signature(function).bind(*[None] * number)
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # a builtin, which does not show its parameters
+    return True
 
 
 def _problems(middleware: object) -> Iterator[str]:

@@ -5,23 +5,23 @@
         cors=CORSPolicy(allow_origins=["https://app.example"]),
     )
 
-From the outside in: health, request ID, timing with an access log, CORS, the guard of WebSockets,
-limits, lifespan with a drain, thread pool. Layers that need an object in common get it.
+From the outside in: health, request ID, timing with an access log, CORS, WebSocket origins,
+limits, lifespan with a drain, thread pool. Layers that have to share an object get the same one.
 ``print(application)`` shows them all.
 """
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 from . import _options as options
 from ._django import allowed_hosts
 from ._names import qualified_name
-from .composition import Layer, compose, layer_of, layers_of
+from .composition import Composition, Layer, app_problems, layer_of, layers_of
 from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
-from .errors import ConfigurationWarning
+from .errors import ConfigurationError, ConfigurationWarning
 from .health import Check, HealthMiddleware
 from .lifespan import Drain, LifespanMiddleware
 from .lifespan.contexts import ContextFactory
@@ -32,6 +32,7 @@ from .request_id import RequestIDMiddleware
 from .thread_pool import ThreadPool, ThreadPoolMiddleware
 from .timing import AccessLog, RequestTiming, TimingMiddleware
 from .timing.observer import Observer, ObserverFunction
+from .trace_context import TraceContextMiddleware
 from .types import ASGIApp, Middleware, Receive, Scope, Send
 
 
@@ -84,18 +85,17 @@ def stack(
     * ``drain``: a :class:`Drain` with other times, or None.
     * ``pool``: a :class:`ThreadPool` of another size, or None.
     * ``checks``: what ``/readyz`` checks, as for :class:`HealthMiddleware`.
-    * ``observers``: who else gets the record of each request, beside an access log. If one of
-      them is an :class:`AccessLog`, it takes the place of ours.
+    * ``observers``: who else gets the record of each request, besides an access log. If one of
+      them is an :class:`AccessLog`, it replaces the default one.
     * ``server_timing``, ``slow_threshold``: as for :class:`TimingMiddleware`.
 
-    None leaves a layer out. A layer with other options takes the place of ours:
-    ``request_id=partial(RequestIDMiddleware, trusted=False)``. What layers share is added to it.
+    None leaves a layer out. A layer with other options replaces the default one, and still gets
+    what it shares with others: ``request_id=partial(RequestIDMiddleware, trusted=False)``.
     For another order, use :func:`compose`.
 
     Raises :class:`ConfigurationError` for options that cannot work, and for options whose layer
     is left out.
     """
-    # Without a lifespan of ours, nothing would ever say that the process is ready.
     readiness = None
     if lifespan is not None:  # otherwise nothing would set it
         readiness = _given(health, "readiness") or _given(lifespan, "readiness") or Readiness()
@@ -107,7 +107,7 @@ def stack(
             ConfigurationWarning,
             stacklevel=2,
         )
-    threads = ThreadPool() if pool is ThreadPool else pool
+    threads = _threads(pool)
     default_drain = Drain() if drain is Drain else None
     parts = (
         _Part("health", HealthMiddleware, health, {"readiness": readiness}, {"checks": checks}),
@@ -133,14 +133,38 @@ def stack(
             {"readiness": readiness, "drain": default_drain, **_time_for(drain)},
             {"drain": None if drain is Drain else drain},
         ),
-        _Part("pool", ThreadPoolMiddleware, _from_pool(threads)),
+        _Part("pool", ThreadPoolMiddleware, _from_pool(pool, threads)),
     )
-    options.check("stack", _app_problems(app), *(part.problems() for part in parts))
-    return Stack(compose(*(part.layer() for part in parts if part.given is not None))(app))
+    options.check(
+        "stack",
+        _app_problems(app),
+        *(part.problems() for part in parts),
+        _policy_problems(cors),
+        _pool_problems(checks, lifespan, threads),
+    )
+    for problem in _unlikely(websocket_origins):
+        warnings.warn(f"stack: {problem}", ConfigurationWarning, stacklevel=2)
+    layers = tuple(part.layer() for part in parts if part.given is not None)
+    try:
+        return Stack(Composition(layers, "stack").around(app, stacklevel=2))
+    except ConfigurationError as error:
+        problems = [_in_terms_of_stack(line, parts) for line in str(error).splitlines()]
+        raise ConfigurationError("stack", problems) from None
 
 
 # What to use for an option that also takes something shorter than a layer.
 _WANTED = {"cors": "CORSPolicy(allow_origins=['https://app.example'])", "pool": "ThreadPool()"}
+
+
+# The options of a layer that stand for an option of stack().
+_STANDING_FOR = {
+    ("cors", "policies"): "cors",
+    ("websocket_origins", "allow_origins"): "websocket_origins",
+    ("websocket_origins", "allowed_hosts"): "ALLOWED_HOSTS",
+    ("max_body_size", "max_body_size"): "max_body_size",
+    ("request_timeout", "timeout"): "request_timeout",
+    ("lifespan", "lifespan"): "lifespan",
+}
 
 
 class _Part(NamedTuple):
@@ -163,15 +187,9 @@ class _Part(NamedTuple):
         return partial(cast("Any", self.given), **{**shared, **self._given_options()})
 
     def problems(self) -> Iterator[str]:
+        if self.given is not None:
+            yield from self._misplaced()
         name, known = self.kind.__name__, self._known()
-        if self.given is None:
-            pass
-        elif not callable(self.given):
-            wanted = _WANTED.get(self.option, name)
-            yield f"{self.option}: {options.shown(self.given)} is not a layer; use {wanted} or None"
-        elif known is None and self.kind is LifespanMiddleware:
-            context = qualified_name(self.given)
-            yield f"lifespan: {context} is not in a list; use [{context}]"
         for option, value in self._given_options().items():
             shown = f"{option}: {options.shown(value)}"
             if self.given is None:
@@ -184,6 +202,26 @@ class _Part(NamedTuple):
             elif option in known.options:
                 yield f"{shown} is also an option of what {self.option} is given; use None"
 
+    def _misplaced(self) -> Iterator[str]:
+        """Tell if what was given is not a middleware that can stand here."""
+        name, known, other = self.kind.__name__, self._known(), layer_of(self.given)
+        wanted = _WANTED.get(self.option, name)
+        if not callable(self.given):
+            yield f"{self.option}: {options.shown(self.given)} is not a layer; use {wanted} or None"
+        elif self.given is CORSPolicy:
+            yield f"{self.option}: CORSPolicy is a class; use {wanted}"
+        elif isinstance(self.given, self.kind):
+            yield f"{self.option}: a {name} has an app already; use {name}, or partial({name}, ...)"
+        elif known is None and other is not None and other.kind is not TraceContextMiddleware:
+            yield f"{self.option}: {other.name} is another layer; use {wanted} or None"
+        elif known is None and self.kind is LifespanMiddleware:
+            context = qualified_name(self.given)
+            yield f"lifespan: {context} is not in a list; use [{context}]"
+
+    def option_for(self, name: str) -> str | None:
+        """Return the option of :func:`stack` that option *name* of the layer comes from."""
+        return name if name in self.own else _STANDING_FOR.get((self.option, name))
+
     def _known(self) -> Layer | None:
         known = layer_of(self.given)
         return known if known is not None and issubclass(known.kind, self.kind) else None
@@ -192,14 +230,55 @@ class _Part(NamedTuple):
         return {name: value for name, value in self.own.items() if value is not None}
 
 
+def _in_terms_of_stack(line: str, parts: Iterable[_Part]) -> str:
+    """Return the problem of a layer with the option that the user of :func:`stack` knows."""
+    line = line.removeprefix("stack: ")
+    subject, _, problem = line.partition(": ")
+    option, _, fault = problem.partition(": ")
+    for part in parts:
+        if part.kind.__name__ == subject and (ours := part.option_for(option)) is not None:
+            return f"{ours}: {fault}"
+    return line
+
+
 def _given(layer: object, option: str) -> Any:
     known = layer_of(layer)
     return None if known is None else known.options.get(option)
 
 
 def _app_problems(app: object) -> Iterator[str]:
-    if not callable(app):
-        yield f"app: {options.shown(app)} cannot be called; use get_asgi_application()"
+    yield from app_problems("app", app)
+    for layer in layers_of(cast("Any", app)):
+        if isinstance(layer, Stack):
+            yield "app: it has a stack around it already; use stack() once"
+        elif type(layer).__name__ == "DaphneLifespan":  # importing it would need Daphne
+            yield "app: DaphneLifespan has to be outermost; use DaphneLifespan(stack(app))"
+
+
+def _policy_problems(cors: object) -> Iterator[str]:
+    """Check the policy of every path; CORSMiddleware checks the others."""
+    if isinstance(cors, Mapping):
+        every = cast("Mapping[object, object]", cors).get("/")
+        yield from options.instance("cors", every, CORSPolicy, _WANTED["cors"], optional=True)
+
+
+def _pool_problems(checks: object, contexts: object, pool: object) -> Iterator[str]:
+    """Check that a pool that another option names is the one that serves."""
+    if isinstance(checks, Mapping):
+        for name, check in cast("Mapping[object, object]", checks).items():
+            of = getattr(check, "__self__", None)
+            if isinstance(of, ThreadPool) and of is not pool:
+                yield f"checks: {name!r} asks a pool that serves nothing; use pool=pool too"
+    if isinstance(contexts, list | tuple) and isinstance(pool, ThreadPool):
+        for each in cast("Sequence[object]", contexts):
+            if each is not pool and (isinstance(each, ThreadPool) or each is ThreadPool):
+                shown = options.shown(each)
+                yield f"lifespan: {shown} serves nothing; use pool=pool instead"
+
+
+def _unlikely(websocket_origins: object) -> Iterator[str]:
+    if isinstance(websocket_origins, list | tuple) and not websocket_origins:
+        yield "websocket_origins: [] lets in nobody; use ['same-origin'], or None for no guard"
 
 
 def _from_policy(cors: object) -> object:
@@ -232,8 +311,21 @@ def _from_seconds(timeout: object) -> object:
     return partial(RequestTimeoutMiddleware, timeout=cast("Any", timeout))
 
 
-def _from_pool(pool: object) -> object:
-    return partial(ThreadPoolMiddleware, pool=pool) if isinstance(pool, ThreadPool) else pool
+def _threads(pool: object) -> object:
+    """Return the pool of the stack, also of a layer of ours; otherwise what was given."""
+    known = layer_of(pool)
+    if known is not None and issubclass(known.kind, ThreadPoolMiddleware):
+        return known.options.get("pool") or ThreadPool()
+    if isinstance(pool, type) and issubclass(pool, ThreadPool):
+        return pool()
+    return cast("object", pool)
+
+
+def _from_pool(pool: object, threads: object) -> object:
+    if not isinstance(threads, ThreadPool):
+        return pool
+    layer = ThreadPoolMiddleware if layer_of(pool) is None else pool
+    return partial(cast("Any", layer), pool=threads)
 
 
 def _from_contexts(

@@ -79,6 +79,10 @@ def test_one_stack_wraps_several_apps() -> None:
     assert first is not second
 
 
+def forgets_to_return(app: ASGIApp) -> None:
+    RequestIDMiddleware(app)
+
+
 PROBLEMS: list[tuple[Callable[[], object], str]] = [
     (
         lambda: compose([RequestIDMiddleware, TimingMiddleware]),  # type: ignore[arg-type]
@@ -107,13 +111,28 @@ PROBLEMS: list[tuple[Callable[[], object], str]] = [
         lambda: compose(RequestIDMiddleware)({"type": "http"}),  # type: ignore[arg-type]
         "the result is a middleware, not an app; use compose(...)(app)",
     ),
+    (
+        lambda: compose(RequestIDMiddleware)(nested),  # type: ignore[arg-type]
+        "app: nested is not called; use nested()",
+    ),
+    (
+        lambda: compose(RequestIDMiddleware)(Starlette),  # type: ignore[arg-type]
+        "app: Starlette is a class; use an object of it",
+    ),
+    (
+        lambda: compose(forgets_to_return)(hello),  # type: ignore[arg-type]
+        "forgets_to_return has returned None; use a middleware that returns an ASGI app",
+    ),
 ]
 
 
 @pytest.mark.parametrize(
     ("misuse", "problem"),
     PROBLEMS,
-    ids=["a list", "an app", "an instance", "None", "options missing", "as an app", "as ASGI 2"],
+    ids=[
+        *("a list", "an app", "an instance", "None", "options missing", "as an app", "as ASGI 2"),
+        *("around a function that makes an app", "around a class", "returns None"),
+    ],
 )
 def test_compose_refuses_at_once_and_says_what_to_use(
     misuse: Callable[[], object], problem: str
@@ -173,6 +192,29 @@ def test_a_layer_that_is_further_in_than_it_should_be_is_told(outer: int, inner:
 
     with pytest.warns(ConfigurationWarning, match=f"{first} is inside {second}; move it outside"):
         compose(ALL[inner], ALL[outer])
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (
+            lambda: compose(RequestIDMiddleware)(RequestIDMiddleware(hello)),
+            "RequestIDMiddleware is there twice; use it once",
+        ),
+        (
+            lambda: compose(TimingMiddleware)(HealthMiddleware(hello)),
+            "HealthMiddleware is inside TimingMiddleware; move it outside, so that a probe is not"
+            " logged, and is served while others wait",
+        ),
+    ],
+    ids=["twice", "order"],
+)
+def test_layers_that_an_app_has_already_count_too(make: Callable[[], ASGIApp], told: str) -> None:
+    with pytest.warns(ConfigurationWarning) as warned:
+        make()
+
+    assert [str(each.message) for each in warned] == [f"compose: {told}"]
+    assert warned[0].filename == __file__
 
 
 @pytest.mark.parametrize("layer", ALL, ids=lambda each: getattr(each, "func", each).__name__)

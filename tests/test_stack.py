@@ -12,6 +12,7 @@ import pytest
 from asgi_middleware import (
     AccessLog,
     ConfigurationError,
+    ConfigurationWarning,
     CORSPolicy,
     Drain,
     HealthMiddleware,
@@ -21,6 +22,7 @@ from asgi_middleware import (
     RequestTiming,
     Stack,
     ThreadPool,
+    ThreadPoolMiddleware,
     TimingMiddleware,
     compose,
     stack,
@@ -31,6 +33,7 @@ from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from .apps import hello
 
 POLICY = CORSPolicy(allow_origins=["https://app.example"])
+POOL = ThreadPool(size=1)
 
 
 async def accepting(scope: Scope, receive: Receive, send: Send) -> None:
@@ -314,16 +317,149 @@ def test_all_problems_of_all_layers_are_listed_at_once() -> None:
         )
 
     assert refused.value.problems == (
-        "LifespanMiddleware: drain: 5 is not a Drain; use Drain() or None",
-        "WebSocketOriginMiddleware: allow_origins: 'https://app.example' is one string; use"
-        " ['https://app.example']",
+        "drain: 5 is not a Drain; use Drain() or None",
+        "websocket_origins: 'https://app.example' is one string; use ['https://app.example']",
         "HealthMiddleware: live_path: 'live' does not start with a slash; use '/live'",
     )
 
 
-def test_something_that_is_not_an_app_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="cannot be called; use get_asgi_application"):
-        stack(None)  # type: ignore[arg-type]
+def test_allowed_hosts_in_one_string_are_told_as_the_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = import_module("asgi_middleware.stack")
+    monkeypatch.setattr(module, "allowed_hosts", lambda: ["a.example,b.example"])
+
+    with pytest.raises(ConfigurationError) as refused:
+        stack(hello)
+
+    assert refused.value.problems == (
+        "ALLOWED_HOSTS: 'a.example,b.example' is a list in one string; use 'a.example', 'b.example'",
+    )
+
+
+def makes_an_app() -> ASGIApp:
+    return hello
+
+
+def wsgi(environ: object, start_response: object) -> list[bytes]:
+    return []
+
+
+class DaphneLifespan:
+    """Has the name and the shape of ours, which needs Daphne."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("app", "problem"),
+    [
+        (None, "None cannot be called; use get_asgi_application()"),
+        (
+            "mysite.asgi:application",
+            "'mysite.asgi:application' cannot be called; use get_asgi_application()",
+        ),
+        (makes_an_app, "makes_an_app is not called; use makes_an_app()"),
+        (
+            wsgi,
+            "wsgi cannot be called with scope, receive and send; use get_asgi_application()",
+        ),
+        (DaphneLifespan, "DaphneLifespan is a class; use an object of it"),
+        (
+            LifespanMiddleware,
+            "LifespanMiddleware is a middleware, not an app; use get_asgi_application()",
+        ),
+        (
+            compose(RequestIDMiddleware),
+            "Composition is a middleware, not an app; use get_asgi_application()",
+        ),
+        (stack(hello), "it has a stack around it already; use stack() once"),
+        (
+            DaphneLifespan(hello),
+            "DaphneLifespan has to be outermost; use DaphneLifespan(stack(app))",
+        ),
+    ],
+    ids=lambda value: value.partition(" ")[0] if isinstance(value, str) else "",
+)
+def test_something_that_is_not_an_app_is_refused(app: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        stack(app)
+
+    assert refused.value.problems == (f"app: {problem}",)
+
+
+@asynccontextmanager
+async def client(state: object) -> AsyncGenerator[None]:
+    yield
+
+
+@pytest.mark.parametrize(
+    ("app", "options", "problems"),
+    [
+        pytest.param(
+            hello,
+            {"websocket_origins": []},
+            ["websocket_origins: [] lets in nobody; use ['same-origin'], or None for no guard"],
+            id="no origins",
+        ),
+        pytest.param(
+            hello,
+            {"observers": [AccessLog(), AccessLog(skip_paths=["/static/*"])]},
+            ["two observers log each request to 'asgi_middleware.access'; use one AccessLog()"],
+            id="two access logs",
+        ),
+        pytest.param(
+            hello,
+            {"lifespan": [client, client]},
+            ["client is there twice among the contexts of LifespanMiddleware; use it once"],
+            id="a context twice",
+        ),
+        pytest.param(
+            RequestIDMiddleware(hello),
+            {},
+            ["RequestIDMiddleware is there twice; use it once"],
+            id="a layer inside",
+        ),
+    ],
+)
+def test_what_is_unlikely_to_be_meant_is_told_where_stack_is_called(
+    app: ASGIApp, options: dict[str, Any], problems: list[str]
+) -> None:
+    with pytest.warns(ConfigurationWarning) as warned:
+        stack(app, **options)
+
+    assert [str(each.message) for each in warned] == [f"stack: {each}" for each in problems]
+    assert {each.filename for each in warned} == {__file__}
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [ThreadPoolMiddleware, partial(ThreadPoolMiddleware, pool=POOL), ThreadPool],
+    ids=["the layer", "the layer with a pool", "the class"],
+)
+async def test_a_pool_is_among_the_contexts_however_it_is_given(pool: Any) -> None:
+    application = stack(hello, pool=pool)
+
+    *_, lifespan_layer, pool_layer, _ = application.layers
+    assert isinstance(lifespan_layer, LifespanMiddleware)
+    assert isinstance(pool_layer, ThreadPoolMiddleware)
+    assert list(lifespan_layer.lifespan) == [pool_layer.pool]
+
+
+async def test_two_stacks_may_share_a_pool_and_a_readiness() -> None:
+    readiness, pool = Readiness(), ThreadPool(size=1)
+    health = partial(HealthMiddleware, readiness=readiness)
+    first, second = (stack(hello, health=health, pool=pool) for _ in range(2))
+
+    async with lifespan(first):
+        async with lifespan(second):
+            pass
+        assert (await request(first, target="/readyz")).status == 200
+    assert (await request(first, target="/readyz")).status == 503
 
 
 def test_options_of_timing_reach_it() -> None:

@@ -156,6 +156,9 @@ def _origin_problems(option: str, origin: str) -> Iterator[str]:
             f"{option}: {origin!r} would let any page open a WebSocket as its visitor;"
             f" {OWN_ORIGINS}"
         )
+    elif re.match("wss?://", origin):
+        page = f"http{origin.partition('ws')[2]}"
+        yield f"{option}: {origin!r} is where a WebSocket goes, not its page's origin; use {page!r}"
     elif origin != "same-origin":
         yield from problems(option, origin)
 

@@ -73,6 +73,11 @@ class AccessLog:
         return options.repr_of(self, logger=self._logger.name, skip_paths=self._skip_paths.written)
 
     @property
+    def logger_name(self) -> str:
+        """The name of the logger that gets the lines."""
+        return self._logger.name
+
+    @property
     def is_visible(self) -> bool:
         """Whether the lines come out anywhere."""
         return _reaches_a_handler(self._logger)

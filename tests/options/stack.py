@@ -1,11 +1,22 @@
 """Options of the whole stack."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 
 from asgi_middleware import (
+    AccessLog,
+    CORSMiddleware,
+    CORSPolicy,
     Drain,
+    HealthMiddleware,
     LifespanMiddleware,
+    RequestIDMiddleware,
+    RequestTimeoutMiddleware,
+    ThreadPool,
+    ThreadPoolMiddleware,
     TimingMiddleware,
+    WebSocketOriginMiddleware,
     stack,
 )
 from tests.apps import hello
@@ -22,7 +33,186 @@ def foreign(app: object) -> object:
     return app
 
 
+@asynccontextmanager
+async def opened(state: object) -> AsyncGenerator[None]:
+    yield
+
+
+class Named:
+    """Shows itself in the same way each time."""
+
+    def __repr__(self) -> str:
+        return "<a thing>"
+
+
+POOL, OTHER_POOL = ThreadPool(size=1), ThreadPool(size=2)
+A = "https://app.example"
+
+# What is in the place of something else.
+MISPLACED: list[Row] = [
+    (stack, {option: value}, (problem,))
+    for option, value, problem in (
+        ("health", "/healthz", "health: '/healthz' is not a layer; use HealthMiddleware or None"),
+        ("health", False, "health: False is not a layer; use HealthMiddleware or None"),
+        (
+            "health",
+            RequestIDMiddleware,
+            "health: RequestIDMiddleware is another layer; use HealthMiddleware or None",
+        ),
+        (
+            "health",
+            HealthMiddleware(hello),
+            "health: a HealthMiddleware has an app already; use HealthMiddleware,"
+            " or partial(HealthMiddleware, ...)",
+        ),
+        (
+            "request_id",
+            "X-Correlation-ID",
+            "request_id: 'X-Correlation-ID' is not a layer; use RequestIDMiddleware or None",
+        ),
+        (
+            "timing",
+            AccessLog(),
+            "timing: AccessLog(logger='asgi_middleware.access', skip_paths=[]) is not a layer;"
+            " use TimingMiddleware or None",
+        ),
+        ("cors", A, f"cors: {A!r} is not a layer; use {POLICY} or None"),
+        ("cors", CORSPolicy, f"cors: CORSPolicy is a class; use {POLICY}"),
+        (
+            "cors",
+            WebSocketOriginMiddleware,
+            f"cors: WebSocketOriginMiddleware is another layer; use {POLICY} or None",
+        ),
+        ("cors", {"/": A}, f"cors: {A!r} is not a CORSPolicy; use {POLICY} or None"),
+        (
+            "websocket_origins",
+            CORSMiddleware,
+            "websocket_origins: CORSMiddleware is another layer;"
+            " use WebSocketOriginMiddleware or None",
+        ),
+        (
+            "max_body_size",
+            partial(RequestTimeoutMiddleware, timeout=1.0),
+            "max_body_size: RequestTimeoutMiddleware is another layer;"
+            " use RequestBodyLimitMiddleware or None",
+        ),
+        (
+            "pool",
+            LifespanMiddleware,
+            "pool: LifespanMiddleware is another layer; use ThreadPool() or None",
+        ),
+        (
+            "pool",
+            ThreadPoolMiddleware(hello),
+            "pool: a ThreadPoolMiddleware has an app already; use ThreadPoolMiddleware,"
+            " or partial(ThreadPoolMiddleware, ...)",
+        ),
+        ("pool", False, "pool: False is not a layer; use ThreadPool() or None"),
+        (
+            "checks",
+            {"threads": OTHER_POOL.check},
+            "checks: 'threads' asks a pool that serves nothing; use pool=pool too",
+        ),
+        (
+            "lifespan",
+            [OTHER_POOL],
+            f"lifespan: {OTHER_POOL!r} serves nothing; use pool=pool instead",
+        ),
+    )
+]
+
+# What the layer refuses that gets it.
+REFUSED_BY_A_LAYER: list[Row] = [
+    (stack, {option: value}, (problem,))
+    for option, value, problem in (
+        (
+            "checks",
+            {"db": True},
+            "checks: 'db': True cannot be called; use a function without arguments",
+        ),
+        ("checks", [Named()], "checks: [<a thing>] is not a dict; use {'database': ping} or None"),
+        ("observers", [AccessLog], "observers: AccessLog is a class; use AccessLog()"),
+        (
+            "observers",
+            "asgi_middleware.access",
+            "observers: 'asgi_middleware.access' is not a list; use [AccessLog()]",
+        ),
+        (
+            "observers",
+            [Named()],
+            "observers: <a thing> is not an observer; use AccessLog() or a function of the record",
+        ),
+        ("server_timing", [A], f"server_timing: [{A!r}] is a list; use True or False"),
+        (
+            "slow_threshold",
+            "1s",
+            "slow_threshold: '1s' is not a number of seconds above 0; use 1.0 or None",
+        ),
+        (
+            "cors",
+            {"/api/": [A]},
+            f"cors: [{A!r}] is not a CORSPolicy; use {POLICY} or None",
+        ),
+        (
+            "cors",
+            {"api/": CORSPolicy(allow_origins=[A])},
+            "cors: 'api/' does not start with a slash; use '/api/'",
+        ),
+        (
+            "cors",
+            {"/api/*": CORSPolicy(allow_origins=[A])},
+            "cors: '/api/*' has an asterisk, which means nothing here; use '/api/'",
+        ),
+        (
+            "websocket_origins",
+            ["https://app.example/chat/"],
+            "websocket_origins: 'https://app.example/chat/' has a path; use 'https://app.example'",
+        ),
+        (
+            "websocket_origins",
+            ["wss://app.example"],
+            "websocket_origins: 'wss://app.example' is where a WebSocket goes, not its page's"
+            " origin; use 'https://app.example'",
+        ),
+        (
+            "websocket_origins",
+            ["app.example"],
+            "websocket_origins: 'app.example' has no scheme; use 'https://app.example'",
+        ),
+        (
+            "websocket_origins",
+            True,
+            "websocket_origins: True is not a list; use ['https://app.example']",
+        ),
+        (
+            "max_body_size",
+            "10MB",
+            "max_body_size: '10MB' is not a whole number 0 or more; use 1000000",
+        ),
+        (
+            "request_timeout",
+            "30",
+            "request_timeout: '30' is not a number of seconds above 0; use 30.0",
+        ),
+        ("lifespan", [opened({})], "lifespan: opened() was called already; use opened"),
+        (
+            "lifespan",
+            [ThreadPool],
+            f"lifespan: {ThreadPool!r} serves nothing; use pool=pool instead",
+        ),
+        (
+            "lifespan",
+            [Drain()],
+            "lifespan: Drain(grace=10.0, hold=0.0) cannot be called; use a function that takes the"
+            " state and returns a context manager",
+        ),
+        ("drain", True, "drain: True is not a Drain; use Drain() or None"),
+    )
+]
+
 ROWS: list[Row] = [
+    *MISPLACED,
+    *REFUSED_BY_A_LAYER,
     (stack, {"health": True}, ("health: True is not a layer; use HealthMiddleware or None",)),
     (stack, {"timing": 1.5}, ("timing: 1.5 is not a layer; use TimingMiddleware or None",)),
     (stack, {"cors": True}, (f"cors: True is not a layer; use {POLICY} or None",)),
