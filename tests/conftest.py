@@ -1,6 +1,7 @@
 """Settings for Hypothesis, and for clients."""
 
 import inspect
+import gc
 import os
 from pathlib import Path
 
@@ -22,3 +23,9 @@ os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 # records them.
 for client in (lifespan, request, stream, websocket):
     inspect.unwrap(client).__kwdefaults__["strict"] = True
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests are many objects, which each collection of garbage would look through.
+    gc.collect()
+    gc.freeze()

@@ -16,6 +16,12 @@ from benchmarks.scenarios import OURS, SCENARIOS, Arm, Scenario
 SHORT = [replace(scenario, chunks=scenario.chunks[:10]) for scenario in SCENARIOS]
 
 
+@pytest.fixture(autouse=True)
+def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the other tests' objects frozen, because each run would look through them."""
+    monkeypatch.setattr("benchmarks.in_process.gc.unfreeze", lambda: None)
+
+
 def installed(arm: Arm) -> bool:
     return all(name in INSTALLED for name in arm.needs)
 
