@@ -1,7 +1,7 @@
 """Settings for Hypothesis, and for clients."""
 
-import inspect
 import gc
+import inspect
 import os
 from pathlib import Path
 
