@@ -16,6 +16,7 @@ from .process import ROOT, output_of
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text()
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if path.name != "tutorial.md"  # test_tutorial.py types it
 }
 EXAMPLE = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^\n]+) -->\n)?```python\n(?P<code>.*?)^```$",
@@ -77,7 +78,14 @@ sys.modules["fastapi"] = SimpleNamespace(FastAPI=Starlette)
 # What uses the definitions of a page.
 AFTER = {
     "README.md": """
-asyncio.run(test_the_page_has_an_id())
+import unittest
+from django.test.utils import setup_databases, setup_test_environment, teardown_databases
+
+setup_test_environment()
+databases = setup_databases(verbosity=0, interactive=False)
+tests = unittest.defaultTestLoader.loadTestsFromTestCase(PageTests)
+assert unittest.TextTestRunner().run(tests).wasSuccessful()
+teardown_databases(databases, verbosity=0)
 """,
     "docs/cors.md": """
 from asgi_middleware.testing import HandshakeRefused, websocket
@@ -114,6 +122,8 @@ asyncio.run(test_only_responses_below_the_path_get_no_store("/account/", b"no-st
 asyncio.run(test_only_responses_below_the_path_get_no_store("/about/", None))
 """,
     "docs/lifespan.md": """
+from asgi_middleware.testing import lifespan, request
+
 async def spawned():
     done = asyncio.Event()
     global send_receipt
@@ -122,7 +132,7 @@ async def spawned():
         done.set()
 
     async def view(scope, receive, send):
-        await asyncio.to_thread(order, SimpleNamespace(scope=scope))
+        await asyncio.to_thread(order, None)
         await done.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
@@ -140,21 +150,13 @@ async def inside():
     async with lifespan(application) as running:
         assert set(running.state) == {"tasks", "client", "hits"}
 
-async def over_a_socket():
-    heard = []
-    async def listening(scope, receive, send):
-        await receive()
-        await send({"type": "websocket.accept"})
-        heard.append((await receive())["text"])
-        await receive()
-    await connected(listening)
-    assert heard == ["hello"]
-
-application = LifespanMiddleware(get_asgi_application(), lifespan=[client])
-asyncio.run(test_the_client_is_open_until_the_end())
 asyncio.run(spawned())
 asyncio.run(inside())
-asyncio.run(over_a_socket())
+
+assert in_stock("apples") == 0
+from asgi_middleware import stack
+PricesConfig.ready(None)
+assert client in stack(get_asgi_application()).layers[-3].lifespan
 """,
     "docs/migrating.md": """
 from contextlib import suppress
@@ -224,6 +226,53 @@ with request_id_context("ghi"):
     async def get(url, headers):
         return headers
     assert asyncio.run(items(SimpleNamespace(get=get))) == {"x-request-id": "ghi"}
+""",
+    "docs/testing.md": """
+import unittest
+from django.test import Client
+from django.test.utils import (
+    override_settings, setup_databases, setup_test_environment, teardown_databases
+)
+from django.urls import path
+
+urls = ModuleType("urls")
+urls.urlpatterns = [path("apples/", apples), path("order/", order)]
+sys.modules["urls"] = urls
+
+from contextlib import ExitStack
+from asgi_middleware.testing.django import override_state as override
+
+async def with_the_client(test):
+    async with StackClient() as asgi_client:
+        await test(asgi_client)
+
+async def over_a_socket():
+    heard = []
+    async def listening(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        heard.append((await receive())["text"])
+        await receive()
+    await connected(listening)
+    assert heard == ["hello"]
+
+
+override_state = override  # the page has imported the fixture since
+setup_test_environment()
+databases = setup_databases(verbosity=0, interactive=False)
+with override_settings(ROOT_URLCONF="urls"):
+    load = unittest.defaultTestLoader.loadTestsFromTestCase
+    for tests in (OrderTests, ViewTests):
+        assert unittest.TextTestRunner().run(load(tests)).wasSuccessful()
+    with ExitStack() as overridden:
+        test_apples(
+            Client(), lambda **values: overridden.enter_context(override(**values))
+        )
+    asyncio.run(with_the_client(test_an_order_of_a_user))
+    asyncio.run(test_the_stock_is_open())
+asyncio.run(test_a_stream_has_a_well_formed_end())
+asyncio.run(over_a_socket())
+teardown_databases(databases, verbosity=0)
 """,
     "docs/timing.md": """
 import io, json, logging.config

@@ -116,8 +116,9 @@ class WholeTests(TestCase):
         self.assertEqual(await User.objects.acount(), 0)
 
     async def test_4_the_app_has_opened_its_context(self):
-        async with self.async_client as client:
-            self.assertEqual((await client.get("/prices/")).json(), {"apple": 3})
+        with self.assertNoLogs("asgi_middleware", "WARNING"):
+            async with self.async_client as client:
+                self.assertEqual((await client.get("/prices/")).json(), {"apple": 3})
 
     @override_state(prices={"pear": 4})
     def test_5_a_view_alone(self):
