@@ -3,25 +3,33 @@
 import asyncio
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, cast
 
 import pytest
+from channels.consumer import SyncConsumer  # type: ignore[import-untyped]
+from channels.exceptions import StopConsumer  # type: ignore[import-untyped]
+from channels.generic.http import AsyncHttpConsumer  # type: ignore[import-untyped]
 from django.core.asgi import get_asgi_application
-from django.core.signals import request_finished
+from django.core.signals import request_finished, request_started
+from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
 from asgi_middleware import (
+    Drain,
+    LifespanMiddleware,
     RequestBodyLimitMiddleware,
     RequestTimeoutMiddleware,
+    ThreadPool,
     ThreadPoolMiddleware,
 )
-from asgi_middleware.testing import Response, recording, request
+from asgi_middleware.django import get_asgi_application as our_application
+from asgi_middleware.testing import Response, lifespan, recording, request, stream
 from asgi_middleware.testing.recording import RecordedApp
 
 MIB = 1024 * 1024
@@ -45,6 +53,7 @@ def upload(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"{type(file).__name__} {file.size}")
 
 
+@csrf_exempt
 async def patient(request: HttpRequest) -> HttpResponse:
     try:
         await asyncio.sleep(60)
@@ -54,7 +63,32 @@ async def patient(request: HttpRequest) -> HttpResponse:
     return HttpResponse("late")
 
 
+@csrf_exempt
+async def catches(request: HttpRequest) -> HttpResponse:
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        await asyncio.sleep(0)
+    return HttpResponse("late")
+
+
+@csrf_exempt
+async def breaks(request: HttpRequest) -> HttpResponse:
+    try:
+        await asyncio.sleep(60)
+    finally:
+        raise LookupError("of the view")
+
+
+@csrf_exempt
+async def late_stream(request: HttpRequest) -> StreamingHttpResponse:
+    await asyncio.sleep(60)
+    return StreamingHttpResponse(parts())
+
+
+@csrf_exempt
 def stubborn(request: HttpRequest) -> HttpResponse:
+    seen["begun"] = seen.get("begun", 0) + 1
     seen["go"].wait(30)
     seen["ran on"] = True
     return HttpResponse("late")
@@ -66,8 +100,30 @@ async def parts() -> AsyncIterator[bytes]:
         yield b"part "
 
 
+@csrf_exempt
 async def streaming(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts())
+
+
+class SizeConsumer(AsyncHttpConsumer):  # type: ignore[misc]
+    """Responds with the size of the body; at /late/, later."""
+
+    async def handle(self, body: bytes) -> None:
+        if self.scope["path"] == "/late/":
+            await asyncio.sleep(0.4)
+        await self.send_response(200, str(len(body)).encode())
+
+    async def disconnect(self) -> None:
+        seen["disconnect"] = True
+
+
+class InThread(SyncConsumer):  # type: ignore[misc]
+    """Responds from a thread."""
+
+    def http_request(self, message: dict[str, Any]) -> None:
+        self.send({"type": "http.response.start", "status": 200, "headers": []})
+        self.send({"type": "http.response.body", "body": b"in a thread"})
+        raise StopConsumer
 
 
 urlpatterns = [
@@ -77,6 +133,9 @@ urlpatterns = [
     path("patient/", patient),
     path("stubborn/", stubborn),
     path("streaming/", streaming),
+    path("late-stream/", late_stream),
+    path("catches/", catches),
+    path("breaks/", breaks),
 ]
 
 
@@ -214,17 +273,70 @@ both = pytest.mark.parametrize("pool", [False, True], ids=["plain", "pool"])
 
 
 async def finished_during(call: Any) -> int:
-    count: list[object] = []
+    return (await signals_during(call))[1]
 
-    def finished(**_: object) -> None:
-        count.append(1)
 
-    request_finished.connect(finished)
+async def signals_during(call: Any) -> tuple[int, int]:
+    """Return how often a request has started, and how often one has finished."""
+    seen: list[Signal] = []
+
+    def counts(signal: Signal, **_: object) -> None:
+        seen.append(signal)
+
+    for signal in (request_started, request_finished):
+        signal.connect(counts)
     try:
         await call
     finally:
-        request_finished.disconnect(finished)
-    return len(count)
+        for signal in (request_started, request_finished):
+            signal.disconnect(counts)
+    return seen.count(request_started), seen.count(request_finished)
+
+
+@pytest.fixture(params=[get_asgi_application, our_application], ids=["Django's handler", "ours"])
+def either_app(request: Any, django_app: RecordedApp) -> RecordedApp:
+    return recording(request.param())
+
+
+@both
+@pytest.mark.parametrize(
+    ("target", "body", "status", "signals"),
+    [
+        pytest.param("/size/", b"x" * 2000, 413, (0, 0), id="an announced body"),
+        pytest.param("/size/", [b"x" * 800] * 2, 413, (0, 0), id="a body in parts"),
+        pytest.param("/size/", b"x" * 800, 200, (1, 1), id="a body within the limit"),
+        pytest.param("/patient/", b"", 504, (1, 1), id="an async view"),
+        pytest.param("/catches/", b"", 504, (1, 1), id="an async view that goes on"),
+        pytest.param("/breaks/", b"", 504, (1, 1), id="an async view that raises instead"),
+        pytest.param("/stubborn/", b"", 504, (1, 1), id="a sync view"),
+        pytest.param("/streaming/", b"", 200, (1, 1), id="a stream"),
+        pytest.param("/late-stream/", b"", 504, (1, 1), id="a stream that begins late"),
+        pytest.param("/nowhere/", b"", 404, (1, 1), id="no page"),
+        pytest.param("/protected/", b"", 403, (1, 1), id="no CSRF token"),
+    ],
+)
+async def test_a_request_finishes_once_if_it_has_started(
+    target: str,
+    body: Any,
+    status: int,
+    signals: tuple[int, int],
+    pool: bool,
+    either_app: RecordedApp,
+) -> None:
+    inner = ThreadPoolMiddleware(either_app) if pool else either_app
+    app = RequestBodyLimitMiddleware(RequestTimeoutMiddleware(inner, 0.2), 1000)
+    asyncio.get_running_loop().call_later(0.4, seen["go"].set)
+    responses: list[Response] = []
+
+    async def call() -> None:
+        responses.append(await request(app, "POST", target, body=body))
+
+    assert await signals_during(call()) == signals
+    [response] = responses
+    assert response.status == status
+    kinds = [message["type"] for message in response.messages]
+    assert kinds.count("http.response.start") == 1
+    assert response.complete
 
 
 @both
@@ -277,3 +389,92 @@ async def test_pages_in_time_have_their_own_responses(django_app: RecordedApp) -
     responses = await asyncio.gather(*(app("POST", "/size/", body=b"x" * n) for n in range(5)))
 
     assert [response.text for response in responses] == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_request_that_was_late_gives_its_place_and_its_thread_back(
+    either_app: RecordedApp,
+) -> None:
+    """And one that was late while it waited for a place never takes it."""
+    async with ThreadPool(size=1, max_overflow=0) as pool:
+        app = RequestTimeoutMiddleware(ThreadPoolMiddleware(either_app, pool=pool), 0.3)
+        async with stream(app, "POST", "/stubborn/") as first:
+            first.send_body(b"", more_body=False)
+            assert (await first.message())["status"] == 504
+            # Its view runs on, so there is no place for this one.
+            assert (await request(app, "POST", "/stubborn/")).status == 504
+            seen["go"].set()
+            await first.finish()
+
+        assert seen["begun"] == 1
+        assert pool.statistics() == (0, 1, 0, 0)
+        response = await request(app, "POST", "/size/", body=b"four")
+
+    assert (response.status, response.text) == (200, "4")
+
+
+async def test_a_late_request_hears_of_it_through_a_drain(either_app: RecordedApp) -> None:
+    inner = LifespanMiddleware(either_app, drain=Drain(grace=0.0), when_missing="warn")
+    app = RequestTimeoutMiddleware(inner, 0.2)
+
+    async with lifespan(app) as running:
+        late = await request(running, "POST", "/patient/")
+        served = await request(running, "POST", "/size/", body=b"four")
+
+    assert (late.status, len(late.messages)) == (504, 2)
+    assert seen["cancelled"]
+    assert (served.status, served.text) == (200, "4")
+
+
+async def test_a_request_that_waits_for_startup_gets_its_504(either_app: RecordedApp) -> None:
+    begins, ends = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def slow(state: dict[str, Any]) -> AsyncGenerator[None]:
+        await begins.wait()
+        yield
+
+    async def serve() -> None:
+        async with lifespan(app):
+            await ends.wait()
+
+    app = RequestTimeoutMiddleware(LifespanMiddleware(either_app, lifespan=[slow]), 0.2)
+    serving = asyncio.create_task(serve())
+    await asyncio.sleep(0)
+
+    async with stream(app, "GET", "/patient/") as waiting:
+        assert (await waiting.message())["status"] == 504
+        begins.set()
+        response = await waiting.finish()
+    ends.set()
+    await serving
+
+    assert len(response.messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "status"),
+    [
+        pytest.param("/", [b"x" * 50] * 2, 200, id="within"),
+        pytest.param("/", [b"x" * 80] * 2, 413, id="too large"),
+        pytest.param("/late/", b"x", 504, id="too late"),
+    ],
+)
+async def test_a_consumer_of_channels_is_told_that_its_client_has_left(
+    target: str, body: Any, status: int
+) -> None:
+    seen.clear()
+    app = RequestBodyLimitMiddleware(RequestTimeoutMiddleware(SizeConsumer.as_asgi(), 0.1), 100)
+
+    response = await request(app, "POST", target, body=body)
+
+    assert (response.status, len(response.messages)) == (status, 2)
+    assert seen["disconnect"]
+
+
+@pytest.mark.filterwarnings("error")
+async def test_a_sync_consumer_of_channels_sends_without_a_warning() -> None:
+    app = RequestBodyLimitMiddleware(RequestTimeoutMiddleware(InThread.as_asgi(), 30.0), 100)
+
+    response = await request(app, "POST", body=b"x")
+
+    assert (response.status, response.body) == (200, b"in a thread")
