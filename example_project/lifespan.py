@@ -1,7 +1,6 @@
 """The contexts that ``asgi.py`` lists: startup opens them, and shutdown closes them.
 
-Views find what a context yields in ``request.scope["state"]``. Consumers find it in
-``self.scope["state"]``.
+Views and consumers find in ``get_state()`` what a context yields.
 """
 
 import errno

@@ -188,7 +188,7 @@ class Lint:
             return
         for pair in cast("list[object]", headers):
             if not isinstance(pair, list | tuple) or len(cast("list[object]", pair)) != 2:
-                problem = f"{pair!r:.80} is not a pair of name and value"
+                problem: str | None = f"{pair!r:.80} is not a pair of name and value"
             else:
                 problem = self._header_problem(*cast("tuple[object, object]", pair))
             if problem is not None:

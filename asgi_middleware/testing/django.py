@@ -58,6 +58,9 @@ class override_state(TestContextDecorator):  # noqa: N801 -- as Django's overrid
         self._values = values
         self._active: list[Override] = []
 
+    def __enter__(self) -> State:  # type: ignore[override]  # Django's type is that of a subclass
+        return self.enable()
+
     def enable(self) -> State:
         outer = overrides[-1] if overrides else Override({}, {})
         fresh = {"tasks": SpawnedTasks()}
@@ -215,7 +218,7 @@ def _decoded(headers: Any) -> list[tuple[str, str]]:
 def _known_attributes(cookie: str) -> str:
     """Return a Set-Cookie without attributes that ``http.cookies`` would refuse the cookie for."""
     pair, *attributes = cookie.split(";")
-    known: Mapping[str, Any] = Morsel()
+    known: Morsel[str] = Morsel()
     return ";".join(
         [pair, *(a for a in attributes if a.partition("=")[0].strip().lower() in known)]
     )
@@ -228,14 +231,15 @@ def _headers(scope: Mapping[str, Any]) -> tuple[list[tuple[str, str]], str]:
     redirect to another host, it has the names of WSGI.
     """
     headers = _decoded(scope["headers"])
-    last = dict(headers)
+    last: dict[str, str] = dict(headers)
     host = last.get("http-host") or last["host"]
     if "http-host" in last and (port := last.get("server-port")):
         host = f"{host}:{port}"
     left_out = ("host", "http-host", "server-name", "server-port", "wsgi.url-scheme")
     kept = [(name, value) for name, value in headers if name not in left_out]
     kept = [(name, value) for name, value in kept if name != "cookie" or value]
-    return [("host", host), *kept], last.get("wsgi.url-scheme", scope["scheme"])
+    scheme: str = scope["scheme"]
+    return [("host", host), *kept], last.get("wsgi.url-scheme") or scheme
 
 
 # --- Django's request, which the client has no other way to see ---

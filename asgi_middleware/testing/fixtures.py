@@ -47,4 +47,8 @@ def override_state() -> Generator[Callable[..., dict[str, Any]]]:
     from .django import override_state
 
     with ExitStack() as overridden:
-        yield lambda **values: overridden.enter_context(override_state(**values))
+
+        def override(**values: Any) -> dict[str, Any]:
+            return overridden.enter_context(override_state(**values))
+
+        yield override

@@ -7,23 +7,11 @@ With httpx, a request passes through every layer:
         async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
             response = await client.get("/status/")
 
-Django's AsyncClient calls Django alone, without the layers around it. You have to put what
-startup left into its scopes, and all of them pass through its method ``request``:
-
-    class StartedClient(AsyncClient):
-        def __init__(self, running, **options):
-            super().__init__(**options)
-            self.running = running
-
-        async def request(self, **scope):
-            return await super().request(**scope, state=dict(self.running.state))
-
-    async with lifespan(application) as running:
-        response = await StartedClient(running).get("/status/")
+For Django's own client through every layer, see :mod:`asgi_middleware.testing.django`.
 
 Start the app inside the test that uses it: what it opens belongs to the event loop of that test.
-Django's other client, ``Client``, runs each async view on a loop of its own. httpx returns a
-response only when it is complete, so use :func:`stream` for a stream that does not end.
+httpx returns a response only when it is complete, so use :func:`stream` for a stream that does not
+end.
 """
 
 from collections.abc import AsyncGenerator, Mapping

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from asgi_middleware import get_request_id
+from asgi_middleware import get_request_id, get_state
 from asgi_middleware.types import Receive, Scope, Send
 
 from .access import may_watch
@@ -39,7 +39,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await self.channel_layer.group_add(GROUP, self.channel_name)
         hello = {"type": "hello", "process": PROCESS, "request_id": get_request_id()}
         await self.send(text_data=json.dumps(hello))
-        await self.send(text_data=json.dumps(self.scope["state"]["live"].counters()))
+        await self.send(text_data=json.dumps(get_state()["live"].counters()))
 
     async def disconnect(self, code: int) -> None:  # noqa: ARG002 -- Channels' signature
         await self.channel_layer.group_discard(GROUP, self.channel_name)

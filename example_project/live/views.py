@@ -9,7 +9,7 @@ from channels.layers import get_channel_layer
 from django.http import HttpRequest, StreamingHttpResponse
 from django.views.decorators.http import require_GET
 
-from asgi_middleware import get_request_id
+from asgi_middleware import get_request_id, get_state
 
 from .access import for_watchers
 from .publisher import GROUP, PROCESS
@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 @require_GET
 @for_watchers
-async def live(request: HttpRequest) -> StreamingHttpResponse:
+async def live(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
     """Stream the messages that LiveConsumer sends."""
     hello = {"type": "hello", "process": PROCESS, "request_id": get_request_id()}
-    counters = request.scope["state"]["live"].counters()  # type: ignore[attr-defined]
+    counters = get_state()["live"].counters()
 
     async def events() -> AsyncGenerator[str]:
         layer = get_channel_layer()

@@ -24,7 +24,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from asgi_middleware import get_request_id, measure
+from asgi_middleware import get_request_id, get_state, get_tasks, measure
 
 from ..live.access import for_watchers, may_watch
 from ..live.publisher import PROCESS
@@ -106,7 +106,7 @@ def blocking(request: HttpRequest) -> JsonResponse:
 @for_watchers
 async def burst(request: HttpRequest) -> JsonResponse:
     """Call the view above many times at once, and count the calls that run at the same time."""
-    client: httpx.AsyncClient = request.scope["state"]["client"]  # type: ignore[attr-defined]
+    client: httpx.AsyncClient = get_state()["client"]
     url = own_url(request, "/scenarios/blocking/")
     # To Django, the calls come from the visitor who called this view.
     headers = {"host": request.get_host(), "cookie": request.headers.get("cookie", "")}
@@ -117,11 +117,10 @@ async def burst(request: HttpRequest) -> JsonResponse:
 
 @require_POST
 @for_watchers
-async def job(request: HttpRequest) -> JsonResponse:
+async def job(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
     """Start a job in the background, and respond at once."""
     name = uuid4().hex
-    tasks = request.scope["state"]["tasks"]  # type: ignore[attr-defined]
-    tasks.spawn(partial(count, name, get_request_id()), name=f"job {name}", restart="never")
+    get_tasks().spawn(partial(count, name, get_request_id()), name=f"job {name}", restart="never")
     return JsonResponse({"job": name}, status=202)
 
 

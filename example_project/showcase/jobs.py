@@ -1,4 +1,4 @@
-"""Work that views leave to the background, with ``state["tasks"].spawn(...)``."""
+"""Work that views leave to the background, with ``get_tasks().spawn(...)``."""
 
 import logging
 

@@ -20,7 +20,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from asgi_middleware import get_request_id, measure, outgoing_headers
+from asgi_middleware import get_request_id, get_state, measure, outgoing_headers
 
 from ..live.access import may_watch
 from ..own_url import own_url
@@ -47,7 +47,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "request_id": get_request_id(),
         "layers": LAYERS,
         # Only for visitors who may watch, and only behind the layers.
-        "live": "live" in _state(request) and may_watch(request.user),
+        "live": "live" in _state() and may_watch(request.user),
         "scenarios": SCENARIOS,
     }
     with measure("render"):
@@ -65,7 +65,7 @@ def notes(request: HttpRequest) -> HttpResponse:
             return HttpResponseBadRequest("A note is a line of 1 to 200 characters.\n")
         with measure("save"):
             form.save()
-        if tasks := _state(request).get("tasks"):
+        if tasks := _state().get("tasks"):
             tasks.spawn(forget_old_notes)
         return redirect("showcase:home")
     latest = Note.objects.values("text", "created_at")[:LATEST]
@@ -86,9 +86,9 @@ def uploads(request: HttpRequest) -> JsonResponse:
 
 
 @require_GET
-async def status(request: HttpRequest) -> JsonResponse:
+async def status(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 -- every view takes it
     """Return the time of the startup, and the ticks since then. lifespan.py yields both."""
-    state = _state(request)
+    state = _state()
     started_at, ticker = state.get("started_at"), state.get("ticker")
     return JsonResponse(
         {
@@ -102,12 +102,12 @@ async def status(request: HttpRequest) -> JsonResponse:
 
 
 @require_GET
-async def ticks(request: HttpRequest) -> StreamingHttpResponse:
+async def ticks(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
     """Stream one server-sent event a second, without end.
 
     When the process has to end, Drain gives this view a disconnect, as if the client had left.
     """
-    ticker = _opened(request, "ticker")
+    ticker = _opened("ticker")
 
     async def events() -> AsyncGenerator[str]:
         try:
@@ -129,7 +129,7 @@ async def outgoing(request: HttpRequest) -> JsonResponse:
 
     The other service is /echo/ on this same server, so that the example works offline.
     """
-    client = _opened(request, "client")
+    client = _opened("client")
     url = own_url(request, "/echo/")
     try:
         with measure("echo"):
@@ -147,14 +147,16 @@ def fail(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- every view ta
     raise RuntimeError("raised on purpose, by the view /fail/")
 
 
-def _state(request: HttpRequest) -> dict[str, Any]:
+def _state() -> dict[str, Any]:
     """Return what startup opened. Under WSGI there is no startup, so it is empty."""
-    state: dict[str, Any] = getattr(request, "scope", {}).get("state", {})
-    return state
-
-
-def _opened(request: HttpRequest, name: str) -> Any:
     try:
-        return _state(request)[name]
-    except KeyError:
+        return get_state()
+    except LookupError:
+        return {}
+
+
+def _opened(name: str) -> Any:
+    try:
+        return get_state()[name]
+    except LookupError:
         raise Http404(f"Startup has not opened the {name}.") from None

@@ -1,6 +1,5 @@
 """The views, called by Django's test clients without a server and without the layers."""
 
-import json
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,6 +10,8 @@ from django.contrib.auth.models import User
 from django.http import Http404, HttpResponse
 from django.test import AsyncClient, AsyncRequestFactory, Client
 from django.urls import resolve
+
+from asgi_middleware.testing.django import override_state
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -58,13 +59,10 @@ def test_a_view_that_only_reads_refuses_post(path: str) -> None:
 
 
 async def test_the_status_comes_from_the_state() -> None:
-    request = AsyncRequestFactory().get("/status/")
-    state = {"started_at": datetime(2026, 1, 2, tzinfo=UTC)}
-    request.scope = {**request.scope, "state": state}
+    with override_state(started_at=datetime(2026, 1, 2, tzinfo=UTC)):
+        response = await AsyncClient().get("/status/")
 
-    response = await resolve("/status/").func(request)
-
-    assert json.loads(response.content)["started_at"] == "2026-01-02T00:00:00Z"
+    assert response.json()["started_at"] == "2026-01-02T00:00:00Z"
 
 
 async def test_the_status_works_without_a_state() -> None:
@@ -81,8 +79,8 @@ def test_a_view_that_needs_startup_is_a_404_without_it(path: str) -> None:
 async def outgoing(address: tuple[str, int | str | None]) -> HttpResponse:
     """Return the response of /outgoing/ on a server that listens on *address*."""
     request = AsyncRequestFactory().get("/outgoing/")
-    async with httpx.AsyncClient(trust_env=False) as client:
-        request.scope = {**request.scope, "server": address, "state": {"client": client}}
+    request.scope = {**request.scope, "server": address}
+    async with httpx.AsyncClient(trust_env=False) as client, override_state(client=client):
         response: HttpResponse = await resolve("/outgoing/").func(request)
         return response
 
@@ -98,6 +96,13 @@ async def test_a_service_that_does_not_respond_is_a_bad_gateway(
         response = await outgoing((host, spelled(port)))
 
     assert response.status_code == 502
+
+
+def test_a_saved_note_has_old_notes_forgotten() -> None:
+    with override_state() as state:
+        Client().post("/notes/", {"text": "Hello"})
+
+    assert [task.name for task in state["tasks"].spawned] == ["forget_old_notes"]
 
 
 async def test_a_server_on_a_unix_socket_cannot_call_itself() -> None:

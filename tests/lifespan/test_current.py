@@ -200,7 +200,7 @@ async def test_a_context_sees_what_the_contexts_before_it_have_yielded() -> None
         seen.append(get_state()["client"])
         yield
 
-    contexts = [client, second, third]
+    contexts: list[Any] = [client, second, third]
     async with lifespan(LifespanMiddleware(hello, lifespan=contexts)) as running:
         tasks = running.state["tasks"]
 

@@ -1,6 +1,6 @@
 """Contexts that apps register, and that the project's stack() opens."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ Context = Callable[[dict[str, Any]], AbstractAsyncContextManager[Any]]
 
 def logging_context(name: str) -> Context:
     @asynccontextmanager
-    async def context(state: dict[str, Any]) -> AsyncIterator[dict[str, str]]:
+    async def context(state: dict[str, Any]) -> AsyncGenerator[dict[str, str]]:
         log.append(f"+{name}")
         yield {name: "open"}
         log.append(f"-{name}")
