@@ -6,8 +6,8 @@ Django calls each hook of each middleware in a thread. Here a request for a sync
 all middleware and the view in one call in one thread, as under WSGI. A request for an async view
 goes through Django's own middleware in the event loop.
 
-Each chain serves any view, and each is made by Django. Which one a request takes decides how long
-it takes, never what it does.
+Django makes both chains, and each can serve any view. The choice between them decides how long a
+request takes, never what it does.
 """
 
 import logging
@@ -29,9 +29,11 @@ from django.urls.resolvers import LocalePrefixPattern, RegexPattern, RoutePatter
 from django.utils import translation
 from django.utils.module_loading import import_string
 
+from .. import _options as options
 from .._async import is_async
 from .._django import closing, finishing, live_receivers, starting
 from .._threads import needs_no_tidying
+from .application import layers_in_middleware
 from .database import time_database_queries
 from .route import note_route
 from .stock import in_loop
@@ -72,8 +74,8 @@ class TwoChains(Routed):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._lock = threading.Lock()
-        # By identity, the views whose pattern has matched requests for async views. None stands
-        # for no pattern. A middleware changes the path or the URLconf of these requests.
+        # By identity, views that a path seemed to lead to although the request ended in an async
+        # view: a middleware changes its path or its URLconf. None stands for no view.
         self._misleading: set[int] = set()
         super().__init__(*args, **kwargs)
 
@@ -82,6 +84,7 @@ class TwoChains(Routed):
         if not is_async:
             load()
             return
+        options.check("asgi_middleware", layers_in_middleware())
         with_globals(load, import_string=_import_in_loop)(is_async=True)
         self._has_one_chain = any(
             _is_for_async_code(import_string(path)) for path in settings.MIDDLEWARE
@@ -122,8 +125,8 @@ class TwoChains(Routed):
 class ASGIHandler(TwoChains, asgi.ASGIHandler):
     """Django's ``ASGIHandler`` with fewer changes of thread.
 
-    Responses, signals, logs and exceptions are those of Django's. The route and the database time
-    of each request are noted in its record (:mod:`asgi_middleware.timing`), if there is one.
+    Responses, signals, logs and exceptions are the same. If a request has a record
+    (:mod:`asgi_middleware.timing`), its route and its database time are noted there.
     """
 
     def __init__(self) -> None:
@@ -219,15 +222,17 @@ def _view(request: Any) -> Any:
     """Return the view that *request* seems to lead to, None if that cannot be told."""
     path = request.path_info
     try:
-        resolver = get_resolver()
+        # A request class may have its own, before any middleware.
+        urlconf = getattr(request, "urlconf", settings.ROOT_URLCONF)
+        resolver = get_resolver(urlconf)
         language = None
-        if settings.USE_I18N and is_language_prefix_patterns_used(settings.ROOT_URLCONF)[0]:
+        if settings.USE_I18N and is_language_prefix_patterns_used(urlconf)[0]:
             language = translation.get_language_from_path(path)
         if language is not None:
             with translation.override(language):
                 return resolver.resolve(path).func
         match = resolver.resolve(path)
-    except Exception:  # noqa: BLE001 -- a URLconf or a converter may raise anything; Django tells
+    except Exception:  # noqa: BLE001 -- a URLconf or a converter may raise; Django reports it
         return None
     with suppress(Exception):  # a part of the URLconf that this request does not need
         if _depends_on_path_only(resolver):  # and so need not be looked up once more
@@ -252,7 +257,7 @@ def _depends_on_path_only(resolver: Any) -> bool:
 
 
 def _import_in_loop(path: str) -> Any:
-    # The one of Django's module, which others replace to watch middleware.
+    # The name in Django's module, because tracers replace it to watch middleware.
     handlers: Any = base
     return in_loop(handlers.import_string(path))
 

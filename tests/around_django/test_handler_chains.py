@@ -477,6 +477,18 @@ async def test_a_url_is_looked_up_once_if_only_the_path_decides(
     assert lookups == ["/sync/"] * looked_up
 
 
+@pytest.mark.parametrize(("target", "view"), [("/sync/", async_view), ("/async/", sync_view)])
+async def test_a_request_class_may_have_a_urlconf_of_its_own(target: str, view: Any) -> None:
+    class Own(ASGIHandler):
+        class request_class(asgi.ASGIRequest):  # noqa: N801 -- Django's name
+            urlconf = (path(target[1:], view),)
+
+    response = await get(recording(cast("Any", Own())), target)
+
+    in_loop_thread = response.text == threading.current_thread().name
+    assert in_loop_thread == (view is async_view)
+
+
 async def test_a_converter_sees_what_middleware_has_set() -> None:
     urls: Any = ModuleType("urls")
     urls.urlpatterns = urls_with_pages
