@@ -71,6 +71,8 @@ urlpatterns = [path("prices/", prices), path("who/", who), path("groups/", group
 SETTINGS = """
 INSTALLED_APPS += ["prices"]
 ASGI_APPLICATION = "mysite.asgi.application"
+# Django closes no connection to a database in memory, and Python 3.13 warns of that.
+DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
 if "PGHOST" in os.environ:
     DATABASES = {
         "default": {
