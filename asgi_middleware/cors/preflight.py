@@ -1,4 +1,4 @@
-"""Preflights: what they ask for, which steps they pass, and what a refused one is told.
+"""Preflights: what they ask for, which steps they pass, and what a refused one gets.
 
 https://fetch.spec.whatwg.org/#http-requests
 """
@@ -14,8 +14,8 @@ NO_ORIGIN = "this origin is not allowed"
 NO_METHOD = "this method is not allowed"
 NO_HEADER = "a request header is not allowed"
 
-# A preflight asks for these too if their value is unusual, as `content-type` of JSON is, and
-# browsers take a list without them for a refusal.
+# A preflight asks for these too if their value is unusual, such as the `content-type` of JSON.
+# Browsers then treat a list without them as a refusal.
 # https://fetch.spec.whatwg.org/#cors-safelisted-request-header
 _SAFELISTED_HEADERS = ("accept", "accept-language", "content-language", "content-type", "range")
 
@@ -71,7 +71,7 @@ class Preflights:
         max_age: int | None,
     ) -> None:
         # A response names every method and header, so that the browser need not ask again for the
-        # next one. With credentials `*` is itself such a name, and what was asked for is echoed.
+        # next one. With credentials, `*` is a name like any other, so what was asked is echoed.
         # https://fetch.spec.whatwg.org/#http-access-control-allow-methods
         self._any_method = "*" in allow_methods
         self._echoes_method = self._any_method and allow_credentials
@@ -85,7 +85,7 @@ class Preflights:
         self._headers = frozenset(name.encode() for name in names)
         self._headers_header = listed_header(
             b"access-control-allow-headers",
-            # `*` never covers it. https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name
+            # `*` never covers this one. https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name
             ("*", "Authorization") if self._any_header else names,
         )
         # Browsers send each name once, with a comma; the rest is room for blanks.
@@ -106,7 +106,7 @@ class Preflights:
     ) -> PreflightResponse:
         """Return the response to the preflight with the headers *asked*, whose origin got *grant*.
 
-        With *debug*, browsers name the method or the header that is refused in their console.
+        With *debug*, the browser's console names the method or the header that is refused.
         https://fetch.spec.whatwg.org/#cors-preflight-fetch-0
         """
         if grant is None:
@@ -123,7 +123,7 @@ class Preflights:
         return PreflightResponse(204, (*grant, *headers))
 
     def _refused(self, reason: str, passed: GrantHeaders | None = None) -> PreflightResponse:
-        """Return a refusal, with the headers of the steps that *passed* if browsers explain it."""
+        """Return a refusal. With the headers of the steps that *passed*, browsers explain it."""
         if passed is None:
             return PreflightResponse(403, (self._vary,), reason)
         return PreflightResponse(204, (*passed, self._vary), reason)
@@ -140,7 +140,7 @@ class Preflights:
         return self._headers.issuperset(elements(names.lower()))
 
     def _success_headers(self, method: bytes, names: bytes) -> tuple[Header, ...]:
-        """Return what a preflight that succeeds gets besides its grant."""
+        """Return the headers of a preflight that succeeds, without those of its grant."""
         return (
             *self._methods_for(method),
             *self._headers_for(names),

@@ -14,15 +14,15 @@ from .state import State, state_of
 logger = logging.getLogger(__name__)
 
 _UNSUPPORTED = (
-    "%s does not support lifespan, and is served without; to fail at startup on purpose, send"
+    "%s does not support lifespan, and is served without it; to fail at startup on purpose, send"
     " lifespan.startup.failed"
 )
 
 
 class InnerLifespan:
-    """Runs *app* with a lifespan scope, in a task of its own.
+    """Calls *app* with a lifespan scope, in a task of its own.
 
-    *died* is called if the app fails while it should be serving.
+    *died* is called if the app fails between startup and shutdown.
     """
 
     def __init__(self, app: ASGIApp, scope: Scope, died: Callable[[Failure], object]) -> None:
@@ -34,7 +34,7 @@ class InnerLifespan:
         self._state: State = {}
         self._task: asyncio.Task[None] | None = None
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
-        # What the app says of startup and of shutdown, and that it waits without having said it.
+        # What the app reports about startup and about shutdown, and that it waits before either.
         self._startup, self._shutdown, self._ignores = (_future() for _ in range(3))
         self._error: BaseException | None = None
         self._interrupted = False
@@ -42,9 +42,9 @@ class InnerLifespan:
     async def start(self, state: State, deadline: Deadline) -> Failure | None:
         """Start the app with *state*, wait for its verdict, and return what went wrong.
 
-        An app without lifespan shows it in many ways: it raises, returns, sends what is not meant
-        for a lifespan, or waits for its next message. Servers then go on, and so do we. Only
-        ``lifespan.startup.failed`` is a failure, and an attempt to exit.
+        An app without lifespan shows it in many ways: it raises, returns, sends another kind of
+        message, or waits for its next message. Servers then go on, and so do we. Only
+        ``lifespan.startup.failed``, an attempt to exit, and a missed deadline are failures.
         https://asgi.readthedocs.io/en/latest/specs/lifespan.html#scope
         """
         self._given = {**state_of(self._scope), **state}
@@ -111,8 +111,8 @@ class InnerLifespan:
     async def _receive(self) -> Message:
         """Return the next message.
 
-        A task that waits here before it has given a verdict has nothing to say of startup. The app
-        may have other tasks that read ahead.
+        If our task waits here before the app has given a verdict, the app has nothing to report
+        about startup. Other tasks of the app may read ahead.
         """
         is_waiting = self._messages.empty() and asyncio.current_task() is self._task
         if is_waiting and not self._startup.done() and not self._ignores.done():
@@ -126,13 +126,13 @@ class InnerLifespan:
         elif kind in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
             verdict, is_expected = self._shutdown, self._startup.done()
         else:
-            raise RuntimeError(f"{self.name} sent {kind}, which is no message of a lifespan")
+            raise RuntimeError(f"{self.name} sent {kind}, which is not a lifespan message")
         if verdict.done() or not is_expected:
             raise RuntimeError(f"{self.name} sent {kind} out of turn")
         verdict.set_result(message)
 
     def _failure(self) -> Failure | None:
-        """Return what went wrong since startup. That the event loop ends is nobody's fault."""
+        """Return what went wrong since startup. The end of the event loop is not a failure."""
         if self._interrupted and isinstance(self._error, asyncio.CancelledError | None):
             return None
         if _has_failed(self._shutdown):
@@ -140,7 +140,7 @@ class InnerLifespan:
         return None if self._error is None else Failure(self.name, self._error)
 
     def _reported(self, verdict: "asyncio.Future[Message]") -> Failure:
-        """Return the failure that the app has reported, with the error that it then raised."""
+        """Return the failure that the app has reported, with the error that it raised, if any."""
         message = verdict.result()
         # Starlette sends a traceback. Its last line is the message that others send.
         text = str(message.get("message", "")).strip().rpartition("\n")[2]

@@ -24,7 +24,7 @@ _REASONS = {
 
 
 class RequestBodyLimitMiddleware:
-    """Respond 413 to a request body that is too large, and 408 to one that is too slow.
+    """Respond with 413 to a request body that is too large, and with 408 to one that is too slow.
 
         RequestBodyLimitMiddleware(app, 1_000_000, paths={"/upload/": 1_000_000_000})
 
@@ -37,7 +37,8 @@ class RequestBodyLimitMiddleware:
 
     A ``Content-Length`` that is too large is refused at once. Other bodies are counted as they
     arrive and refused as soon as they are too large: the app receives ``http.disconnect`` and no
-    byte beyond the limit. If the app has already begun its response, it only receives that.
+    byte beyond the limit. If its response has already begun, there is no 413 or 408: the app only
+    receives the disconnect.
 
     Raises :class:`ConfigurationError` for options that cannot work.
     """
@@ -98,13 +99,13 @@ class RequestBodyLimitMiddleware:
             await body.refusal
 
     def _log(self, scope: Scope, status: int) -> None:
-        """Log a refusal: the first one as a warning, others in debug, so that none floods it."""
+        """Log a refusal: the first as a WARNING, the rest at DEBUG, so as not to flood the log."""
         level = logging.DEBUG if self._warned else logging.WARNING
         self._warned = True
         logger.log(
             level,
-            "a request body was refused with %d; the access log has each one, this logger from now"
-            " on only at level DEBUG (%s %s)",
+            "a request body was refused with %d (%s %s); from now on, the access log has each"
+            " refusal, and this logger has them at DEBUG",
             status,
             scope["method"],
             options.shown(scope["path"]),
@@ -116,7 +117,7 @@ class _Body(Refusable):
 
     _size = 0
     _is_complete = False
-    # Seconds for the whole body, and since its last part.
+    # Seconds that the app has waited: for the whole body, and since its last part.
     _waited = _paused = 0.0
 
     def __init__(
@@ -163,7 +164,7 @@ class _Body(Refusable):
         try:
             return await self.unless_ended(self._receive())
         finally:
-            # An app that asks again and again, for a moment each time, gives no new patience.
+            # An app may wait in short calls, again and again. Together they are one pause.
             timer.cancel()
             waited = loop.time() - began
             self._waited += waited
@@ -186,13 +187,13 @@ def _headers(scope: Scope) -> Headers:
 
 
 def _announced_length(scope: Scope, headers: Headers) -> int | None:
-    """Return the length that the headers announce, 0 for no body, None if they do not say."""
+    """Return the length that the headers announce, 0 for no body, None if they announce none."""
     length: int | None = None
     for name, value in headers:
         if name in _ABOUT_BODY:
             if name == b"transfer-encoding" or not (digits := trimmed(value)).isdigit():
                 return None
-            # int() would refuse thousands of digits, or take its time.
+            # int() refuses thousands of digits, or takes long.
             length = int(digits) if len(digits) < 20 else int(digits.lstrip(b"0")[:20] or b"0")
     # https://www.rfc-editor.org/rfc/rfc9112#section-6.3
     if length is None and scope["method"] in _WITHOUT_BODY and _is_http_1(scope):

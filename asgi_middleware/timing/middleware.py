@@ -32,7 +32,7 @@ class TimingMiddleware:
       ``finished``, once the app has returned or raised. If an observer raises, that is logged,
       and the next one is called.
     * ``server_timing``: True sends ``Server-Timing``. A function of the record is called when
-      the response starts, and decides. Off by default, because timings can give secrets away.
+      the response starts, and decides. Off by default, because timings can reveal secrets.
     * ``timing_allow_origin``: the origins whose pages may read all timings of a response,
       ``["*"]`` for all. https://www.w3.org/TR/resource-timing/#sec-timing-allow-origin
     * ``ttfb_name``: the name of the entry for the time to the first byte.
@@ -126,7 +126,7 @@ class TimingMiddleware:
                 self._responded(record)
             for function in self._on_finished:
                 notify(function, record)
-        # An app may be called within an app. The outer one gets its own record back.
+        # One app may call another. The outer one gets its own record back.
         if outer is not None:
             current_record.set(outer)
 
@@ -137,8 +137,8 @@ class TimingMiddleware:
     def _timed(self, send: Send, record: RequestTiming) -> Send:
         """Return a ``send`` that keeps *record* up to date.
 
-        It is a plain function, and starts a coroutine for the last message only: the duration
-        ends when the server has taken that one.
+        It is a plain function, which is cheaper than a coroutine. Only the last message needs a
+        coroutine, because the duration ends when the server has taken that message.
         """
         trailers = counts = False
         headers: Headers = ()
