@@ -109,6 +109,11 @@ class LifespanMiddleware:
         """The contexts, in the order in which they are entered."""
         return self._options.lifespan
 
+    @property
+    def drain(self) -> Drain | None:
+        """How a process ends with open requests."""
+        return self._options.drain
+
     def __repr__(self) -> str:
         return options.repr_of(
             self,

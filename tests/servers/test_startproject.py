@@ -1,8 +1,11 @@
 """A site as `startproject` makes it, with the layers in its asgi.py and the app in its settings."""
 
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -32,6 +35,28 @@ INSTALLED_APPS = ["asgi_middleware.django", *INSTALLED_APPS]
 ASGI_APPLICATION = "mysite.asgi.application"
 LOGGING = logging_config()
 """
+URLS = """
+import asyncio
+
+from django.http import HttpResponse, StreamingHttpResponse
+
+
+async def ticks():
+    while True:
+        yield b"tick"
+        await asyncio.sleep(0.05)
+
+
+def events(request):
+    return StreamingHttpResponse(ticks())
+
+
+def home(request):
+    return HttpResponse("hello")
+
+
+urlpatterns += [path("", home), path("events/", events)]
+"""
 
 
 class Site:
@@ -41,6 +66,7 @@ class Site:
         self.folder = folder
         self.settings = folder / "mysite" / "settings.py"
         self.asgi = folder / "mysite" / "asgi.py"
+        self.urls = folder / "mysite" / "urls.py"
 
     def manage(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -65,7 +91,16 @@ def started(folder: Path) -> Site:
     site = Site(folder)
     site.asgi.write_text(ASGI)
     site.settings.write_text(site.settings.read_text() + SETTINGS)
+    site.urls.write_text(site.urls.read_text() + URLS)
     return site
+
+
+@contextmanager
+def runserver(site: Site, log: Path, *options: str, listening: bool = True) -> Generator[Server]:
+    command = (sys.executable, str(site.folder / "manage.py"), "runserver", *options)
+    environment = {"PYTHONPATH": str(site.folder)}
+    with serve(command, log=log, environment=environment, listening=listening) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +111,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture(scope="module")
 def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     site.manage("migrate", "--verbosity", "0")
-    start = (sys.executable, str(site.folder / "manage.py"), "runserver", f"{HOST}:{{port}}")
     log = tmp_path_factory.mktemp("runserver") / "log"
-    with serve(start, log=log, environment={"PYTHONPATH": str(site.folder)}) as running:
+    with runserver(site, log, f"{HOST}:{{port}}") as running:
         yield running
 
 
@@ -141,15 +175,134 @@ def test_runserver_says_where_it_serves_what(server: Server) -> None:
 
 
 def test_a_reload_shuts_down_and_starts_again(site: Site, server: Server) -> None:
-    urls = site.folder / "mysite" / "urls.py"
     server.log_lines("Application startup complete")
 
-    urls.write_text(urls.read_text() + "\n")
+    with httpx.stream("GET", f"{server.url}/events/", timeout=PATIENCE) as stream:
+        site.urls.write_text(site.urls.read_text() + "\n")
+        events = stream.read()
     server.log_lines("Application startup complete", at_least=2)
 
+    assert events.startswith(b"tick")
     assert len(server.log_lines("Application shutdown complete")) == 1
     assert "WARNING asgi_middleware" not in server.log()
+    assert "Traceback" not in server.log()
     assert httpx.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 200
+
+
+def a_terminal(process: "subprocess.Popen[bytes]") -> None:
+    """Press Ctrl-C: a terminal tells all processes of a group."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def a_supervisor(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+
+
+@pytest.mark.parametrize("options", [(), ("--noreload",)], ids=["reloader", "noreload"])
+@pytest.mark.parametrize("tells", [a_terminal, a_supervisor], ids=lambda each: each.__name__)
+def test_runserver_shuts_down_whoever_tells_it_to_end_and_streams_are_whole(
+    options: tuple[str, ...],
+    tells: Callable[["subprocess.Popen[bytes]"], None],
+    site: Site,
+    tmp_path: Path,
+) -> None:
+    with runserver(site, tmp_path / "log", *options, f"{HOST}:{{port}}") as running:
+        with httpx.stream("GET", f"{running.url}/events/", timeout=PATIENCE) as stream:
+            parts = stream.iter_raw()
+            assert next(parts) == b"tick"
+            tells(running.process)
+            assert set(parts) == {b"tick"}  # it raises if the response is cut off
+        status = running.process.wait(PATIENCE)
+
+    by_signal = -signal.SIGTERM if options and tells is a_supervisor else 0
+    assert status == by_signal
+    assert len(running.log_lines("Application shutdown complete")) == 1
+    assert "Traceback" not in running.log()
+
+
+def test_port_0_is_one_that_is_free(site: Site, tmp_path: Path) -> None:
+    with runserver(site, tmp_path / "log", "--noreload", f"{HOST}:0", listening=False) as running:
+        [line] = running.log_lines("^Serving ")
+
+        url = line.rpartition(" ")[2]
+        assert httpx.get(f"{url}readyz", timeout=PATIENCE).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "status"),
+    [
+        ([], "", 200),
+        (["--nostatic"], "", 404),
+        ([], "DEBUG, ALLOWED_HOSTS = False, ['*']", 404),
+        (["--insecure"], "DEBUG, ALLOWED_HOSTS = False, ['*']", 200),
+    ],
+    ids=["debug", "nostatic", "no debug", "insecure"],
+)
+def test_static_files_are_served_as_by_djangos_runserver(
+    options: list[str], settings: str, status: int, tmp_path: Path
+) -> None:
+    site = started(tmp_path)
+    site.settings.write_text(f"{site.settings.read_text()}\n{settings}\n")
+
+    with runserver(site, tmp_path / "log", "--noreload", *options, f"{HOST}:{{port}}") as running:
+        response = httpx.get(f"{running.url}/static/admin/css/base.css", timeout=PATIENCE)
+
+    assert response.status_code == status
+
+
+def test_runserver_works_without_staticfiles(tmp_path: Path) -> None:
+    site = started(tmp_path)
+    text = site.settings.read_text()
+    site.settings.write_text(text.replace("    'django.contrib.staticfiles',\n", ""))
+
+    with runserver(site, tmp_path / "log", "--noreload", f"{HOST}:{{port}}") as running:
+        assert httpx.get(f"{running.url}/readyz", timeout=PATIENCE).status_code == 200
+
+
+def test_runserver_finds_the_application_beside_the_one_for_wsgi(tmp_path: Path) -> None:
+    site = started(tmp_path)
+    text = site.settings.read_text()
+    site.settings.write_text(text.replace('ASGI_APPLICATION = "mysite.asgi.application"', ""))
+
+    with runserver(site, tmp_path / "log", "--noreload", f"{HOST}:{{port}}") as running:
+        assert httpx.get(f"{running.url}/readyz", timeout=PATIENCE).status_code == 200
+
+
+def test_without_an_application_runserver_says_which_setting_to_use(tmp_path: Path) -> None:
+    site = started(tmp_path)
+    site.settings.write_text(
+        f"{site.settings.read_text()}\ndel ASGI_APPLICATION, WSGI_APPLICATION\n"
+    )
+
+    result = site.manage("runserver", "--noreload", f"{HOST}:0")
+
+    assert result.returncode == 1
+    assert (
+        "CommandError: ASGI_APPLICATION is not set; use ASGI_APPLICATION ="
+        " 'mysite.asgi.application'" in result.stderr
+    )
+
+
+def test_a_startup_that_fails_ends_runserver_with_the_reason(tmp_path: Path) -> None:
+    site = started(tmp_path)
+    fails = """
+from contextlib import asynccontextmanager
+
+
+@asynccontextmanager
+async def client(state):
+    raise RuntimeError("no broker")
+    yield
+
+
+application = stack(get_asgi_application(), lifespan=[client])
+"""
+    site.asgi.write_text(ASGI + fails)
+
+    result = site.manage("runserver", "--noreload", f"{HOST}:0")
+
+    assert result.returncode == 3
+    assert "no broker" in result.stderr
 
 
 def test_a_port_that_is_taken_is_said_as_by_django(site: Site, server: Server) -> None:

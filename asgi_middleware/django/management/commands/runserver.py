@@ -1,8 +1,12 @@
 """Django's ``runserver``, with the ASGI application on uvicorn in place of the WSGI one."""
 
+import asyncio
 import atexit
 import logging
+import os
+import signal
 import socket
+import subprocess
 import sys
 import threading
 from importlib.util import find_spec
@@ -12,9 +16,11 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
+from django.utils import autoreload
 from django.utils.module_loading import import_string
 
 from ....composition import layers_of
+from ....lifespan import Drain, LifespanMiddleware
 from ....timing import TimingMiddleware
 from ...application import application_path, load_application
 
@@ -22,8 +28,12 @@ _serves_static_files = apps.is_installed("django.contrib.staticfiles")
 _package = "django.contrib.staticfiles" if _serves_static_files else "django.core"
 _DjangosCommand: Any = import_string(f"{_package}.management.commands.runserver.Command")
 
-# How long a reload waits for requests, and then for the contexts of a lifespan, in seconds.
+_IS_WINDOWS = sys.platform == "win32"
+
+# What a reload or Ctrl-C waits for, in seconds: for requests and streams to end by themselves,
+# then for the app to end them, then for the contexts of a lifespan to close.
 _GRACE = 1
+_REACTION = 1
 _PATIENCE = 10
 
 
@@ -37,20 +47,14 @@ class Uvicorn:
         self.server_port = self._socket.getsockname()[1]
 
     def set_app(self, application: Any) -> None:
-        import uvicorn
-        from uvicorn.config import LOGGING_CONFIG
-
         # Around the stack there may be the handler of static files.
         layers = layers_of(getattr(application, "application", application))
         has_access_log = any(isinstance(each, TimingMiddleware) for each in layers)
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                application,
-                # A project's LOGGING counts. Its access log says more than uvicorn's.
-                log_config=None if has_access_log else LOGGING_CONFIG,
-                access_log=not has_access_log,
-                timeout_graceful_shutdown=_GRACE,
-            )
+        drains = [each.drain for each in layers if isinstance(each, LifespanMiddleware)]
+        self._server = _server(
+            application,
+            has_access_log=has_access_log,
+            drains=[drain for drain in drains if drain is not None],
         )
 
     def serve_forever(self) -> None:
@@ -65,12 +69,71 @@ class Uvicorn:
 
     def _stop(self, thread: threading.Thread) -> None:
         """Shut the application down before the reloader's process ends."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
         self._server.should_exit = True
         thread.join(_PATIENCE)
 
 
+def _server(application: Any, *, has_access_log: bool, drains: list[Drain]) -> Any:
+    """Return uvicorn's server, which lets a drain end streams that would stay open."""
+    import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for drain in drains:
+                for countdown in tuple(drain.countdowns):
+                    countdown.shut_down()
+                    asyncio.get_running_loop().call_later(_GRACE, countdown.end)
+            await super().shutdown(sockets)
+
+    return Server(
+        uvicorn.Config(
+            application,
+            # A project's LOGGING counts. Its access log says more than uvicorn's.
+            log_config=None if has_access_log else LOGGING_CONFIG,
+            access_log=not has_access_log,
+            timeout_graceful_shutdown=_GRACE + _REACTION,
+        )
+    )
+
+
 def _not_about_signals(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("no signal begins the drain")
+
+
+def _leave_it_to_the_parent(_number: int, _frame: object) -> None:
+    pass
+
+
+def _supervise() -> int:
+    """Run the process that serves, again after each change of a file, and return its status.
+
+    As Django does, but a signal leaves that process the time to shut down. Django's own parent
+    kills it: a quarter of a second after Ctrl-C, and at once at SIGTERM.
+    """
+    environment = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
+    process: subprocess.Popen[bytes] | None = None
+    signals: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        signals.append(number)
+        if process is None:
+            sys.exit(0)
+        if len(signals) > 1:
+            process.kill()
+        elif not _IS_WINDOWS:  # where Ctrl-C reaches that process by itself
+            process.terminate()
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    while True:
+        process = subprocess.Popen(  # noqa: S603 -- this very command
+            autoreload.get_child_arguments(), env=environment, close_fds=False
+        )
+        status = process.wait()
+        if status != 3 or signals:
+            return 0 if signals else status
 
 
 class Command(_DjangosCommand):  # type: ignore[misc]
@@ -82,6 +145,16 @@ class Command(_DjangosCommand):  # type: ignore[misc]
             raise CommandError("runserver needs uvicorn; install uvicorn")
         djangos: Any = super()
         djangos.handle(*args, **options)
+
+    def run(self, **options: Any) -> None:
+        if options["use_reloader"]:
+            if os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) != "true":
+                sys.exit(_supervise())
+            if not _IS_WINDOWS:
+                # The parent gets Ctrl-C too, and tells us.
+                signal.signal(signal.SIGINT, _leave_it_to_the_parent)
+        djangos: Any = super()
+        djangos.run(**options)
 
     def get_handler(self, *_args: Any, **options: Any) -> Any:
         try:
@@ -96,7 +169,7 @@ class Command(_DjangosCommand):  # type: ignore[misc]
         return ASGIStaticFilesHandler(application)
 
     def on_bind(self, server_port: int) -> None:
-        quit_command = "CTRL-BREAK" if sys.platform == "win32" else "CONTROL-C"
+        quit_command = "CTRL-BREAK" if _IS_WINDOWS else "CONTROL-C"
         address = f"[{self.addr}]" if self.use_ipv6 else self.addr
         self.stdout.write(
             f"Django version {self.get_version()}, using settings {settings.SETTINGS_MODULE!r}\n"
