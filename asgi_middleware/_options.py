@@ -14,11 +14,14 @@ import ast
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from functools import partial
+from inspect import signature
 from typing import Any, cast
 
 from ._async import is_async
 from ._headers import is_token
+from ._names import qualified_name
 from .errors import ConfigurationError
 
 Problems = Iterable[str]
@@ -237,8 +240,36 @@ def choice(option: str, value: object, choices: Collection[str]) -> Iterator[str
 
 def repr_of(layer: object, **values: object) -> str:
     """Return the call that builds *layer*: what its ``__repr__`` shows, with functions by name."""
+    if _briefly.get():
+        values = {k: v for k, v in values.items() if not _is_default(layer, k, v)}
     arguments = [f"{option}={_by_name(value)}" for option, value in values.items()]
     return f"{type(layer).__name__}({', '.join(arguments)})"
+
+
+# Whether repr_of() leaves out options that have their defaults.
+_briefly = ContextVar("_briefly", default=False)
+
+
+def brief(layer: object) -> str:
+    """Return what a layer is and which options it was given, for a list of layers."""
+    if type(layer).__repr__ is object.__repr__:  # of another package
+        return qualified_name(layer)
+    token = _briefly.set(True)
+    try:
+        return repr(layer)
+    finally:
+        _briefly.reset(token)
+
+
+def _is_default(layer: object, option: str, value: object) -> bool:
+    parameter = signature(type(layer)).parameters.get(option)
+    if parameter is None:
+        return False
+    default: object = parameter.default
+    return value == default or (default in _EMPTY and value in _EMPTY)
+
+
+_EMPTY: tuple[object, ...] = ((), [], {}, None)
 
 
 def _by_name(value: object) -> str:

@@ -208,6 +208,12 @@ def layers_of(application: ASGIApp) -> list[ASGIApp]:
     return layers
 
 
+def shown_layers(application: ASGIApp) -> list[str]:
+    """Return a line for each layer, with the options that it was given, and one for the app."""
+    *layers, app = layers_of(application)
+    return [*map(options.brief, layers), qualified_name(app)]
+
+
 def built_layers(application: ASGIApp) -> Iterator[Layer]:
     """Yield what is known of the layers of this package around an application."""
     for layer in layers_of(application):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 from . import _options as options
 from ._django import allowed_hosts
 from ._names import qualified_name
-from .composition import Composition, Layer, app_problems, layer_of, layers_of
+from .composition import Composition, Layer, app_problems, layer_of, layers_of, shown_layers
 from .cors import CORSMiddleware, CORSPolicy, WebSocketOriginMiddleware
 from .errors import ConfigurationError, ConfigurationWarning
 from .health import Check, HealthMiddleware
@@ -51,8 +51,7 @@ class Stack:
         await self.app(scope, receive, send)
 
     def __repr__(self) -> str:
-        *layers, app = self.layers
-        return "\n".join([*map(repr, layers), qualified_name(app)])
+        return "\n".join(shown_layers(self.app))
 
 
 def stack(
@@ -311,14 +310,13 @@ def _from_seconds(timeout: object) -> object:
     return partial(RequestTimeoutMiddleware, timeout=cast("Any", timeout))
 
 
-def _threads(pool: object) -> object:
+def _threads(pool: Any) -> object:
     """Return the pool of the stack, also of a layer of ours; otherwise what was given."""
     known = layer_of(pool)
     if known is not None and issubclass(known.kind, ThreadPoolMiddleware):
         return known.options.get("pool") or ThreadPool()
-    if isinstance(pool, type) and issubclass(pool, ThreadPool):
-        return pool()
-    return cast("object", pool)
+    is_class = isinstance(pool, type) and issubclass(pool, ThreadPool)
+    return pool() if is_class else pool
 
 
 def _from_pool(pool: object, threads: object) -> object:

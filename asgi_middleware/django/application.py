@@ -1,10 +1,19 @@
 """The application that ``ASGI_APPLICATION`` names."""
 
-from typing import Any
+from collections.abc import Iterator
+from importlib import import_module
+from types import ModuleType
+from typing import Any, cast
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
+
+from ..composition import app_problems, layer_of
+
+
+class NotAnApplication(ImproperlyConfigured):
+    """What ASGI_APPLICATION names cannot be served."""
 
 
 def application_path() -> str | None:
@@ -17,10 +26,52 @@ def application_path() -> str | None:
 
 
 def load_application() -> Any:
-    """Import the application. Raises ImproperlyConfigured if no setting names one."""
+    """Import the application.
+
+    Raises NotAnApplication if no setting names one, or the setting names something else.
+    """
     path = application_path()
     if path is None:
-        raise ImproperlyConfigured(
+        raise NotAnApplication(
             "ASGI_APPLICATION is not set; use ASGI_APPLICATION = 'mysite.asgi.application'"
         )
-    return import_string(path)
+    if not isinstance(path, str) or ":" in path:
+        wanted = repr(path.replace(":", ".")) if isinstance(path, str) else "its path"
+        raise NotAnApplication(f"ASGI_APPLICATION: {path!r} is not a dotted path; use {wanted}")
+    application = _imported(path)
+    if isinstance(application, ModuleType):
+        raise NotAnApplication(f"ASGI_APPLICATION: {path!r} is a module; use '{path}.application'")
+    for problem in app_problems("ASGI_APPLICATION", application):
+        raise NotAnApplication(problem)
+    return application
+
+
+def layers_in_middleware() -> Iterator[str]:
+    """Tell of our layers in MIDDLEWARE, which would fail with the first request."""
+    for path in settings.MIDDLEWARE:
+        if path.startswith("asgi_middleware.") and layer_of(_attribute(path)) is not None:
+            yield (
+                f"MIDDLEWARE: {path!r} is a layer around the whole application; use"
+                " stack(get_asgi_application()) in asgi.py, and remove it here"
+            )
+
+
+def _attribute(path: str) -> object:
+    """Return what *path* names, None for nothing, which Django tells of."""
+    try:
+        return cast("object", import_string(path))
+    except ImportError:
+        return None
+
+
+def _imported(path: str) -> Any:
+    try:
+        return import_string(path)
+    except ImportError as error:
+        # Only an attribute can be imported, so a module looks like one that is missing.
+        if isinstance(error, ModuleNotFoundError) or "." not in path:
+            raise
+        try:
+            return import_module(path)
+        except ModuleNotFoundError:
+            raise error from None

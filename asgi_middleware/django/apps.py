@@ -16,6 +16,7 @@ class ASGIMiddlewareConfig(AppConfig):
     verbose_name = "ASGI middleware"
 
     def ready(self) -> None:
-        from .checks import check_application
+        from .checks import check_application, check_settings
 
         register(check_application, "asgi_middleware")
+        register(check_settings, "asgi_middleware")

@@ -6,13 +6,20 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.core.management import get_commands, load_command_class
 
-from ..composition import built_layers, errors_in, layers_of, warnings_about
-from ..cors import CORSMiddleware
+from ..composition import (
+    app_problems,
+    built_layers,
+    errors_in,
+    layers_of,
+    warnings_about,
+)
+from ..cors import CORSMiddleware, WebSocketOriginMiddleware
 from ..errors import ConfigurationWarning
 from ..thread_pool import ThreadPoolMiddleware
 from ..timing import AccessLog, TimingMiddleware
-from .application import load_application
+from .application import NotAnApplication, layers_in_middleware, load_application
 
 Message = checks.CheckMessage
 
@@ -25,16 +32,26 @@ def check_application(**_: Any) -> list[Message]:
         warnings.simplefilter("always", ConfigurationWarning)
         try:
             application = load_application()
+        except NotAnApplication as error:
+            return [_message(checks.Error, str(error), "E001")]
         except Exception as error:  # noqa: BLE001 -- whatever the server would stop with
             return [
                 checks.Error(
                     f"ASGI_APPLICATION cannot be imported: {type(error).__name__}: {error}",
-                    hint="A server that serves it would not start.",
+                    hint="A server would not start with it. Mend it, or change ASGI_APPLICATION.",
                     obj=settings.ASGI_APPLICATION,
                     id="asgi_middleware.E001",
                 )
             ]
-    return [*findings(application), *_warned(caught)]
+    found = list(findings(application))
+    told = {message.msg for message in found}
+    return [*found, *(message for message in _warned(caught) if message.msg not in told)]
+
+
+def check_settings(**_: Any) -> list[Message]:
+    """Check settings that have to do with the layers, wherever those are."""
+    misplaced = [_message(checks.Error, each, "E003") for each in layers_in_middleware()]
+    return [*misplaced, *_another_runserver()]
 
 
 def findings(application: Any) -> Iterator[Message]:
@@ -45,6 +62,10 @@ def findings(application: Any) -> Iterator[Message]:
     for problem in warnings_about(layers):
         yield _message(checks.Warning, problem, "W001")
     instances = layers_of(application)
+    for problem in app_problems("the app inside the layers", instances[-1]):
+        yield _message(checks.Error, problem, "E002")
+    if any(isinstance(each, WebSocketOriginMiddleware) for each in instances):
+        yield from _origins_checked_twice(instances[-1])
     if any(isinstance(each, CORSMiddleware) for each in instances):
         yield from _cors_twice()
     if not any(isinstance(each, ThreadPoolMiddleware) for each in instances):
@@ -52,6 +73,41 @@ def findings(application: Any) -> Iterator[Message]:
     for each in instances:
         if isinstance(each, TimingMiddleware):
             yield from _invisible_access_log(each.observers)
+
+
+def _another_runserver() -> Iterator[Message]:
+    from .management.commands.runserver import Command
+
+    app = get_commands()["runserver"]
+    if isinstance(load_command_class(app, "runserver"), Command):
+        return
+    yield checks.Warning(
+        f"manage.py runserver is the one of {app!r}, which knows nothing of startup and shutdown",
+        hint=(
+            "Put 'asgi_middleware.django' above the other apps with a runserver in INSTALLED_APPS,"
+            " best at its top."
+        ),
+        id="asgi_middleware.W006",
+    )
+
+
+def _origins_checked_twice(app: Any) -> Iterator[Message]:
+    """Look for Channels' validators where its routing has WebSockets."""
+    routes: dict[str, Any] = getattr(app, "application_mapping", {})
+    inner = routes.get("websocket")
+    while inner is not None:
+        if type(inner).__module__ == "channels.security.websocket":
+            yield checks.Warning(
+                "The origins of WebSockets are checked twice, by WebSocketOriginMiddleware and by"
+                " Channels, which refuses those that ALLOWED_HOSTS does not have",
+                hint=(
+                    "Remove AllowedHostsOriginValidator or OriginValidator, and list the origins"
+                    " in stack(websocket_origins=[...])."
+                ),
+                id="asgi_middleware.W007",
+            )
+            return
+        inner = getattr(inner, "application", None) or getattr(inner, "inner", None)
 
 
 def _cors_twice() -> Iterator[Message]:
@@ -96,9 +152,10 @@ def _message(kind: Any, problem: str, identifier: str) -> Message:
 
 
 def _warned(caught: list[warnings.WarningMessage]) -> Iterator[Message]:
-    """Yield the warnings of the constructors. Those of compose() are among the findings."""
+    """Yield the warnings of the constructors. Those about the order are among the findings."""
     for each in caught:
         if not issubclass(each.category, ConfigurationWarning):
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-        elif not str(each.message).startswith("compose: "):
-            yield _message(checks.Warning, str(each.message), "W002")
+        else:
+            problem = str(each.message).removeprefix("compose: ").removeprefix("stack: ")
+            yield _message(checks.Warning, problem, "W002")

@@ -12,9 +12,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from channels.routing import ProtocolTypeRouter, URLRouter  # type: ignore[import-untyped]
+from channels.security.websocket import (  # type: ignore[import-untyped]
+    AllowedHostsOriginValidator,
+)
 from django.conf import settings
-from django.core import checks
+from django.core import checks, management
 from django.core.management import CommandError, call_command
+from django.core.wsgi import get_wsgi_application
 from django.test import override_settings
 from django.utils.log import DEFAULT_LOGGING
 
@@ -34,8 +39,9 @@ from asgi_middleware import (
     request_id_context,
     stack,
 )
+from asgi_middleware.django import get_asgi_application as our_application
 from asgi_middleware.django import logging_config
-from asgi_middleware.django.checks import check_application
+from asgi_middleware.django.checks import check_application, check_settings
 from asgi_middleware.types import ASGIApp
 
 from ..apps import hello
@@ -141,6 +147,45 @@ POOL = ThreadPool()
         pytest.param(
             cors, {"DATABASES": {"default": {"CONN_MAX_AGE": 60}}}, [], id="connections and a pool"
         ),
+        pytest.param(lambda: cors, {}, ["E001"], id="a function that makes the application"),
+        pytest.param(get_wsgi_application, {}, ["E001"], id="the WSGI application"),
+        pytest.param(
+            lambda: compose(RequestIDMiddleware), {}, ["E001"], id="a composition without an app"
+        ),
+        pytest.param(
+            lambda: RequestIDMiddleware(our_application),  # type: ignore[arg-type]
+            {},
+            ["E002"],
+            id="around a function that makes the application",
+        ),
+        pytest.param(
+            lambda: RequestIDMiddleware(stack(hello)),
+            {},
+            ["W001", "W001"],
+            id="twice, with a stack",
+        ),
+        pytest.param(
+            lambda: stack(hello, websocket_origins=[]),
+            {},
+            ["W002"],
+            id="nobody may open WebSockets",
+        ),
+        pytest.param(
+            lambda: stack(
+                ProtocolTypeRouter(
+                    {"http": hello, "websocket": AllowedHostsOriginValidator(URLRouter([]))}
+                )
+            ),
+            {},
+            ["W007"],
+            id="Channels' origin validator",
+        ),
+        pytest.param(
+            lambda: stack(ProtocolTypeRouter({"http": hello, "websocket": URLRouter([])})),
+            {},
+            [],
+            id="Channels",
+        ),
     ],
 )
 def test_check_finds_what_a_server_would_run_into(
@@ -158,6 +203,95 @@ def test_check_finds_what_a_server_would_run_into(
         found = site(make, **changed)
 
     assert found == [f"asgi_middleware.{each}" for each in ids]
+
+
+@pytest.mark.parametrize(
+    ("path", "problem", "hint"),
+    [
+        ("tests.apps", "'tests.apps' is a module", "Use 'tests.apps.application'."),
+        (
+            "tests.apps:hello",
+            "'tests.apps:hello' is not a dotted path",
+            "Use 'tests.apps.hello'.",
+        ),
+        (
+            "django.core.asgi.get_asgi_application",
+            "get_asgi_application is not called",
+            "Use get_asgi_application().",
+        ),
+        (
+            "asgi_middleware.RequestIDMiddleware",
+            "RequestIDMiddleware is a middleware, not an app",
+            "Use get_asgi_application().",
+        ),
+    ],
+)
+def test_what_is_not_an_application_is_told(path: str, problem: str, hint: str) -> None:
+    with override_settings(ASGI_APPLICATION=path):
+        [message] = check_application()
+
+    assert message.msg == f"ASGI_APPLICATION: {problem}"
+    assert (message.hint, message.id) == (hint, "asgi_middleware.E001")
+
+
+def test_a_layer_in_middleware_is_told_by_check_and_by_our_handler() -> None:
+    path = "asgi_middleware.RequestIDMiddleware"
+    with override_settings(MIDDLEWARE=[path, "asgi_middleware.Nothing"]):
+        [message] = check_settings()
+        with pytest.raises(ConfigurationError) as refused:
+            our_application()
+
+    told = f"MIDDLEWARE: {path!r} is a layer around the whole application"
+    assert (message.msg, message.id) == (told, "asgi_middleware.E003")
+    assert message.hint == "Use stack(get_asgi_application()) in asgi.py, and remove it here."
+    assert refused.value.problems == (
+        f"{told}; use stack(get_asgi_application()) in asgi.py, and remove it here",
+    )
+
+
+def test_our_own_middleware_for_django_may_be_in_middleware() -> None:
+    with override_settings(MIDDLEWARE=["asgi_middleware.django.route_middleware"]):
+        assert check_settings() == []
+
+
+@pytest.mark.parametrize(
+    ("apps", "ids"),
+    [
+        (["asgi_middleware.django", "django.contrib.staticfiles"], []),
+        (["django.contrib.staticfiles", "asgi_middleware.django"], ["W006"]),
+        (["asgi_middleware.django", "daphne", "django.contrib.staticfiles"], []),
+        (["daphne", "asgi_middleware.django", "django.contrib.staticfiles"], ["W006"]),
+        (["servestatic", "asgi_middleware.django"], []),
+    ],
+    ids=["first", "after staticfiles", "before daphne", "after daphne", "extended by servestatic"],
+)
+def test_the_app_has_to_be_above_other_apps_with_a_runserver(
+    apps: list[str], ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Django takes the first command of a name, and remembers it for the process."""
+    if "daphne" in apps:
+        pytest.importorskip("daphne", reason="needs daphne")
+    get_commands: Any = management.get_commands
+    get_commands.cache_clear()
+    try:
+        with override_settings(INSTALLED_APPS=apps):
+            found = [str(message.id) for message in check_settings()]
+    finally:
+        get_commands.cache_clear()
+
+    assert found == [f"asgi_middleware.{each}" for each in ids]
+
+
+def test_the_package_in_installed_apps_is_told_the_name_of_the_app() -> None:
+    with (
+        pytest.raises(ConfigurationError) as refused,
+        override_settings(INSTALLED_APPS=["asgi_middleware"]),
+    ):
+        pass
+
+    assert str(refused.value) == (
+        "INSTALLED_APPS: 'asgi_middleware' is a package, not an app; use 'asgi_middleware.django'"
+    )
 
 
 def test_check_says_nothing_of_a_site_without_asgi() -> None:
@@ -181,7 +315,7 @@ def test_a_message_has_a_hint_that_says_what_to_do(site: Callable[..., list[str]
 def test_the_checks_are_registered_by_the_app() -> None:
     names = {getattr(check, "__name__", "") for check in checks.registry.registry.get_checks()}
 
-    assert "check_application" in names
+    assert names >= {"check_application", "check_settings"}
 
 
 def test_asgi_stack_shows_the_layers_and_what_the_checks_find(
@@ -194,11 +328,7 @@ def test_asgi_stack_shows_the_layers_and_what_the_checks_find(
         call_command("asgi_stack", stdout=out)
 
     lines = out.getvalue().splitlines()
-    assert [line.partition("(")[0] for line in lines[:3]] == [
-        "TimingMiddleware",
-        "RequestIDMiddleware",
-        "hello",
-    ]
+    assert lines[:3] == ["TimingMiddleware()", "RequestIDMiddleware()", "hello"]
     assert "asgi_middleware.W001" in out.getvalue()
 
 

@@ -4,25 +4,24 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from ...._names import qualified_name
-from ....composition import layers_of
+from ....composition import shown_layers
 from ....stack import Stack
 from ...application import application_path, load_application
-from ...checks import findings
+from ...checks import check_application, check_settings
 
 
 class Command(BaseCommand):
     help = "Shows the layers of ASGI_APPLICATION, the outermost first, and what the checks find."
+    # The findings of these checks come after the layers.
+    requires_system_checks = ()
 
     def handle(self, **_options: Any) -> None:
         try:
             application = load_application()
         except Exception as error:
             raise CommandError(f"{application_path()}: {type(error).__name__}: {error}") from error
-        *layers, app = layers_of(application)
-        for layer in layers:
-            if not isinstance(layer, Stack):
-                self.stdout.write(repr(layer))
-        self.stdout.write(qualified_name(app))
-        for message in findings(application):
+        layer = application.app if isinstance(application, Stack) else application
+        for line in shown_layers(layer):
+            self.stdout.write(line)
+        for message in [*check_application(), *check_settings()]:
             self.stdout.write(self.style.WARNING(str(message)))
