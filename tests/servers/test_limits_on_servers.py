@@ -1,6 +1,7 @@
 """What a client sees of the limits on each server."""
 
 import asyncio
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -125,6 +126,68 @@ def test_a_response_that_is_late_is_a_504(server: Server) -> None:
 
     assert response.status_code == 504
     assert response.text == "The server did not respond in time.\n"
+
+
+def test_a_response_to_head_is_a_504_without_a_body(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
+        late = client.head("/late/")
+        served = client.post("/", content=b"x")
+
+    assert (late.status_code, late.content) == (504, b"")
+    assert served.text == "1"
+
+
+REJECTED = [
+    pytest.param("/django/nowhere/", "127.0.0.1", 404, id="no such page"),
+    pytest.param("/django/protected/", "evil.example", 400, id="forbidden Host"),
+    pytest.param("/django/protected/", "127.0.0.1", 403, id="no CSRF token"),
+]
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
+@pytest.mark.parametrize(("path", "host", "status"), REJECTED)
+def test_64_mib_that_django_would_reject_are_refused_with_the_first_bytes(
+    name: str, server: Server, path: str, host: str, status: int, announced: bool
+) -> None:
+    if name == "daphne":
+        pytest.skip("Daphne reads the whole body before it calls the app")
+    before = httpx.get(f"{server.url}/counts/").json()
+    about_body = f"Content-Length: {64 * MIB}" if announced else "Transfer-Encoding: chunked"
+    start = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{about_body}\r\n\r\n".encode()
+    part = b"x" * 10_000
+    parts = 0
+    with connected(server) as connection:
+        connection.sendall(start)
+        # The next part only when there is no response to the last one.
+        while not select.select([connection], [], [], 0.5)[0] and parts < 64 * MIB // len(part):
+            connection.sendall(part if announced else b"%x\r\n%s\r\n" % (len(part), part))
+            parts += 1
+        response = response_on(connection)
+    after = httpx.get(f"{server.url}/counts/").json()
+
+    assert response.status == 413
+    assert parts == (0 if announced else MAX_BODY_SIZE // len(part) + 1)
+    assert after["files"] == before["files"]
+    assert after["requests"] - before["requests"] == (0 if announced else 1)
+    assert after["bytes"] - before["bytes"] <= MAX_BODY_SIZE
+
+
+@pytest.mark.parametrize(("path", "host", "status"), REJECTED)
+def test_within_the_limit_django_itself_rejects(
+    server: Server, path: str, host: str, status: int
+) -> None:
+    response = httpx.post(f"{server.url}{path}", content=b"x", headers={"host": host})
+
+    assert response.status_code == status
+
+
+def test_a_flood_of_bodies_that_are_too_large_is_one_line_of_the_log(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
+        for _ in range(50):
+            assert client.post("/", content=b"x" * (MAX_BODY_SIZE + 1)).status_code == 413
+
+    assert len(server.log_lines("a request body was refused")) == 1
 
 
 def test_the_server_serves_after_it_has_refused(server: Server) -> None:

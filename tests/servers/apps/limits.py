@@ -1,7 +1,18 @@
-"""An app that reads bodies, and one that is late, behind both limits."""
+"""An app that reads bodies, one that is late, and a Django, behind both limits."""
 
 import asyncio
+import json
+import logging
+import tempfile
 from functools import partial
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.core.handlers import asgi
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
 
 from asgi_middleware import (
     RequestBodyLimitMiddleware,
@@ -9,16 +20,64 @@ from asgi_middleware import (
     TimingMiddleware,
     compose,
 )
-from asgi_middleware.types import Receive, Scope, Send
+from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_SIZE = 100_000
 PAUSE = 1.0
 TIMEOUT = 1.0
 
 
+settings.configure(
+    ROOT_URLCONF=__name__,
+    ALLOWED_HOSTS=["127.0.0.1"],
+    MIDDLEWARE=[
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+    ],
+    SECRET_KEY="tests",
+    LOGGING_CONFIG=None,
+)
+# It logs a forbidden Host with a traceback, and the test looks for ours.
+logging.getLogger("django").setLevel(logging.CRITICAL)
+django.setup(set_prefix=False)
+
+
+def protected(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("posted")
+
+
+urlpatterns = [path("django/protected/", protected)]
+django_application: ASGIApp = get_asgi_application()
+# What has reached Django, and what it has moved onto the disk.
+counts = {"requests": 0, "bytes": 0, "files": 0}
+
+
+class Spooled(tempfile.SpooledTemporaryFile[bytes]):
+    def rollover(self) -> None:
+        counts["files"] += 1
+        super().rollover()
+
+
+asgi.tempfile.SpooledTemporaryFile = Spooled  # type: ignore[attr-defined]
+
+
+async def counted_django(scope: Scope, receive: Receive, send: Send) -> None:
+    counts["requests"] += 1
+
+    async def counting() -> Message:
+        message = await receive()
+        counts["bytes"] += len(message.get("body", b""))
+        return message
+
+    await django_application(scope, counting, send)
+
+
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Respond with the size of the body; at /late/, some time later, unless the client leaves."""
     if scope["type"] != "http":
+        return
+    if scope["path"].startswith("/django/"):
+        await counted_django(scope, receive, send)
         return
     size = 0
     while True:
@@ -34,7 +93,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if leaving.done():
             return
         leaving.cancel()
-    body = str(size).encode()
+    answer: Any = counts if scope["path"] == "/counts/" else size
+    body = json.dumps(answer).encode()
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
