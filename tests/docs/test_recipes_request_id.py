@@ -39,9 +39,12 @@ logging.config.dictConfig(LOGGING)
 def use(): logging.getLogger("django.request").warning("hello")
 """
 
-    assert output_of(recipe("Logs") + use + REQUEST).endswith(
-        " WARNING django.request [abc] hello\n"
+    written = output_of(
+        recipe("Logs") + use + REQUEST,
+        DJANGO_SETTINGS_MODULE="example_project.settings.development",
     )
+
+    assert written.endswith(" WARNING django.request [abc] hello\n")
 
 
 def test_the_structlog_recipe_puts_the_id_into_events() -> None:
