@@ -187,11 +187,11 @@ async def test_the_log_has_a_line_with_the_path(caplog: pytest.LogCaptureFixture
 async def test_the_line_has_the_id_of_its_own_request(caplog: pytest.LogCaptureFixture) -> None:
     """One timer ends all requests, whoever started it."""
     app = RequestIDMiddleware(timed(until_the_client_leaves, timeout=0.05))
-    caplog.handler.addFilter(RequestIDFilter())
 
-    await asyncio.gather(
-        *(request(app, target=f"/{n}/", headers={"x-request-id": f"id-{n}"}) for n in range(3))
-    )
+    with caplog.filtering(RequestIDFilter()):
+        await asyncio.gather(
+            *(request(app, target=f"/{n}/", headers={"x-request-id": f"id-{n}"}) for n in range(3))
+        )
 
     lines = [record for record in caplog.records if "got a 504" in record.getMessage()]
     assert [vars(record)["request_id"] for record in lines] == ["id-0", "id-1", "id-2"]
