@@ -481,7 +481,7 @@ async def test_a_url_is_looked_up_once_if_only_the_path_decides(
 async def test_a_request_class_may_have_a_urlconf_of_its_own(target: str, view: Any) -> None:
     class Own(ASGIHandler):
         class request_class(asgi.ASGIRequest):  # noqa: N801 -- Django's name
-            urlconf = (path(target[1:], view),)
+            urlconf: Any = (path(target[1:], view),)
 
     response = await get(recording(cast("Any", Own())), target)
 
