@@ -13,16 +13,20 @@ from importlib.metadata import distributions
 from time import perf_counter
 from typing import Any
 
+import asgi_middleware
 from asgi_middleware.testing import lifespan
 from asgi_middleware.testing._scope import http_scope
 from asgi_middleware.types import ASGIApp, Message
 
-from .scenarios import REQUEST_HEADERS, Arm, Scenario, bare_app
+from .scenarios import OURS, REQUEST_HEADERS, Arm, Scenario, bare_app
 
 # In seconds. A request that takes longer is warmed up with one run instead of twenty.
 _LONG = 0.01
 
-INSTALLED = {each.name.lower(): each.version for each in distributions()}
+INSTALLED = {
+    **{each.name.lower(): each.version for each in distributions()},
+    OURS: asgi_middleware.__version__,
+}
 
 
 class WrongResponseError(Exception):
