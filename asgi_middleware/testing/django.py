@@ -228,9 +228,9 @@ def _headers(scope: Mapping[str, Any]) -> tuple[list[tuple[str, str]], str]:
     """Return the headers as a server passes them on, and the scheme.
 
     Django's client adds a Host to the one that was given, and an empty Cookie. When it follows a
-    redirect to another host, it has the names of WSGI.
+    redirect to another host, it has the names of WSGI. Before 5.2.13, it writes all names with _.
     """
-    headers = _decoded(scope["headers"])
+    headers = [(name.replace("_", "-"), value) for name, value in _decoded(scope["headers"])]
     last: dict[str, str] = dict(headers)
     host = last.get("http-host") or last["host"]
     if "http-host" in last and (port := last.get("server-port")):
