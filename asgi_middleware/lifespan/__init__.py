@@ -26,7 +26,8 @@ Where to change what:
                          signals startup
 ``cycle.py``             what startup and shutdown do, in which order; when a failed startup is
                          repeated
-``contexts.py``          what can be a context; ``context_task.py``: the task that enters and exits it
+``contexts.py``          what can be a context; ``context_task.py``: the task that enters and
+                         exits it
 ``state.py``             which keys the state has, and who may set them
 ``inner.py``             the lifespan of the app inside: what is a failure, and what is not
 ``tasks.py``             tasks in the background, and their restarts
