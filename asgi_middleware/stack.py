@@ -310,13 +310,13 @@ def _from_seconds(timeout: object) -> object:
     return partial(RequestTimeoutMiddleware, timeout=cast("Any", timeout))
 
 
-def _threads(pool: Any) -> object:
+def _threads(pool: object) -> object:
     """Return the pool of the stack, also of a layer of ours; otherwise what was given."""
     known = layer_of(pool)
     if known is not None and issubclass(known.kind, ThreadPoolMiddleware):
         return known.options.get("pool") or ThreadPool()
-    is_class = isinstance(pool, type) and issubclass(pool, ThreadPool)
-    return pool() if is_class else pool
+    kind = cast("Any", pool)
+    return kind() if isinstance(kind, type) and issubclass(kind, ThreadPool) else pool
 
 
 def _from_pool(pool: object, threads: object) -> object:

@@ -3,8 +3,10 @@
 Type checkers read this file. Nothing runs it.
 """
 
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from typing import Any
 
 import asgiref.typing
 import httpx
@@ -17,11 +19,21 @@ from starlette.middleware import Middleware as StarletteMiddleware
 from starlette.routing import Mount
 from uvicorn._types import ASGI3Application
 
+import asgi_middleware
 from asgi_middleware import (
+    AccessLog,
     CORSMiddleware,
+    CORSPolicy,
+    Drain,
+    HealthMiddleware,
     LifespanMiddleware,
     RequestIDMiddleware,
+    RequestTimeoutMiddleware,
+    RequestTiming,
+    ThreadPool,
+    ThreadPoolMiddleware,
     TimingMiddleware,
+    WebSocketOriginMiddleware,
     compose,
 )
 from asgi_middleware.testing import recording, request
@@ -141,6 +153,64 @@ async def called_with_uvicorns_types(
     send: asgiref.typing.ASGISendCallable,
 ) -> None:
     await RequestIDMiddleware(Starlette())(scope, receive, send)
+
+
+@asynccontextmanager
+async def client(state: dict[str, Any]) -> AsyncGenerator[dict[str, httpx.AsyncClient]]:
+    async with httpx.AsyncClient() as opened:
+        yield {"client": opened}
+
+
+@contextmanager
+def journal(state: dict[str, Any]) -> Generator[None]:
+    yield
+
+
+async def ping() -> bool:
+    return True
+
+
+def is_slow(record: RequestTiming) -> bool:
+    return record.duration is not None and record.duration > 1
+
+
+def whole_stacks() -> list[ASGIApp]:
+    policy = CORSPolicy(allow_origins=["https://app.example"])
+    pool = ThreadPool(size=8)
+    application = asgi_middleware.stack(
+        get_asgi_application(),
+        checks={"database": ping, "threads": pool.check},
+        observers=[AccessLog(), print],
+        server_timing=is_slow,
+        slow_threshold=1,
+        cors={"/api/": policy, "/admin/": None},
+        websocket_origins=("same-origin", "https://app.example"),
+        max_body_size=1_000_000,
+        request_timeout=30,
+        lifespan=[client, journal, pool],
+        drain=Drain(grace=5),
+        pool=pool,
+    )
+    print(application.layers)
+    uvicorn.Config(application)
+    httpx.ASGITransport(application)
+    return [
+        application,
+        asgi_middleware.stack(Starlette(), lifespan=[client, journal], server_timing=True),
+        asgi_middleware.stack(Yours(Starlette()), cors=policy, drain=None, pool=None),
+        asgi_middleware.stack(
+            get_asgi_application(),
+            health=partial(HealthMiddleware, ready_path="/ready"),
+            request_id=compose(Theirs, RequestIDMiddleware),
+            timing=None,
+            cors=CORSMiddleware,
+            websocket_origins=partial(WebSocketOriginMiddleware, allow_missing=True),
+            request_timeout=partial(RequestTimeoutMiddleware, timeout=30.0),
+            lifespan=partial(LifespanMiddleware, startup_timeout=60.0),
+            pool=partial(ThreadPoolMiddleware, pool=pool),
+        ),
+        compose(recording, partial(asgi_middleware.stack, cors=policy))(Starlette()),
+    ]
 
 
 async def in_our_client() -> None:

@@ -4,7 +4,7 @@ Type checkers read this file. Nothing runs it. They must report the lines that e
 and no others.
 """
 
-from asgi_middleware import RequestIDMiddleware, compose
+from asgi_middleware import CORSPolicy, Drain, RequestIDMiddleware, ThreadPool, compose, stack
 from asgi_middleware.types import ASGIApp, Headers, Message, Receive, Scope, Send
 
 
@@ -46,6 +46,29 @@ async def two_objects(scope: Scope, receive: Receive) -> None:
     await receive()
 
 
+async def an_app(scope: Scope, receive: Receive, send: Send) -> None:
+    pass
+
+
+def makes_an_app() -> ASGIApp:
+    return an_app
+
+
+stack("example.asgi:application")  # error
+stack(makes_an_app)  # error
+stack(an_app, cors=["https://app.example"])  # error
+stack(an_app, cors=CORSPolicy)  # error
+stack(an_app, websocket_origins=True)  # error
+stack(an_app, checks=[makes_an_app])  # error
+stack(an_app, drain=10)  # error
+stack(an_app, pool=8)  # error
+stack(an_app, lifespan=[Drain()])  # error
+stack(an_app, lifespan=[ThreadPool])  # error
+stack(an_app, max_body_size="10MB")  # error
+stack(an_app, observers=[stack])  # error
+stack(an_app, health=RequestIDMiddleware(an_app))  # error
+stack(an_app, CORSPolicy())  # error
+stack(an_app, allow_origins=["https://app.example"])  # error
 RequestIDMiddleware("example.asgi:application")  # error
 RequestIDMiddleware(two_objects)  # error
 compose(two_objects)  # error
