@@ -204,7 +204,7 @@ def without_thread(function: Any) -> Callable[[], object] | None:
     """Return what does the same as *function* and needs no thread, None if it needs one.
 
     *function* is a call of asgiref's. Our own handler has no need to recognize its calls; this
-    recognizes those of Django's own. asgiref hands over ``partial(..., partial(called, *arguments))``.
+    recognizes those of Django's own. asgiref hands over a partial of a partial of what is called.
     Nothing public tells what Django calls: whatever does not look as it is known here is a call
     like any other.
     """

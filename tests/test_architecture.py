@@ -18,7 +18,7 @@ GROUND_FLOOR = {"types", "errors", "readiness"}
 # What else one part may import from another.
 ABOVE = {
     "outgoing": {"request_id", "trace_context"},
-    "django": {"composition", "cors", "stack", "thread_pool", "timing"},
+    "django": {"composition", "cors", "lifespan", "stack", "thread_pool", "timing"},
     "testing": {"django", "lifespan"},
 }
 # The top, which puts everything together.

@@ -33,7 +33,7 @@ Where to change what:
 ``tasks.py``             tasks in the background, and their restarts
 ``drain.py``             how long a drain waits, and what it says; ``signals.py``: what begins it
 ``connections.py``       how a drain ends a request or a WebSocket
-``startup_timeout.py``   how long the parts of startup and shutdown may take
+``timeouts.py``          how long the parts of startup and shutdown may take
 ``failure.py``           what a failure is called in the log
 ``daphne.py``            the signals that Daphne does not send
 =======================  ===========================================================================

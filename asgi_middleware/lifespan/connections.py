@@ -18,7 +18,7 @@ from .._receive import Endable, EndableReceive
 from .._responses import SERVICE_RESTART, TRY_AGAIN_LATER, close_websocket, send_unavailable
 from ..types import ASGIApp, Headers, Message, Receive, Scope, Send
 from .drain import Countdown
-from .startup_timeout import PATIENCE, Deadline
+from .timeouts import PATIENCE, Deadline
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .failure import Failure, cancel
-from .startup_timeout import PATIENCE, Deadline
+from .timeouts import PATIENCE, Deadline
 
 
 class ContextTask:

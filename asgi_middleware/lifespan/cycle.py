@@ -19,9 +19,9 @@ from .contexts import ContextFactory, new_context
 from .drain import Countdown, Drain
 from .failure import Failure
 from .inner import InnerLifespan
-from .startup_timeout import PATIENCE, Deadline
 from .state import RESERVED, State, as_current, current_state, merge, restore, state_of
 from .tasks import TaskSupervisor
+from .timeouts import PATIENCE, Deadline
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from twisted.internet import defer, reactor
 
 from ..types import ASGIApp, Message, Receive, Scope, Send
 from .cycle import SCOPE
-from .startup_timeout import PATIENCE
+from .timeouts import PATIENCE
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import logging
 import re
 from typing import Any
 
-from .startup_timeout import PATIENCE
+from .timeouts import PATIENCE
 
 logger = logging.getLogger(__name__)
 

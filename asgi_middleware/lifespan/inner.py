@@ -8,8 +8,8 @@ from typing import Any, cast
 from .._names import name_of
 from ..types import ASGIApp, Message, Scope
 from .failure import Failure, cancel
-from .startup_timeout import PATIENCE, Deadline
 from .state import State, state_of
+from .timeouts import PATIENCE, Deadline
 
 logger = logging.getLogger(__name__)
 

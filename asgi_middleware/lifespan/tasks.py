@@ -13,8 +13,8 @@ from .. import _options as options
 from .._names import qualified_name
 from .._threads import own_thread
 from .failure import Failure, abandon
-from .startup_timeout import PATIENCE, Deadline
 from .state import State, current_state
+from .timeouts import PATIENCE, Deadline
 
 logger = logging.getLogger(__name__)
 

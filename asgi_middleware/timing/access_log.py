@@ -27,7 +27,8 @@ _HANDSHAKE_LINE = _WEBSOCKET_LINE.replace("%s", "%s status=%s", 1)
 
 _INVISIBLE = """\
 the access log is not visible: the lines of %r reach no handler at INFO; add this to LOGGING:
-"version": 1, "disable_existing_loggers": False,
+"version": 1,
+"disable_existing_loggers": False,
 "handlers": {"access": {"class": "logging.StreamHandler"}},
 "loggers": {"%s": {"handlers": ["access"], "level": "INFO"}},"""
 

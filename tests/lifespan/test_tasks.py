@@ -14,7 +14,7 @@ from asgiref.sync import sync_to_async
 
 from asgi_middleware import LifespanMiddleware, Readiness, RequestIDMiddleware, TaskSupervisor
 from asgi_middleware.lifespan import tasks as module
-from asgi_middleware.lifespan.startup_timeout import Deadline
+from asgi_middleware.lifespan.timeouts import Deadline
 from asgi_middleware.request_id import get_request_id
 from asgi_middleware.testing import request
 from asgi_middleware.types import Receive, Scope, Send

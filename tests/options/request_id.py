@@ -11,6 +11,8 @@ from asgi_middleware import (
 
 from .row import Row
 
+ASYNC = "is async, which this option cannot be"
+
 
 async def coroutine_function(*_: object) -> Any: ...
 
@@ -35,7 +37,7 @@ TRUSTED: list[tuple[object, tuple[str, ...]]] = [
     ({"unix": True}, ("trusted: {'unix': True} is not a list; use ['10.0.0.0/8']",)),
     (
         coroutine_function,
-        (f"trusted: {coroutine_function!r} is async, which this option cannot be; use (scope) -> bool",),
+        (f"trusted: {coroutine_function!r} {ASYNC}; use (scope) -> bool",),
     ),
     (
         ["localhost", "10.0.0.1/8", "::ffff:10.0.0.0/104", 10, "10.0.0.0/33"],
@@ -148,9 +150,9 @@ ROWS: list[Row] = [
             "transformer": coroutine_function,
         },
         (
-            f"generator: {coroutine_function!r} is async, which this option cannot be; use uuid7_hex",
-            f"validator: {coroutine_function!r} is async, which this option cannot be; use is_uuid",
-            f"transformer: {coroutine_function!r} is async, which this option cannot be; use str.lower",
+            f"generator: {coroutine_function!r} {ASYNC}; use uuid7_hex",
+            f"validator: {coroutine_function!r} {ASYNC}; use is_uuid",
+            f"transformer: {coroutine_function!r} {ASYNC}; use str.lower",
         ),
     ),
     (

@@ -129,7 +129,7 @@ async def test_one_warning_says_that_nobody_sees_the_lines(
         "the access log is not visible: the lines of 'asgi_middleware.access' reach no handler at"
         " INFO; add this to LOGGING:"
     )
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert [line for line in seen.lines if line not in warnings] == []
 
 
