@@ -24,6 +24,7 @@ from asgi_middleware import (
     ThreadPool,
     ThreadPoolMiddleware,
     TimingMiddleware,
+    WebSocketOriginMiddleware,
     compose,
     stack,
 )
@@ -190,6 +191,34 @@ async def test_websockets_of_other_sites_are_refused() -> None:
             pass
     async with websocket(application, headers={**headers, "origin": "https://site.example"}):
         pass
+
+
+async def test_clients_without_an_origin_may_open_websockets_only_if_you_say_so() -> None:
+    headers = {"host": "site.example"}
+
+    with pytest.raises(HandshakeRefused):
+        async with websocket(stack(accepting), headers=headers):
+            pass
+    own = partial(WebSocketOriginMiddleware, allow_missing=True)
+    async with websocket(stack(accepting, websocket_origins=own), headers=headers):
+        pass
+
+
+async def test_large_uploads_and_head_requests_pass_as_without_the_layers() -> None:
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        received, more = 0, True
+        while more:
+            message = await receive()
+            received += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        body = f"{scope['method']} {received}".encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    large = b"x" * 20_000_000
+
+    assert (await request(stack(counting), "POST", body=large)).text == "POST 20000000"
+    assert (await request(stack(counting), "HEAD")).status == 200
 
 
 async def test_listed_origins_may_open_websockets() -> None:
