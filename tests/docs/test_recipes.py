@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from asgi_middleware import Drain, HealthMiddleware, LifespanMiddleware, PrometheusMetrics
 
@@ -35,7 +36,6 @@ def recipe(heading: str) -> str:
 
 
 def parsed(name: str) -> list[Any]:
-    yaml = pytest.importorskip("yaml", reason="needs pyyaml")
     return list(yaml.safe_load_all((DEPLOY / name).read_text()))
 
 
