@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import Literal
 
 from .. import _options as options
@@ -79,6 +80,7 @@ class TaskSupervisor:
         Raises ValueError for options that cannot work, and RuntimeError at shutdown.
         """
         problems = [
+            *_function("fn", fn),
             *options.choice("restart", restart, ("never", "on-failure", "always")),
             *_delays("backoff", backoff),
         ]
@@ -161,6 +163,14 @@ class TaskSupervisor:
         if job.critical:
             self._died(job.name)
         return again
+
+
+def _function(option: str, value: object) -> Iterator[str]:
+    if isinstance(value, CoroutineType):
+        value.close()  # otherwise Python warns that it was never awaited
+        yield f"{option}: {value.__name__}() was called already; use {value.__name__}"
+    elif not callable(value):
+        yield f"{option}: {options.shown(value)} cannot be called; use an async function"
 
 
 def _delays(option: str, value: tuple[float, float]) -> Iterator[str]:

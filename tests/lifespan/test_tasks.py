@@ -490,3 +490,18 @@ async def test_a_supervisor_shows_the_names_of_its_tasks() -> None:
 async def test_spawn_refuses_options_that_cannot_work(options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TaskSupervisor(lambda _: None, {}).spawn(forever, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: asyncio.sleep(0), r"fn: sleep\(\) was called already; use sleep"),
+        (lambda: None, "fn: None cannot be called; use an async function"),
+    ],
+    ids=["a coroutine", "None"],
+)
+async def test_spawn_refuses_what_cannot_be_called_again(
+    call: Callable[[], Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        TaskSupervisor(lambda _: None, {}).spawn(call())
