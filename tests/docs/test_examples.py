@@ -160,7 +160,7 @@ assert client in stack(get_asgi_application()).layers[-3].lifespan
 """,
     "docs/migrating.md": """
 from contextlib import suppress
-from asgi_middleware.testing import HandshakeRefused, recording, request, websocket
+from asgi_middleware.testing import HandshakeRefused, lifespan, recording, request, websocket
 
 async def get(app, target="/admin/login/", **headers):
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -184,8 +184,15 @@ async def check():
         assert (await get(app, **page))["access-control-allow-origin"] == page["origin"]
     assert "x-request-id" in await get(api)
     assert (await get(api))["server-timing"]
-    for app in (site, wrapped):
+    for app in (site, wrapped, after_plain, after_cookiecutter, after_channels):
         assert "x-request-id" in await get(app)
+    for app in (before_plain, before_cookiecutter, before_channels):
+        assert "x-request-id" not in await get(app)
+    for app in (before_channels, after_channels, after_cookiecutter):
+        assert await lets_in(app, "http://localhost")
+        assert not await lets_in(app, "https://evil.example")
+    async with lifespan(after_lifespan) as running:
+        assert not running.state["httpx_client"].is_closed
     [origin] = CORS_ALLOWED_ORIGINS
     assert (await get(application, origin=origin))["access-control-allow-origin"] == origin
     for app in (own_pages_before, own_pages_after):
