@@ -29,7 +29,9 @@ from asgi_middleware import (
     HealthMiddleware,
     PrometheusMetrics,
     Readiness,
+    RequestBodyLimitMiddleware,
     RequestIDMiddleware,
+    RequestTimeoutMiddleware,
     ThreadPool,
     WebSocketOriginMiddleware,
     compose,
@@ -85,6 +87,17 @@ application = stack(
         WebSocketOriginMiddleware,
         allow_origins=["same-origin", *settings.CORS_ALLOWED_ORIGINS],
         allow_missing=settings.DEBUG,
+    ),
+    # Two pages have limits that a scenario can reach.
+    max_body_size=partial(
+        RequestBodyLimitMiddleware,
+        max_body_size=5_000_000,
+        paths={"/scenarios/upload/": 1_000},
+        timeout=10.0,
+        min_rate=500,
+    ),
+    request_timeout=partial(
+        RequestTimeoutMiddleware, timeout=60.0, paths={"/scenarios/late/": 0.5}
     ),
     # Startup opens these for views and consumers. Shutdown closes them in reverse order.
     lifespan=[

@@ -148,6 +148,24 @@ async def _raises(site: Site) -> Observation:
     return Observation(echoed and seen == (500, "ok", "ERROR"), _words(*seen))
 
 
+async def _upload(site: Site) -> Observation:
+    request_id = _id()
+    path, headers = "/scenarios/upload/", {"x-request-id": request_id}
+    response = await site.post(path, content=b"x" * 2_000, headers=headers)
+    event = await site.shown(kind="request", id=request_id)
+    seen = (response.status_code, event["outcome"])
+    return Observation(seen == (413, "refused"), _words(*seen))
+
+
+async def _late(site: Site) -> Observation:
+    request_id = _id()
+    response = await site.get("/scenarios/late/", **{"x-request-id": request_id})
+    event = await site.shown(kind="request", id=request_id)
+    line = await site.shown(kind="log", id=request_id, logger="example_project.scenarios.views")
+    seen = (response.status_code, event["outcome"])
+    return Observation(seen == (504, "timeout"), _words(*seen, line["message"]))
+
+
 async def _stream(site: Site) -> Observation:
     request_id = _id()
     response = await site.get("/scenarios/stream/", **{"x-request-id": request_id})
@@ -175,7 +193,7 @@ async def _forged_id(site: Site) -> Observation:
 
 
 async def _overlong_id(site: Site) -> Observation:
-    return await _refused_id(site, "a" * 200)
+    return await _refused_id(site, "a" * 201)
 
 
 async def _refused_id(site: Site, forged: str) -> Observation:
@@ -245,6 +263,8 @@ PLAYS: dict[str, Play] = {
     "credentials": _credentials,
     "slow": _slow,
     "raises": _raises,
+    "upload": _upload,
+    "late": _late,
     "stream": _stream,
     "client-leaves": _client_leaves,
     "forged-id": _forged_id,

@@ -45,6 +45,12 @@ SCENARIOS = (
         "View that raises",
         "Status 500, outcome ok, and the ID in the response and in Django's log line.",
     ),
+    Scenario("upload", "Body that is too large", "Status 413: Django has not read any of it."),
+    Scenario(
+        "late",
+        "View that is too late",
+        "Status 504 after half a second, and the view is cancelled.",
+    ),
     Scenario("stream", "Stream", "Five lines: the first byte arrives long before the last."),
     Scenario(
         "client-leaves",
@@ -54,7 +60,7 @@ SCENARIOS = (
     Scenario(
         "forged-id", "Forged ID", "An ID with markup is refused, and a new one takes its place."
     ),
-    Scenario("overlong-id", "Overlong ID", "An ID of 200 characters is refused as well."),
+    Scenario("overlong-id", "Overlong ID", "An ID of 201 characters is refused as well."),
     Scenario(
         "websocket-user",
         "WebSocket",

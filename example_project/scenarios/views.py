@@ -73,6 +73,25 @@ async def slow(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
     return JsonResponse({"request_id": get_request_id()})
 
 
+@require_POST
+@for_watchers
+async def upload(request: HttpRequest) -> JsonResponse:
+    """Return the size of the body. asgi.py has a limit for it."""
+    return JsonResponse({"size": len(request.body)})
+
+
+@require_GET
+@for_watchers
+async def late(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
+    """Take longer than asgi.py allows."""
+    try:
+        await asyncio.sleep(10)
+    except asyncio.CancelledError:
+        logger.info("cancelled: the view that is too late")
+        raise
+    return JsonResponse({"request_id": get_request_id()})
+
+
 @require_GET
 @for_watchers
 async def stream(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001

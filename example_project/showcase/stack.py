@@ -53,6 +53,16 @@ LAYERS = (
         ("this site, and the origins above",),
     ),
     Layer(
+        "RequestBodyLimitMiddleware",
+        "Refuses bodies that are too large or too slow, before Django has read them.",
+        ("5 MB", "pauses of 10 s", "500 bytes per second"),
+    ),
+    Layer(
+        "RequestTimeoutMiddleware",
+        "Responds with a 504 if the response does not begin in time.",
+        ("60 s",),
+    ),
+    Layer(
         "LifespanMiddleware",
         "Opens what the process needs, and closes it when no request uses it any more.",
         (

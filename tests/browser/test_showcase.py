@@ -28,7 +28,7 @@ MILLISECONDS = PATIENCE * 1000
 
 # What the browser itself logs about responses that scenarios provoke.
 PROVOKED = re.compile(
-    r"blocked by CORS policy|net::ERR_FAILED|status of 500|Unexpected response code: 403"
+    r"blocked by CORS policy|net::ERR_FAILED|status of (500|413|504)|Unexpected response code: 403"
 )
 
 

@@ -15,6 +15,8 @@ def test_asgi_py_has_the_layers_in_order(application: Stack) -> None:
         "TimingMiddleware",
         "CORSMiddleware",
         "WebSocketOriginMiddleware",
+        "RequestBodyLimitMiddleware",
+        "RequestTimeoutMiddleware",
         "LifespanMiddleware",
         "ThreadPoolMiddleware",
         "ProtocolTypeRouter",

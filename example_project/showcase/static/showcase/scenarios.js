@@ -109,6 +109,28 @@ export const PLAYS = {
     ];
   },
 
+  async upload({ live }) {
+    const { response, event } = await sent("/scenarios/upload/", live, {
+      method: "POST",
+      body: "x".repeat(2000),
+    });
+    return [
+      response.status === 413 && event.outcome === "refused",
+      `${response.status}, ${event.outcome}`,
+    ];
+  },
+
+  async late({ live }) {
+    const { response, id, event } = await sent("/scenarios/late/", live);
+    const line = await live.shown(
+      (each) => each.kind === "log" && each.id === id && each.logger === "example_project.scenarios.views",
+    );
+    return [
+      response.status === 504 && event.outcome === "timeout",
+      `${response.status}, ${event.outcome}, ${line.message}`,
+    ];
+  },
+
   async stream({ live }) {
     const { response, event } = await sent("/scenarios/stream/", live);
     const lines = (response.text.match(/\n/g) ?? []).length;
@@ -134,7 +156,7 @@ export const PLAYS = {
   },
 
   async "overlong-id"() {
-    return refusedID("a".repeat(200));
+    return refusedID("a".repeat(201));
   },
 
   async "websocket-user"({ live }) {
@@ -185,9 +207,9 @@ export const PLAYS = {
 };
 
 /** Send a request with an ID of ours, read the whole response, and wait until the live view shows it. */
-async function sent(path, live) {
+async function sent(path, live, options = {}) {
   const id = crypto.randomUUID();
-  const response = await fetch(path, { headers: { "x-request-id": id } });
+  const response = await fetch(path, { ...options, headers: { "x-request-id": id } });
   response.text = await response.text();
   const event = await live.shown((each) => each.kind === "request" && each.id === id);
   return { response, id, event };
