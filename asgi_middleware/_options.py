@@ -119,6 +119,7 @@ def function(
     *,
     optional: bool = False,
     may_be_async: bool = False,
+    arguments: int | None = None,
 ) -> Iterator[str]:
     """Check a function that is called while serving; *example* says of what."""
     if value is None and optional:
@@ -127,6 +128,19 @@ def function(
         yield f"{option}: {shown(value)} cannot be called; use {example}{_or_none(optional)}"
     elif not may_be_async and is_async(value):
         yield f"{option}: {shown(value)} is async, which this option cannot be; use {example}"
+    elif arguments is not None and not takes(value, arguments):
+        yield f"{option}: {shown(value)} takes other arguments; use {example}"
+
+
+def takes(function: Callable[..., object], number: int) -> bool:
+    """Tell whether *function* can be called with so many arguments."""
+    try:
+        signature(function).bind(*[None] * number)
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # a builtin, which does not show its parameters
+    return True
 
 
 def number(

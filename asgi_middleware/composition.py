@@ -14,7 +14,7 @@ warns about an order that is probably a mistake.
 """
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from inspect import signature
 from itertools import combinations
@@ -270,21 +270,11 @@ def app_problems(option: str, app: object) -> Iterator[str]:
         yield f"{option}: {name} is a middleware, not an app; {way_out}"
     elif isinstance(app, type):
         yield f"{option}: {name} is a class; use an object of it"
-    elif not _takes(app, 3):
-        if _takes(app, 0):
+    elif not options.takes(app, 3):
+        if options.takes(app, 0):
             yield f"{option}: {name} is not called; use {name}()"
         else:
             yield f"{option}: {name} cannot be called with scope, receive and send; {way_out}"
-
-
-def _takes(function: Callable[..., object], number: int) -> bool:
-    try:
-        signature(function).bind(*[None] * number)
-    except TypeError:
-        return False
-    except ValueError:
-        pass  # a builtin, which does not show its parameters
-    return True
 
 
 def _problems(middleware: object) -> Iterator[str]:

@@ -232,4 +232,5 @@ def _functions(checks: object) -> Iterator[str]:
     if isinstance(checks, Mapping):
         for name, check in cast("Mapping[object, object]", checks).items():
             wanted = "a function without arguments"
-            yield from options.function(f"checks: {name!r}", check, wanted, may_be_async=True)
+            option = f"checks: {name!r}"
+            yield from options.function(option, check, wanted, may_be_async=True, arguments=0)

@@ -59,7 +59,7 @@ class TimingMiddleware:
         options.check(
             "TimingMiddleware",
             problems_with_observers("observers", observers),
-            options.function("server_timing", server_timing, "attrgetter('expose')")
+            options.function("server_timing", server_timing, "attrgetter('expose')", arguments=1)
             if callable(server_timing)
             else options.boolean("server_timing", server_timing),
             options.strings(

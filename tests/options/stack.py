@@ -26,7 +26,7 @@ from .row import Row
 POLICY = "CORSPolicy(allow_origins=['https://app.example'])"
 
 
-def client(state: object) -> None: ...
+def client(state: object, other: object) -> None: ...
 
 
 def foreign(app: object) -> object:
@@ -143,6 +143,17 @@ REFUSED_BY_A_LAYER: list[Row] = [
             "observers: <a thing> is not an observer; use AccessLog() or a function of the record",
         ),
         ("server_timing", [A], f"server_timing: [{A!r}] is a list; use True or False"),
+        (
+            "server_timing",
+            client,
+            f"server_timing: {client!r} takes other arguments; use attrgetter('expose')",
+        ),
+        (
+            "checks",
+            {"database": client},
+            f"checks: 'database': {client!r} takes other arguments;"
+            " use a function without arguments",
+        ),
         (
             "slow_threshold",
             "1s",
