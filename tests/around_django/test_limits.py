@@ -1,6 +1,7 @@
 """Limits around a real Django: what it does not read, and what it does not wait for."""
 
 import asyncio
+import logging
 import tempfile
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
@@ -12,6 +13,7 @@ import pytest
 from channels.consumer import SyncConsumer  # type: ignore[import-untyped]
 from channels.exceptions import StopConsumer  # type: ignore[import-untyped]
 from channels.generic.http import AsyncHttpConsumer  # type: ignore[import-untyped]
+from django.conf import global_settings
 from django.core.asgi import get_asgi_application
 from django.core.signals import request_finished, request_started
 from django.dispatch import Signal
@@ -27,10 +29,12 @@ from asgi_middleware import (
     RequestTimeoutMiddleware,
     ThreadPool,
     ThreadPoolMiddleware,
+    TimingMiddleware,
 )
 from asgi_middleware.django import get_asgi_application as our_application
 from asgi_middleware.testing import Response, lifespan, recording, request, stream
 from asgi_middleware.testing.recording import RecordedApp
+from asgi_middleware.timing.record import Timing
 
 MIB = 1024 * 1024
 CSRF = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
@@ -478,3 +482,56 @@ async def test_a_sync_consumer_of_channels_sends_without_a_warning() -> None:
     response = await request(app, "POST", body=b"x")
 
     assert (response.status, response.body) == (200, b"in a thread")
+
+
+def test_the_limit_that_the_docs_start_with_is_the_one_of_django() -> None:
+    assert global_settings.DATA_UPLOAD_MAX_MEMORY_SIZE == 2_621_440
+
+
+@pytest.mark.parametrize(
+    ("make", "middleware", "routes"),
+    [
+        pytest.param(
+            get_asgi_application,
+            ["asgi_middleware.django.route_middleware"],
+            {"/stubborn/": "unmatched", "/patient/": "unmatched"},
+            id="Django's handler",
+        ),
+        pytest.param(
+            our_application, [], {"/stubborn/": "stubborn/", "/patient/": "patient/"}, id="ours"
+        ),
+    ],
+)
+@pytest.mark.parametrize("target", ["/stubborn/", "/patient/"])
+async def test_the_line_of_a_504_has_a_route_and_with_our_handler_the_record_too(
+    make: Any,
+    middleware: list[str],
+    routes: dict[str, str],
+    target: str,
+    django_app: RecordedApp,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asyncio.get_running_loop().call_later(0.5, seen["go"].set)
+    records: list[Timing] = []
+
+    class Responded:
+        def started(self, record: Timing) -> None: ...
+
+        def responded(self, record: Timing) -> None:
+            seen["route"] = record.route
+
+        def finished(self, record: Timing) -> None:
+            records.append(record)
+
+    with override_settings(MIDDLEWARE=middleware):
+        app = TimingMiddleware(
+            RequestTimeoutMiddleware(recording(make()), 0.2), observers=[Responded()]
+        )
+        # Django has set logging up again.
+        logging.getLogger().addHandler(caplog.handler)
+        await request(app, "POST", target)
+
+    assert seen["route"] == routes[target]
+    assert [record.outcome for record in records] == ["timeout"]
+    [line] = [each.getMessage() for each in caplog.records if "got a 504" in each.getMessage()]
+    assert f"({target})" in line

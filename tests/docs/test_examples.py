@@ -77,6 +77,17 @@ sys.modules["fastapi"] = SimpleNamespace(FastAPI=Starlette)
 
 # What uses the definitions of a page.
 AFTER = {
+    "docs/limits.md": """
+from asgi_middleware.testing import request
+
+async def statuses(app, target, size):
+    return (await request(app, "POST", target, body=b"x" * size)).status
+
+assert asyncio.run(statuses(application, "/", 2_621_440)) in (400, 403, 404)
+assert asyncio.run(statuses(application, "/", 2_621_441)) == 413
+assert asyncio.run(statuses(with_options, "/upload/", 2_621_441)) in (400, 403, 404)
+assert asyncio.run(statuses(with_options, "/hooks/", 64_001)) == 413
+""",
     "README.md": """
 import unittest
 from django.test.utils import setup_databases, setup_test_environment, teardown_databases

@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware as StarletteBodyLimit
 from starlette.middleware.cors import CORSMiddleware as StarletteCORSMiddleware
 
 from asgi_middleware import (
     ConfigurationError,
     CORSMiddleware,
+    RequestBodyLimitMiddleware,
     RequestIDFilter,
     RequestIDMiddleware,
     TimingMiddleware,
@@ -75,7 +78,7 @@ def test_no_two_differences_have_the_same_number() -> None:
 
 
 def test_every_number_in_a_list_of_tests_is_a_difference() -> None:
-    named = set(re.findall(r"\b[SDACRGT]\d+\b", PAGE))
+    named = set(re.findall(r"\b[SLDACRGT]\d+\b", PAGE))
 
     assert named - set(numbers_on_the_page()) == set()
 
@@ -361,6 +364,113 @@ async def test_the_responses_of_starlettes_error_handler_get_an_id_only_from_aro
 
     assert not await has_id(inside)
     assert await has_id(compose(RequestIDMiddleware)(around))
+
+
+# -- Starlette's limit ---------------------------------------------------------------------------
+
+
+async def sizes(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the body to its end, and respond with its size."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(size).encode()})
+
+
+PARTS = [b"x" * 6, b"x" * 6, b""]
+
+
+async def test_a_413_says_what_is_wrong_and_ends_the_connection() -> None:
+    """L1."""
+    ours = await request(RequestBodyLimitMiddleware(hello, 10), "POST", body=b"x" * 11)
+    theirs = await request(StarletteBodyLimit(sizes, 10), "POST", body=b"x" * 11)
+
+    assert (ours.status, theirs.status) == (413, 413)
+    assert ours.text == "The request body is larger than this server takes.\n"
+    assert ours.get(b"connection") == b"close"
+    assert theirs.text == "Content Too Large"
+    assert theirs.get(b"connection") is None
+
+
+async def test_an_app_is_not_called_for_a_length_that_is_too_large() -> None:
+    """L2."""
+    called: list[str] = []
+
+    def noting(name: str) -> ASGIApp:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            called.append(name)
+            await hello(scope, receive, send)
+
+        return app
+
+    for app in (
+        RequestBodyLimitMiddleware(noting("ours"), 10),
+        StarletteBodyLimit(noting("theirs"), 10),
+    ):
+        assert (await request(app, "POST", body=b"x" * 11)).status == 413
+
+    assert called == ["theirs"]
+
+
+async def test_a_limit_further_in_does_not_lift_one_further_out() -> None:
+    """L3."""
+    inner = StarletteBodyLimit(sizes, 100)
+    by_path = RequestBodyLimitMiddleware(sizes, 10, paths={"/upload/": 100})
+
+    assert (await request(StarletteBodyLimit(inner, 10), "POST", body=PARTS)).status == 200
+    assert (await request(RequestBodyLimitMiddleware(inner, 10), "POST", body=PARTS)).status == 413
+    assert (await request(by_path, "POST", "/upload/", body=PARTS)).status == 200
+
+
+async def test_a_body_that_is_too_large_is_a_disconnect_to_the_app() -> None:
+    """L4."""
+    got: list[object] = []
+
+    async def catches(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            got.append((await receive())["type"])
+        except HTTPException as error:
+            got.append(error.status_code)
+            raise
+
+    await request(RequestBodyLimitMiddleware(catches, 10), "POST", body=PARTS)
+    await request(StarletteBodyLimit(catches, 10), "POST", body=PARTS)
+
+    assert got == ["http.disconnect", 413]
+
+
+async def test_a_response_that_has_begun_may_be_completed() -> None:
+    """L5."""
+
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await receive()
+        await receive()
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    ours = await request(RequestBodyLimitMiddleware(early, 10), "POST", body=PARTS)
+
+    assert (ours.status, ours.text) == (200, "hello")
+    with pytest.raises(HTTPException):
+        await request(StarletteBodyLimit(early, 10), "POST", body=PARTS)
+
+
+async def test_the_scope_has_no_key_of_a_limit() -> None:
+    """L6."""
+    keys: list[set[str]] = []
+
+    async def notes(scope: Scope, receive: Receive, send: Send) -> None:
+        keys.append({key for key in scope if key.startswith("starlette.")})
+        await hello(scope, receive, send)
+
+    await request(RequestBodyLimitMiddleware(notes, 10), "POST", body=PARTS)
+    await request(StarletteBodyLimit(notes, 10), "POST", body=PARTS)
+
+    assert keys == [set(), {"starlette.max_body_size", "starlette._body_limit_responder"}]
 
 
 # -- asgi-cors ----------------------------------------------------------------------------------

@@ -156,6 +156,24 @@ def test_static_files_are_compressed(site: Site) -> None:
     assert "immutable" in response.headers["cache-control"]
 
 
+def test_a_body_that_is_too_large_for_the_app_is_refused_by_the_app(site: Site) -> None:
+    with site.client() as client:
+        response = client.post("/uploads/", content=b"x" * 6_000_000)
+
+    assert response.status_code == 413
+    assert response.text == "The request body is larger than this server takes.\n"
+    [line] = site.lines_of(response.headers["x-request-id"])
+    assert line["outcome"] == "refused"
+
+
+def test_a_body_that_is_too_large_for_nginx_does_not_reach_the_app(site: Site) -> None:
+    with site.client() as client:
+        response = client.post("/uploads/", content=b"x" * 11_000_000)
+
+    assert response.status_code == 413
+    assert "x-request-id" not in response.headers
+
+
 def test_nginx_refuses_requests_for_the_metrics(site: Site) -> None:
     with site.client() as client:
         assert client.get("/metrics").status_code == 403
