@@ -13,7 +13,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
-from asgi_middleware import CORSMiddleware, LifespanMiddleware, RequestIDMiddleware, compose
+from asgi_middleware import (
+    CORSMiddleware,
+    LifespanMiddleware,
+    RequestBodyLimitMiddleware,
+    RequestIDMiddleware,
+    RequestTimeoutMiddleware,
+    compose,
+)
 from asgi_middleware.timing import TimingMiddleware
 from asgi_middleware.types import ASGIApp, Header, Middleware, Receive, Scope, Send
 
@@ -133,6 +140,10 @@ server_timing = {"server-timing": r"app;dur=\d+\.\d"}
 starlette_cors = peer("starlette.middleware.cors", "CORSMiddleware", **policy)
 correlation_id = peer("asgi_correlation_id", "CorrelationIdMiddleware")
 timing_asgi = peer("timing_asgi", "TimingMiddleware", client=client)
+body_limit = partial(RequestBodyLimitMiddleware, max_body_size=1_000_000)
+starlette_limit = peer(
+    "starlette.middleware.body_limit", "RequestBodyLimitMiddleware", max_body_size=1_000_000
+)
 asgi_cors = peer("asgi_cors", "asgi_cors", hosts=policy["allow_origins"])
 
 REQUEST_ID = (
@@ -146,6 +157,12 @@ TIMING = (
     # timing-asgi sends no header, and measures the CPU time as well.
     Arm("timing-asgi", timing_asgi, needs=("timing-asgi",)),
 )
+# Starlette's limits bodies only, and copies nothing.
+LIMITS = (
+    Arm(OURS, compose(body_limit, partial(RequestTimeoutMiddleware, timeout=30.0))),
+    Arm("starlette", starlette_limit, needs=("starlette",)),
+)
+BODY_LIMIT = (Arm(OURS, body_limit), Arm("starlette", starlette_limit, needs=("starlette",)))
 PREFLIGHT = (Arm(OURS, cors), Arm("starlette", starlette_cors, needs=("starlette",)))
 # asgi-cors has no credentials, sends no Vary, and leaves preflights to the app.
 CORS = (*PREFLIGHT, Arm("asgi-cors", asgi_cors, needs=("asgi-cors",)))
@@ -197,6 +214,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("mw=cors/req=simple-refused", CORS, (REFUSED,), denied),
     preflight("mw=cors/req=preflight-allowed", PREFLIGHT, (ALLOWED, *ASKS), permitted),
     preflight("mw=cors/req=preflight-refused", PREFLIGHT, (REFUSED, *ASKS), denied, status="4.."),
+    Scenario("mw=limits/req=plain", LIMITS),
+    Scenario("mw=body-limit/req=body", BODY_LIMIT, ((b"content-length", b"100"),), method="POST"),
     Scenario("mw=lifespan/req=plain", (Arm(OURS, LifespanMiddleware),)),
     Scenario("mw=stack/req=no-origin", STACK, (), {**made, **denied}),
     Scenario("mw=stack/req=simple-allowed", STACK, (ALLOWED,), {**made, **granted}),

@@ -36,7 +36,8 @@ class Refusable(Endable):
     has_response = has_left = False
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__()
+        # In place of super().__init__(), because there is one of these for each request.
+        self.waiting = set()
         self.scope = scope
         self._receive = receive
         self._send = send

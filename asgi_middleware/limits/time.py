@@ -58,7 +58,8 @@ class RequestTimeoutMiddleware:
         if timeout is None:
             return await self.app(scope, receive, send)
 
-        request = _Request(scope, receive, send, timeout.queue())
+        request = _Request(scope, receive, send)
+        timeout.queue().put(request)
         try:
             await self.app(scope, request.receive, request.send)
         except BaseException as error:
@@ -96,12 +97,20 @@ class _Queue:
         self.loop = loop
         self.seconds = seconds
         self.requests: dict[_Request, None] = {}
-        self.has_timer = False
+        self._has_timer = False
 
-    def set_timer(self, deadline: float) -> None:
+    def put(self, request: "_Request") -> None:
+        request.queue = self
+        request.context = copy_context()
+        request.deadline = self.loop.time() + self.seconds
+        self.requests[request] = None
+        if not self._has_timer:
+            self._set_timer(request.deadline)
+
+    def _set_timer(self, deadline: float) -> None:
         # An empty context: the timer must not keep what the first request has in its own.
         self.loop.call_at(deadline, self._expire, context=Context())
-        self.has_timer = True
+        self._has_timer = True
 
     def _expire(self) -> None:
         now = self.loop.time()
@@ -111,26 +120,21 @@ class _Queue:
                 if self.requests.pop(request, False) is None:
                     request.context.run(request.expire)
         finally:
-            self.has_timer = False
+            self._has_timer = False
             if self.requests:
-                self.set_timer(next(iter(self.requests)).deadline)
+                self._set_timer(next(iter(self.requests)).deadline)
 
 
 class _Request(Refusable):
     """A request with a deadline for its response."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, queue: _Queue) -> None:
-        super().__init__(scope, receive, send)
-        self.context = copy_context()
-        self.deadline = queue.loop.time() + queue.seconds
-        self._queue = queue
-        queue.requests[self] = None
-        if not queue.has_timer:
-            queue.set_timer(self.deadline)
+    queue: _Queue
+    deadline: float
+    context: Context
 
     def leave(self) -> None:
         """End the wait for the response."""
-        self._queue.requests.pop(self, None)
+        self.queue.requests.pop(self, None)
 
     begin_response = leave
 
@@ -144,7 +148,7 @@ class _Request(Refusable):
             self.scope["method"],
             options.shown(path),
             route_of(path) or "unmatched",
-            self._queue.seconds,
+            self.queue.seconds,
         )
 
 
