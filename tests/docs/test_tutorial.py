@@ -83,7 +83,7 @@ class Terminal:
         self.machine = home / "machine"
         self.ports = ports
         self.server: subprocess.Popen[bytes] | None = None
-        self.environment = clean_environment({"HOME": str(home), "PYTHONSAFEPATH": ""})
+        self.environment = clean_environment({"HOME": str(home)})
         path = f"{self.machine}:{self.folder}/.venv/bin:{self.environment['PATH']}:/usr/sbin"
         self.environment["PATH"] = path
 
