@@ -175,9 +175,9 @@ class _Body(Refusable):
             self._refuse(408)
 
     def _refuse(self, status: int) -> None:
-        if not self.has_response:
-            self._log(self.scope, status)
         self.refuse(status, _headers(self.scope), _REASONS[status], "refused")
+        if self.refusal is not None:
+            self._log(self.scope, status)
 
 
 def _headers(scope: Scope) -> Headers:

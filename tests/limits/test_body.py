@@ -477,3 +477,23 @@ async def test_a_response_that_has_begun_leaves_no_word_of_a_413_in_the_log(
     await posted(limited(early), [b"x" * 11, b"x"])
 
     assert [record for record in caplog.records if record.levelno >= logging.INFO] == []
+
+
+async def test_a_log_that_fails_does_not_keep_a_slow_client_from_its_408() -> None:
+    class Failing(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise RuntimeError("of the filter")
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)
+    failing, logger = Failing(), logging.getLogger("asgi_middleware.limits")
+    logger.addFilter(failing)
+    try:
+        async with stream(limited(reads, timeout=0.05), "POST") as upload:
+            upload.send_body(b"x")
+            start = await upload.message()
+    finally:
+        logger.removeFilter(failing)
+        loop.set_exception_handler(None)
+
+    assert start["status"] == 408
