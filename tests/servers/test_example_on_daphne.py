@@ -35,7 +35,7 @@ def test_the_example_starts_serves_and_ends_in_order_on_daphne(
     assert (page.status_code, live.status_code, ready.status_code, echo) == (200, 200, 200, 1)
     assert re.fullmatch(r"(data: \d+\n\n)*", rest)
     assert status == 0
-    assert re.findall(r"(?:open|closed): (?:the )?\w+", server.log()) == [
+    assert re.findall(r"(?<=\] )(?:open|closed): (?:the )?\w+", server.log()) == [
         "open: serving",
         "open: the client",
         "open: the counter",

@@ -21,8 +21,8 @@ from asgi_middleware import (
     compose,
 )
 from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
+from tests.servers.limits import MAX_BODY_SIZE
 
-MAX_BODY_SIZE = 100_000
 PAUSE = 1.0
 TIMEOUT = 1.0
 
