@@ -66,8 +66,8 @@ class Figures:
     contexts: list[str] = field(default_factory=list[str])
     late: list[str] = field(default_factory=list[str])
     not_begun: int = 0
-    latest: float = -BOUND
-    """The seconds by which the last process to end came after its bound; below 0, before it."""
+    latest: tuple[float, str] = (-BOUND, "")
+    """The seconds by which the last process to end came after its bound, and which that was."""
 
     @property
     def is_well(self) -> bool:
@@ -77,7 +77,7 @@ class Figures:
         return [
             f"processes: {_shown(self.ended)}",
             f"requests: {_shown(self.results)}; not begun by the app: {self.not_begun}",
-            f"latest end: {self.latest:+.1f} s from its bound",
+            f"latest end: {self.latest[0]:+.1f} s from its bound ({self.latest[1]})",
             f"late: {len(self.late)}  lost: {len(self.lost)}  contexts: {len(self.contexts)}",
             *self.late,
             *self.lost,
@@ -202,7 +202,7 @@ def _play(name: str, chance: random.Random, folder: Path, figures: Figures, labe
     unread = any(kind.startswith("big?") for kind in played.results)
     bound = (BOUND if unread and SERVERS[name] else GRACE) + 2
     status = server.process.returncode
-    figures.latest = max(figures.latest, seconds - bound)
+    figures.latest = max(figures.latest, (seconds - bound, label))
     if seconds > bound + SLACK:
         figures.late.append(f"{label}: {seconds:.1f} s, more than {bound:.1f} s")
     figures.ended[f"{signal.Signals(signal_number).name} -> {status}"] += 1

@@ -85,6 +85,8 @@ async def serve_websocket(
     countdown.add(websocket)
     try:
         await websocket.call(app, scope)
+        if websocket.drained:
+            await _try(websocket.read_to_the_end())
     finally:
         countdown.discard(websocket)
 
@@ -189,6 +191,7 @@ class _WebSocket(_Connection):
     def __init__(self, receive: Receive, send: Send) -> None:
         super().__init__(receive, send)
         self._ended = False
+        self._server_receive = receive
 
     @as_async
     def send(self, message: Message) -> Awaitable[None]:
@@ -207,6 +210,11 @@ class _WebSocket(_Connection):
         self.drained = True
         return {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": ""}
 
+    async def read_to_the_end(self) -> None:
+        """Take what the client has sent and the app has not: hypercorn waits until it is taken."""
+        while (await self._server_receive())["type"] != "websocket.disconnect":
+            pass
+
 
 def _says_that_it_was_drained(error: BaseException) -> bool:
     """Tell whether *error* is ours, or what an app such as Starlette raises in its place."""
@@ -218,10 +226,10 @@ def _says_that_it_was_drained(error: BaseException) -> bool:
     )
 
 
-async def _try(sending: Awaitable[None]) -> None:
-    """Await *sending* for a moment; the client may be gone, and that is no error."""
+async def _try(ending: Awaitable[None]) -> None:
+    """Await *ending* for a moment; the client may be gone, and that is no error."""
     try:
         async with asyncio.timeout(PATIENCE):
-            await sending
+            await ending
     except Exception:
-        logger.debug("the end of a connection could not be sent", exc_info=True)
+        logger.debug("a connection did not end as it should", exc_info=True)

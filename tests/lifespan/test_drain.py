@@ -1041,6 +1041,39 @@ async def test_a_consumer_that_only_sends_is_closed_with_1012(
     assert sent[-1]["type"] == "websocket.close"
 
 
+async def test_what_the_client_of_a_websocket_has_sent_is_taken_in_the_end(
+    handler: Handler, readiness: Readiness
+) -> None:
+    # Its queue is full, so hypercorn does not read that the client has closed.
+    received = [
+        {"type": "websocket.connect"},
+        *[{"type": "websocket.receive", "text": "a"}] * 3,
+        {"type": "websocket.disconnect", "code": 1012},
+    ]
+
+    async def receive() -> Message:
+        return received.pop(0)
+
+    async def send(message: Message) -> None:
+        pass
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while True:
+            await send({"type": "websocket.send", "text": "tick"})
+            await asyncio.sleep(0.001)
+
+    wrapped = draining(app, readiness, grace=0)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(wrapped({"type": "websocket"}, receive, send))
+        await asyncio.sleep(0)
+        kill()
+        await asyncio.wait_for(call, 10)
+
+    assert received == []
+
+
 class Http(AsyncHttpConsumer):  # type: ignore[misc]
     async def handle(self, body: bytes) -> None:
         await self.send_headers(headers=[])

@@ -18,6 +18,7 @@ from asgi_middleware import (
     HealthMiddleware,
     LifespanMiddleware,
     Readiness,
+    ThreadPool,
     ThreadPoolMiddleware,
     compose,
 )
@@ -140,13 +141,13 @@ async def resource(_: dict[str, Any]) -> AsyncGenerator[None]:
     say("closed")
 
 
-readiness = Readiness()
+readiness, pool = Readiness(), ThreadPool()
 options: dict[str, Any] = {"max_requests": int(os.environ.get("MAX_REQUESTS", "0")) or None}
 if "GRACE" in os.environ:
     grace, hold = float(os.environ["GRACE"]), float(os.environ.get("HOLD", "0"))
     options |= {"drain": Drain(grace=grace, hold=hold), "shutdown_timeout": grace + 10}
 application = compose(
     partial(HealthMiddleware, readiness=readiness),
-    partial(LifespanMiddleware, lifespan=[resource], readiness=readiness, **options),
-    ThreadPoolMiddleware,
+    partial(LifespanMiddleware, lifespan=[pool, resource], readiness=readiness, **options),
+    partial(ThreadPoolMiddleware, pool=pool),
 )(app)
