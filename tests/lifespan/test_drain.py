@@ -1045,7 +1045,7 @@ async def test_what_the_client_of_a_websocket_has_sent_is_taken_in_the_end(
     handler: Handler, readiness: Readiness
 ) -> None:
     # Its queue is full, so hypercorn does not read that the client has closed.
-    received = [
+    received: list[Message] = [
         {"type": "websocket.connect"},
         *[{"type": "websocket.receive", "text": "a"}] * 3,
         {"type": "websocket.disconnect", "code": 1012},
