@@ -238,10 +238,12 @@ def _is_well(name: str, kind: str, result: str) -> bool:
 
 
 def _wait(process: "subprocess.Popen[bytes]") -> None:
-    with suppress(subprocess.TimeoutExpired):
+    """Wait for the process to end, and kill it and its workers if it does not."""
+    try:
         process.wait(PATIENCE)
-    process.kill()
-    process.wait()
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _shown(counter: Counter[str]) -> str:
@@ -254,6 +256,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--server", action="append", choices=list(SERVERS))
     options = parser.parse_args()
+    # A shell has it ignored in the background, and the servers would inherit that.
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     figures = measure(options.rounds, options.seed, options.server or tuple(SERVERS))
     print(*figures.lines(), sep="\n")
     if not figures.is_well:

@@ -85,7 +85,7 @@ async def serve_websocket(
     countdown.add(websocket)
     try:
         await websocket.call(app, scope)
-        if websocket.drained:
+        if websocket.closed:
             await _try(websocket.read_to_the_end())
     finally:
         countdown.discard(websocket)
@@ -113,7 +113,7 @@ class _Connection(EndableReceive, ABC):
             logger.debug("the app has ended by an error of the drain", exc_info=True)
 
     @abstractmethod
-    def send(self, message: Message) -> Awaitable[None]: ...
+    def send(self, message: Message) -> Awaitable[object]: ...
 
     def reset(self) -> None:
         self._sending.end()
@@ -146,7 +146,7 @@ class _Request(_Connection):
     def kind(self) -> str:
         return "streams" if self._started and not self.complete else "requests"
 
-    def send(self, message: Message) -> Awaitable[None]:
+    def send(self, message: Message) -> Awaitable[object]:
         if message["type"] == "http.response.start":
             if self._sending.ended:
                 return self._send_until_reset(message)
@@ -190,11 +190,12 @@ class _WebSocket(_Connection):
 
     def __init__(self, receive: Receive, send: Send) -> None:
         super().__init__(receive, send)
+        self.closed = False
         self._ended = False
         self._server_receive = receive
 
     @as_async
-    def send(self, message: Message) -> Awaitable[None]:
+    def send(self, message: Message) -> Awaitable[object]:
         ends = message["type"] in ENDS_WEBSOCKET
         if self.drained and (ends or not self._sending.ended):
             return asyncio.sleep(0)  # it goes nowhere, but lets others go on
@@ -206,12 +207,12 @@ class _WebSocket(_Connection):
     async def _disconnected(self) -> Message:
         if not (self.drained or self._ended):
             self.drained = True
-            await _try(close_websocket(self._send, SERVICE_RESTART))
+            self.closed = await _try(close_websocket(self._send, SERVICE_RESTART))
         self.drained = True
         return {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": ""}
 
     async def read_to_the_end(self) -> None:
-        """Take what the client has sent and the app has not: hypercorn waits until it is taken."""
+        """Once it is closed, take what the client has sent and the app has not: hypercorn waits until it is taken."""
         while (await self._server_receive())["type"] != "websocket.disconnect":
             pass
 
@@ -226,10 +227,15 @@ def _says_that_it_was_drained(error: BaseException) -> bool:
     )
 
 
-async def _try(ending: Awaitable[None]) -> None:
-    """Await *ending* for a moment; the client may be gone, and that is no error."""
+async def _try(ending: Awaitable[None]) -> bool:
+    """Await *ending* for a moment, and tell whether that went well.
+
+    The client may be gone, and that is no error.
+    """
     try:
         async with asyncio.timeout(PATIENCE):
             await ending
     except Exception:
         logger.debug("a connection did not end as it should", exc_info=True)
+        return False
+    return True
