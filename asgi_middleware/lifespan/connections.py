@@ -212,7 +212,7 @@ class _WebSocket(_Connection):
         return {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": ""}
 
     async def read_to_the_end(self) -> None:
-        """Once it is closed, take what the client has sent and the app has not: hypercorn waits until it is taken."""
+        """Take what the client has sent, and the app has not taken: hypercorn waits for that."""
         while (await self._server_receive())["type"] != "websocket.disconnect":
             pass
 
