@@ -198,7 +198,8 @@ def _play(name: str, chance: random.Random, folder: Path, figures: Figures, labe
         played = Round(server, chance)
         seconds = asyncio.run(played.run(kinds, process, signal_number))
         said = events(server)[worker]
-        before = server.log().partition("the drain begins")[0]
+        log = server.log()
+    before = log.partition("the drain begins")[0]
     unread = any(kind.startswith("big?") for kind in played.results)
     bound = (BOUND if unread and SERVERS[name] else GRACE) + 2
     status = server.process.returncode
@@ -219,6 +220,8 @@ def _play(name: str, chance: random.Random, folder: Path, figures: Figures, labe
             figures.lost.append(f"{label}: {request}: {result}")
         else:
             figures.results["begun after the signal and cut"] += 1
+    if any(each.startswith(f"{label}:") for each in (*figures.lost, *figures.contexts)):
+        print(f"{label}, its log:", *log.splitlines()[-40:], sep="\n  ", file=sys.stderr)
 
 
 def _is_well(name: str, kind: str, result: str) -> bool:

@@ -269,6 +269,8 @@ def test_the_app_has_to_be_above_other_apps_with_a_runserver(
     apps: list[str], ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Django takes the first command of a name, and remembers it for the process."""
+    registry = checks.registry.registry
+    monkeypatch.setattr(registry, "registered_checks", set(registry.registered_checks))
     if "daphne" in apps:
         pytest.importorskip("daphne", reason="needs daphne")
     get_commands: Any = management.get_commands

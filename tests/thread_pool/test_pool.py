@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -44,6 +45,7 @@ async def test_a_thread_starts_when_one_is_needed_and_is_used_again() -> None:
 
 
 async def test_overflow_threads_end_and_the_others_stay() -> None:
+    new = _new_threads("thread pool")
     calls = [Blocking() for _ in range(5)]
 
     async with ThreadPool(size=2) as pool:
@@ -64,7 +66,7 @@ async def test_overflow_threads_end_and_the_others_stay() -> None:
         await asyncio.gather(*requests)
 
         await until(lambda: pool.statistics() == (0, 2, 0, 0))
-        await until(lambda: len(_alive("thread pool")) == 2)
+        await until(lambda: len(new()) == 2)
 
 
 async def test_an_overflow_thread_may_be_needed_again_before_it_ends() -> None:
@@ -131,18 +133,19 @@ async def test_at_the_end_of_a_pools_context_all_its_threads_have_ended() -> Non
 async def test_the_end_of_a_pools_context_waits_for_a_running_call() -> None:
     call = Blocking()
     pool = ThreadPool()
+    new, shutdown = _new_threads("thread pool"), _new_threads("thread pool shutdown")
 
     running = _start(pool, call)
     await call.begins()
-    assert len(_alive("thread pool")) == 1
+    assert len(new()) == 1
     closing = asyncio.create_task(_used(pool))
-    await until(lambda: len(_alive("thread pool shutdown")) == 1)
+    await until(lambda: len(shutdown()) == 1)
     assert not closing.done()
     call.let_go.set()
     await closing
 
     assert (await running).status == 200
-    assert _alive("thread pool") == []
+    assert new() == set()
 
 
 async def _used(pool: ThreadPool) -> None:
@@ -258,5 +261,11 @@ def _start(pool: ThreadPool, call: Blocking) -> "asyncio.Task[Any]":
     return asyncio.create_task(request(app, timeout=PATIENCE))
 
 
-def _alive(name: str) -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == name]
+def _new_threads(name: str) -> Callable[[], set[threading.Thread]]:
+    """Return a function that returns the living threads of this name that start from now on."""
+
+    def alive() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == name}
+
+    before = alive()
+    return lambda: alive() - before
