@@ -59,12 +59,8 @@ class Cycle:
         self._app = app
         self._options = options
         self._readiness = options.readiness
-        self._countdown = options.drain and Countdown(
-            options.drain,
-            options.readiness,
-            options.max_requests,
-            options.max_requests_jitter,
-        )
+        self._scope = scope
+        self._countdown: Countdown | None = None
         self._open = False
         self._in_flight = InFlight()
         self._context_task: ContextTask
@@ -93,7 +89,7 @@ class Cycle:
             # The tasks of the contexts and of the app's own lifespan begin here, and keep it.
             with as_current(self.state):
                 self._context_task = ContextTask()
-                failure = await self._enter_all(deadline)
+                failure = await self._open_all(deadline)
             self._open = failure is None
         finally:
             try:
@@ -103,8 +99,6 @@ class Cycle:
                 self.settled.set()
         if self._open:
             self._readiness.started()
-            if self._countdown:
-                self._countdown.listen()
         return failure
 
     async def serve(self, until: Awaitable[object]) -> Failure | None:
@@ -155,6 +149,29 @@ class Cycle:
                 await self._app(scope, receive, send)
         finally:
             restore(token)
+
+    async def _open_all(self, deadline: Deadline) -> Failure | None:
+        """Do all that startup does, and return what went wrong, wherever that was."""
+        options = self._options
+        if options.drain:
+            self._countdown = Countdown(
+                options.drain,
+                self._readiness,
+                options.max_requests,
+                options.max_requests_jitter,
+            )
+        failure = await self._enter_all(deadline)
+        if failure:
+            return failure
+        try:
+            # The only scope that is meant to be filled in place: the server gives each request a
+            # copy. https://asgi.readthedocs.io/en/latest/specs/lifespan.html#lifespan-state
+            state_of(self._scope).update(self.state)
+            if self._countdown:
+                self._countdown.listen()
+        except Exception as error:  # noqa: BLE001 -- without a verdict of ours, servers would serve
+            return Failure("LifespanMiddleware", error)
+        return None
 
     async def _enter_all(self, deadline: Deadline) -> Failure | None:
         for factory in self._options.lifespan:

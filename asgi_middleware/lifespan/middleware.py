@@ -168,9 +168,6 @@ class LifespanMiddleware:
             failure = await cycle.start()
             started = failure is None
             if started:
-                # The only scope that is meant to be filled in place: the server gives each request
-                # a copy. https://asgi.readthedocs.io/en/latest/specs/lifespan.html#lifespan-state
-                state_of(scope).update(cycle.state)
                 failure = await cycle.serve(_until_shutdown(receive, send))
         finally:
             cycle.settled.set()

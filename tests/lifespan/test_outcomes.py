@@ -2,16 +2,29 @@
 
 import asyncio
 import logging
+import signal
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import pytest
 
-from asgi_middleware import LifespanMiddleware
+from asgi_middleware import Drain, LifespanMiddleware, Readiness
+from asgi_middleware.testing import request
 from asgi_middleware.types import ASGIApp
 from tests.apps import hello
 
-from .server import COMPLETE, STOPPED, Server, context, forever, start_failed, stop_failed, until
+from .server import (
+    COMPLETE,
+    SIGNALS,
+    STOPPED,
+    Server,
+    context,
+    forever,
+    start_failed,
+    stop_failed,
+    until,
+)
 
 # --- every outcome of startup, crossed with every end and every outcome of shutdown ---
 
@@ -94,6 +107,80 @@ async def test_a_startup_that_fails(start: str, end: str) -> None:
     # c is neither entered nor exited, and b is not exited.
     assert log == ["+a", "+b", "-a"]
     assert server.sent == [start_failed(STARTS[start].message)]
+
+
+# --- what comes after the contexts ---
+
+
+@pytest.mark.parametrize("drain", [None, Drain()], ids=["no drain", "drain"])
+async def test_a_server_whose_state_cannot_be_filled_gets_a_failure_at_once(
+    drain: Drain | None,
+) -> None:
+    log: list[str] = []
+    app = LifespanMiddleware(hello, lifespan=[context("a", log, yields={"a": 1})], drain=drain)
+    server = Server(app, state=cast("Any", MappingProxyType({})))
+
+    failed = await server.start()
+
+    assert failed
+    assert failed["type"] == "lifespan.startup.failed"
+    assert failed["message"].endswith("has no attribute 'update' (in LifespanMiddleware)")
+    assert isinstance(await server.end(), AttributeError)
+    assert log == ["+a", "-a"]
+
+
+async def test_a_drain_that_cannot_handle_signals_is_a_failure_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+    readiness, drain = Readiness(), Drain()
+    handlers = [signal.getsignal(number) for number in SIGNALS]
+
+    def refuse(number: int, handler: object) -> None:
+        raise ValueError("signal only works in main thread of the main interpreter")
+
+    app = LifespanMiddleware(hello, lifespan=[context("a", log)], readiness=readiness, drain=drain)
+    with monkeypatch.context() as patched:
+        patched.setattr(signal, "signal", refuse)
+        failed = await Server(app).start()
+
+    assert failed == start_failed(
+        "ValueError: signal only works in main thread of the main interpreter"
+        " (in LifespanMiddleware)"
+    )
+    assert log == ["+a", "-a"]
+    assert readiness.reason == "startup failed"
+    assert not drain.countdowns
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
+    assert caplog.messages == ["startup failed in LifespanMiddleware"]
+
+
+async def test_what_fails_after_the_contexts_is_a_503_if_no_server_signals_startup(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log: list[str] = []
+
+    def refuse(number: int, handler: object) -> None:
+        raise ValueError("no signals here")
+
+    app = LifespanMiddleware(hello, lifespan=[context("a", log)], drain=Drain())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(signal, "signal", refuse)
+        response = await request(app)
+
+    assert (response.status, response.get(b"retry-after")) == (503, b"1")
+    assert log == ["+a", "-a"]
+
+
+async def test_a_drain_knows_nothing_of_a_startup_that_was_never_asked_for() -> None:
+    drain = Drain()
+    server = Server(LifespanMiddleware(hello, drain=drain))
+    await asyncio.sleep(0)
+
+    await server.cancel()
+
+    assert not drain.countdowns
 
 
 # --- what is logged ---
