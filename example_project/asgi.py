@@ -4,7 +4,7 @@
 
 DJANGO_ENV chooses the settings (``environment.py``). A connection passes through the layers of
 ``stack``, which ``manage.py asgi_stack`` lists. Then it reaches Django (``urls.py``), Starlette
-(``echo.py``) or a Channels consumer (``showcase/routing.py``).
+(``inspector/echo.py``) or a Channels consumer (``routing.py``).
 """
 # ruff: noqa: E402 -- models can be imported only once Django is set up.
 
@@ -40,12 +40,12 @@ from asgi_middleware import (
 from asgi_middleware.types import Receive, Scope, Send
 
 from .checks import checks
-from .echo import echo
+from .inspector.echo import echo
+from .inspector.live.feed import Feed
+from .inspector.live.publisher import Publisher
+from .inspector.live.sent import SentHeadersMiddleware
 from .lifespan import client, gauges, ticker, uptime, worker_check
-from .live.feed import Feed
-from .live.publisher import Publisher
-from .live.sent import SentHeadersMiddleware
-from .showcase.routing import websocket_urlpatterns
+from .routing import websocket_urlpatterns
 
 # What the page shows: whether the process is ready, its threads, and its events.
 readiness = Readiness()

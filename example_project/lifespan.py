@@ -18,8 +18,8 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.utils import timezone
 from prometheus_client import multiprocess
 
+from .inspector.ticker import Ticker
 from .metrics import SHARED
-from .ticker import Ticker
 
 logger = logging.getLogger(__name__)
 

@@ -1,15 +1,16 @@
-"""The URLs of the project. WebSockets have theirs in ``showcase/routing.py``."""
+"""The URLs of the project. WebSockets have theirs in ``routing.py``."""
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from .live.views import live
+from .inspector.live.views import live
 from .metrics import metrics
 
 urlpatterns = [
-    path("", include("example_project.showcase.urls")),
+    path("", include("example_project.inspector.urls")),
+    path("", include("example_project.notes.urls")),
     path("live/", live, name="live"),
-    path("scenarios/", include("example_project.scenarios.urls")),
+    path("scenarios/", include("example_project.inspector.scenarios.urls")),
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     # Without a trailing slash, as Prometheus requests it.

@@ -13,7 +13,8 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 INSTALLED_APPS = [
     # Before staticfiles, whose runserver speaks WSGI.
     "asgi_middleware.django",
-    "example_project.showcase",
+    "example_project.inspector",
+    "example_project.notes",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -61,7 +62,7 @@ STATIC_URL = "static/"
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "showcase:home"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "/"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

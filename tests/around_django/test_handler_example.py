@@ -14,7 +14,7 @@ from .test_handler import NOW, Ask, Project, database, forget_connection, post, 
 PAGES = visits(
     row("/", "/notes/", "/status/", "/ticks/", "/nowhere/", "/notes", id="to read"),
     row("/fail/", id="an error"),
-    row("/live/", "/static/showcase/style.css", "/scenarios/", id="other apps"),
+    row("/live/", "/static/inspector/style.css", "/scenarios/", id="other apps"),
     row(
         "/login/",
         post("/login/", data={"username": "ann", "password": "wrong"}, token=True),

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from example_project.scenarios.table import SCENARIOS
+from example_project.inspector.scenarios.table import SCENARIOS
 from tests.servers.redis import redis
 from tests.servers.server import HOST, PATIENCE, Server, manage, serve
 

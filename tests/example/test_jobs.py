@@ -14,8 +14,8 @@ from asgi_middleware.types import ASGIApp
 
 pytestmark = pytest.mark.usefixtures("database")
 
-Note: Any = import_string("example_project.showcase.models.Note")
-forget_old_notes: Any = import_string("example_project.showcase.jobs.forget_old_notes")
+Note: Any = import_string("example_project.notes.models.Note")
+forget_old_notes: Any = import_string("example_project.notes.jobs.forget_old_notes")
 
 
 @sync_to_async

@@ -24,11 +24,11 @@ from asgi_middleware.testing import (
 )
 from asgi_middleware.timing import TimingMiddleware
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
-from example_project.live import publisher
-from example_project.live.events import event_of_line
-from example_project.live.feed import Feed, FeedHandler
-from example_project.live.sent import SentHeadersMiddleware
-from example_project.showcase.stack import LAYERS
+from example_project.inspector.live import publisher
+from example_project.inspector.live.events import event_of_line
+from example_project.inspector.live.feed import Feed, FeedHandler
+from example_project.inspector.live.sent import SentHeadersMiddleware
+from example_project.inspector.stack import LAYERS
 from tests.apps import hello
 
 PATIENCE = 30.0

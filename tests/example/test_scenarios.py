@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from example_project.scenarios.player import PLAYS
-from example_project.scenarios.table import SCENARIOS
-from example_project.scenarios.views import BOUND, CALLS
+from example_project.inspector.scenarios.player import PLAYS
+from example_project.inspector.scenarios.table import SCENARIOS
+from example_project.inspector.scenarios.views import BOUND, CALLS
 
-SHOWCASE = Path(__file__).resolve().parents[2] / "example_project/showcase"
+INSPECTOR = Path(__file__).resolve().parents[2] / "example_project/inspector"
 NAMES = [scenario.name for scenario in SCENARIOS]
 
 
@@ -16,7 +16,7 @@ def test_every_scenario_can_be_played_without_a_browser() -> None:
 
 
 def test_every_scenario_can_be_played_by_the_page() -> None:
-    script = (SHOWCASE / "static/showcase/scenarios.js").read_text(encoding="utf-8")
+    script = (INSPECTOR / "static/inspector/scenarios.js").read_text(encoding="utf-8")
     plays = script[script.index("export const PLAYS") : script.index("\n};\n")]
 
     assert re.findall(r'^  async "?([a-z-]+)"?\(', plays, re.MULTILINE) == NAMES

@@ -83,7 +83,7 @@ async def test_ticks_are_streamed_one_by_one(running: ASGIApp) -> None:
 async def test_the_stream_of_ticks_is_closed_when_its_client_leaves(
     running: ASGIApp, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", logger="example_project.showcase.views")
+    caplog.set_level("INFO", logger="example_project.inspector.views")
 
     async with stream(recording(running), target="/ticks/") as exchange:
         exchange.send_body(b"", more_body=False)
@@ -94,7 +94,7 @@ async def test_the_stream_of_ticks_is_closed_when_its_client_leaves(
 
 
 async def test_the_page_reports_its_phases(client: httpx.AsyncClient) -> None:
-    response = await client.get("/")
+    response = await client.get("/notes/")
 
     assert _phases(response) == ["app", "db", "notes", "render"]
 

@@ -49,9 +49,8 @@ async def test_a_visitor_logs_in_writes_a_note_and_reads_it() -> None:
         page: Any = await client.post("/notes/", {"text": "Hello"}, follow=True)
         shown: Any = await client.get("/login/")
 
-    assert page.redirect_chain == [("/", 302)]
+    assert page.redirect_chain == [("/notes/", 302)]
     assert [note.text for note in page.context["notes"]] == ["Hello"]
-    assert page.context["live"]
     assert "You are logged in as ada." in shown.text
 
 

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from example_project.ticker import Ticker
+from example_project.inspector.ticker import Ticker
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 def test_the_page_says_that_there_are_no_notes_yet() -> None:
-    assert "<li>None yet.</li>" in Client().get("/").text
+    assert "<li>None yet.</li>" in Client().get("/notes/").text
 
 
 def test_the_page_works_without_the_layers() -> None:
@@ -35,9 +35,9 @@ def test_the_latest_note_comes_first() -> None:
     client.post("/notes/", {"text": "first"})
     client.post("/notes/", {"text": "second"})
 
-    notes = client.get("/notes/").json()["notes"]
+    notes = client.get("/notes/").context["notes"]
 
-    assert [note["text"] for note in notes] == ["second", "first"]
+    assert [note.text for note in notes] == ["second", "first"]
 
 
 @pytest.mark.parametrize(

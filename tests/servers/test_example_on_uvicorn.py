@@ -31,7 +31,7 @@ every_response = pytest.mark.parametrize(
         pytest.param("GET", "/status/", {}, 200, id="async view"),
         pytest.param("GET", "/notes/", {}, 200, id="sync view"),
         pytest.param("GET", "/echo/", {}, 200, id="Starlette"),
-        pytest.param("GET", "/static/showcase/showcase.css", {}, 200, id="static file"),
+        pytest.param("GET", "/static/inspector/inspector.css", {}, 200, id="static file"),
         pytest.param("GET", "/missing/", {}, 404, id="404"),
         pytest.param("GET", "/fail/", {}, 500, id="500"),
         pytest.param("OPTIONS", "/notes/", PREFLIGHT, 204, id="preflight"),
@@ -254,7 +254,7 @@ def test_a_background_task_works_while_the_process_serves(
 
 
 def test_a_view_leaves_work_to_a_background_task(server: Server, client: httpx.Client) -> None:
-    pattern = r"example_project\.showcase\.jobs \[-\] forgot \d+ old notes"
+    pattern = r"example_project\.notes\.jobs \[-\] forgot \d+ old notes"
     before = len(re.findall(pattern, server.log()))
     client.get("/")
 

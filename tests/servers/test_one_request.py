@@ -187,7 +187,7 @@ def test_the_consumer_sees_the_request_id_and_the_user(found: Found) -> None:
         pytest.param(
             "uvicorn.error", "INFO", r'.* - "WebSocket /ws/echo/" \[accepted\]', id="uvicorn.error"
         ),
-        pytest.param("example_project.showcase.consumers", "INFO", "welcomed ada", id="consumer"),
+        pytest.param("example_project.inspector.consumers", "INFO", "welcomed ada", id="consumer"),
     ],
 )
 def test_each_logger_writes_one_line_with_the_request_id(

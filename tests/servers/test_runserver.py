@@ -41,7 +41,7 @@ def test_runserver_accepts_websockets(server: Server) -> None:
 
 
 def test_runserver_serves_static_files(server: Server) -> None:
-    assert httpx.get(f"{server.url}/static/showcase/main.js").status_code == 200
+    assert httpx.get(f"{server.url}/static/inspector/main.js").status_code == 200
 
 
 def test_uvicorn_does_not_load_twisted(environment: dict[str, str], tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from example_project.scenarios.player import Observation, play
-from example_project.scenarios.table import SCENARIOS
+from example_project.inspector.scenarios.player import Observation, play
+from example_project.inspector.scenarios.table import SCENARIOS
 
 from .example import UVICORN
 from .server import command, python, serve

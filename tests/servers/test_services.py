@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from example_project.scenarios.player import watched
+from example_project.inspector.scenarios.player import watched
 
 from .example import UVICORN
 from .postgresql import PostgreSQL

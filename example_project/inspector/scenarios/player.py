@@ -17,6 +17,8 @@ from .table import SCENARIOS, Scenario
 # How many seconds to wait for anything. The drain scenario starts a server first.
 PATIENCE = 60.0
 LENGTH_OF_NEW_ID = 32
+# The logger of the views.
+VIEWS = "example_project.inspector.scenarios.views"
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,9 @@ async def _late(site: Site) -> Observation:
     request_id = _id()
     response = await site.get("/scenarios/late/", **{"x-request-id": request_id})
     event = await site.shown(kind="request", id=request_id)
-    line = await site.shown(kind="log", id=request_id, logger="example_project.scenarios.views")
+    line = await site.shown(
+        kind="log", id=request_id, logger="example_project.inspector.scenarios.views"
+    )
     seen = (response.status_code, event["outcome"])
     return Observation(seen == (504, "timeout"), _words(*seen, line["message"]))
 
@@ -184,7 +188,9 @@ async def _client_leaves(site: Site) -> Observation:
     async with site.client.stream("GET", path, headers=headers) as response:
         await anext(response.aiter_bytes())
     event = await site.shown(kind="request", id=request_id)
-    line = await site.shown(kind="log", id=request_id, logger="example_project.scenarios.views")
+    line = await site.shown(
+        kind="log", id=request_id, logger="example_project.inspector.scenarios.views"
+    )
     return Observation(event["outcome"] == "disconnect", _words(event["outcome"], line["message"]))
 
 
@@ -211,7 +217,7 @@ async def _websocket_user(site: Site) -> Observation:
         proxy=None,
     ) as socket:
         welcome = json.loads(await socket.recv())
-    logger = "example_project.showcase.consumers"
+    logger = "example_project.inspector.consumers"
     line = await site.shown(kind="log", id=welcome["request_id"], logger=logger)
     return Observation(welcome["type"] == "welcome", f"{welcome['user']}; {line['message']}")
 

@@ -1,5 +1,5 @@
 // The scenarios, played by this browser. The page brings the list and what is expected.
-// example_project/scenarios/player.py plays the same scenarios without a browser.
+// example_project/inspector/scenarios/player.py plays the same scenarios without a browser.
 
 import { socketAddress } from "./live.js";
 
@@ -123,7 +123,7 @@ export const PLAYS = {
   async late({ live }) {
     const { response, id, event } = await sent("/scenarios/late/", live);
     const line = await live.shown(
-      (each) => each.kind === "log" && each.id === id && each.logger === "example_project.scenarios.views",
+      (each) => each.kind === "log" && each.id === id && each.logger === "example_project.inspector.scenarios.views",
     );
     return [
       response.status === 504 && event.outcome === "timeout",

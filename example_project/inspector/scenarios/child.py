@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 HOST = "127.0.0.1"
 # How many seconds the child has to start, and to end after SIGTERM.
 PATIENCE = 30.0

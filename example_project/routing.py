@@ -2,8 +2,8 @@
 
 from django.urls import path, re_path
 
-from ..live.consumers import LiveConsumer
-from .consumers import EchoConsumer, no_such_path
+from .inspector.consumers import EchoConsumer, no_such_path
+from .inspector.live.consumers import LiveConsumer
 
 websocket_urlpatterns = [
     path("ws/echo/", EchoConsumer.as_asgi()),

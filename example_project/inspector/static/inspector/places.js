@@ -12,7 +12,7 @@ const LOGGERS = {
   "asgi_middleware.access": "Access log",
   "uvicorn.access": "Access log of uvicorn",
   "django.request": "Log of django.request",
-  "example_project.showcase.consumers": "Log of the consumer",
+  "example_project.inspector.consumers": "Log of the consumer",
 };
 
 /** Return the terms and descriptions of a list. */

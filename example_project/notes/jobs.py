@@ -16,4 +16,4 @@ def forget_old_notes() -> None:
     """Keep only the latest notes. The visitor who saves one does not wait for this."""
     old = Note.objects.values("pk")[KEPT:]
     _, deleted = Note.objects.filter(pk__in=old).delete()
-    logger.info("forgot %d old notes", deleted.get("showcase.Note", 0))
+    logger.info("forgot %d old notes", deleted.get("notes.Note", 0))

@@ -9,9 +9,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from example_project.scenarios.child import child_server
-from example_project.scenarios.player import play
-from example_project.scenarios.table import SCENARIOS
+from example_project.inspector.scenarios.child import child_server
+from example_project.inspector.scenarios.player import play
+from example_project.inspector.scenarios.table import SCENARIOS
 
 
 class Command(BaseCommand):

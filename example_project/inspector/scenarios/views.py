@@ -177,7 +177,7 @@ async def drain(request: HttpRequest) -> JsonResponse:
 @xframe_options_sameorigin
 @require_GET
 def stranger(request: HttpRequest) -> HttpResponse:
-    return render(request, "showcase/stranger.html")
+    return render(request, "inspector/stranger.html")
 
 
 def _most_at_once(spans: list[dict[str, Any]]) -> int:

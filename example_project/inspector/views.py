@@ -6,44 +6,30 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
-from django import get_version
-from django.forms import modelform_factory
 from django.http import (
     Http404,
     HttpRequest,
     HttpResponse,
-    HttpResponseBadRequest,
     JsonResponse,
     StreamingHttpResponse,
 )
-from django.shortcuts import redirect, render
-from django.utils import timezone
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.shortcuts import render
+from django.views.decorators.http import require_GET, require_POST
 
 from asgi_middleware import get_request_id, get_state, measure, outgoing_headers
 
-from ..live.access import may_watch
-from ..own_url import own_url
-from ..scenarios.table import SCENARIOS
-from .jobs import forget_old_notes
-from .models import Note
+from .live.access import may_watch
+from .own_url import own_url
+from .scenarios.table import SCENARIOS
 from .stack import LAYERS
 
 logger = logging.getLogger(__name__)
-
-LATEST = 10
-
-NoteForm = modelform_factory(Note, fields=["text"])
 
 
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     """Show the page."""
-    with measure("notes", "the latest ones"):
-        latest = list(Note.objects.all()[:LATEST])
     context = {
-        "notes": latest,
-        "form": NoteForm(),
         "request_id": get_request_id(),
         "layers": LAYERS,
         # Only for visitors who may watch, and only behind the layers.
@@ -51,25 +37,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "scenarios": SCENARIOS,
     }
     with measure("render"):
-        return render(request, "showcase/home.html", context)
-
-
-@require_http_methods(["GET", "POST"])
-def notes(request: HttpRequest) -> HttpResponse:
-    """Return the latest notes as JSON, or save one from the form on the page."""
-    if request.method == "POST":
-        form = NoteForm(request.POST)
-        with measure("validate"):
-            valid = form.is_valid()
-        if not valid:
-            return HttpResponseBadRequest("A note is a line of 1 to 200 characters.\n")
-        with measure("save"):
-            form.save()
-        if tasks := _state().get("tasks"):
-            tasks.spawn(forget_old_notes)
-        return redirect("showcase:home")
-    latest = Note.objects.values("text", "created_at")[:LATEST]
-    return JsonResponse({"notes": list(latest)})
+        return render(request, "inspector/home.html", context)
 
 
 @require_POST
@@ -83,22 +51,6 @@ def uploads(request: HttpRequest) -> JsonResponse:
         for chunk in file.chunks():
             checksum.update(chunk)
     return JsonResponse({"size": file.size, "sha256": checksum.hexdigest()})
-
-
-@require_GET
-async def status(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 -- every view takes it
-    """Return the time of the startup, and the ticks since then. lifespan.py yields both."""
-    state = _state()
-    started_at, ticker = state.get("started_at"), state.get("ticker")
-    return JsonResponse(
-        {
-            "django": get_version(),
-            "request_id": get_request_id(),
-            "started_at": started_at,
-            "seconds": (timezone.now() - started_at).total_seconds() if started_at else None,
-            "ticks": ticker.count if ticker else None,
-        }
-    )
 
 
 @require_GET

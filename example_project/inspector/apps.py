@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class InspectorConfig(AppConfig):
+    name = "example_project.inspector"

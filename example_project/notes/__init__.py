@@ -1,0 +1,1 @@
+"""Notes: a small app, as you would write one yourself."""

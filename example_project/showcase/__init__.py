@@ -1,1 +1,0 @@
-"""The example's only app: a page, notes, and a WebSocket."""
