@@ -94,6 +94,21 @@ def test_a_server_that_signals_no_startup_is_one_warning(
         assert len(process.log_lines("the server signals no startup")) == 1
 
 
+def test_hypercorn_with_trio_ends_at_startup_with_one_clear_error(tmp_path: Path) -> None:
+    for needed in ("hypercorn", "trio"):
+        pytest.importorskip(needed)
+    application = "tests.servers.apps.drain:application"
+    run = command("hypercorn", application, "--workers", "0", "--worker-class", "trio")
+
+    with serve(run, log=tmp_path / "log", listening=False) as server:
+        assert ended_without_serving(server) == 1
+
+    log = server.log()
+    assert log.count("RuntimeError: asgi_middleware needs asyncio, and this server runs") == 1
+    assert "use hypercorn --worker-class asyncio, or another server" in log
+    assert events(server) == {}
+
+
 @pytest.mark.parametrize("name", ONE_PROCESS)
 def test_a_context_that_never_exits_does_not_hold_up_shutdown(name: str, tmp_path: Path) -> None:
     with serving(name, tmp_path, {"FAULT": "exit hangs"}) as server:
