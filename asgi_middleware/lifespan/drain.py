@@ -136,7 +136,7 @@ class Countdown:
         self._stage = Stage.SERVING
         self._drain = drain
         self._readiness = readiness
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._signals = SignalChain(self._on_signal)
         self._began_at: float | None = None
         self._signalled_at: float | None = None
@@ -166,11 +166,11 @@ class Countdown:
         if missing:
             logger.warning("%s: %s", " and ".join(missing), reason or "nothing handles SIGTERM")
 
-    def begin(self) -> None:
+    def begin(self, why: str = "Drain.begin()") -> None:
         """Begin, from any thread; the server is not told."""
         self._withdraw()
         with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._begin, "Drain.begin()", None)
+            self.loop.call_soon_threadsafe(self._begin, why, None)
 
     def shut_down(self) -> None:
         """Begin the grace period, if nothing has begun it."""
@@ -209,8 +209,13 @@ class Countdown:
         # This may run between any two instructions, so it leaves all other work to the event loop.
         self._withdraw()
         before, self._signalled_at = self._signalled_at, time.monotonic()
-        later = self._loop.call_soon_threadsafe
+        later = self.loop.call_soon_threadsafe
         name = signal.Signals(number).name
+        if before is None:
+            # Those of other servers on this loop hear the signal after us, and do not hold again.
+            for countdown in tuple(self._drain.countdowns - {self}):
+                if countdown.loop is self.loop:
+                    countdown.begin(name)
         if before is None and self._stage is Stage.SERVING and self._drain.hold:
             later(self._begin, name, partial(self._signals.pass_on, number, frame))
             return
@@ -275,7 +280,7 @@ class Countdown:
         return ", ".join(f"{kind} {kinds.count(kind)}" for kind in KINDS)
 
     def _start_timer(self, delay: float, call: Callable[..., object], *arguments: object) -> None:
-        self._timer = self._loop.call_later(delay, call, *arguments)
+        self._timer = self.loop.call_later(delay, call, *arguments)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -1282,6 +1283,41 @@ async def test_begin_during_startup_is_not_forgotten(
     async with running(Server(app)):
         assert not readiness.ready
         await over(app)
+
+
+@pytest.mark.parametrize(
+    ("hold", "stage"),
+    [pytest.param(0.0, Stage.GRACE, id="no hold"), pytest.param(0.1, Stage.HOLD, id="hold")],
+)
+async def test_a_signal_drains_two_servers_on_one_loop_at_the_same_time(
+    hold: float,
+    stage: Stage,
+    handler: Handler,
+    readiness: Readiness,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log: list[str] = []
+    drain = Drain(grace=1, hold=hold)
+    app = LifespanMiddleware(
+        without_lifespan(hello), lifespan=[context("a", log)], readiness=readiness, drain=drain
+    )
+    first, second = Server(app), Server(app)
+    await first.start()
+    await second.start()
+
+    kill()
+    await asyncio.sleep(0)
+    assert [countdown._stage for countdown in drain.countdowns] == [stage] * 2
+    await until(lambda: handler.heard)
+    await second.stop()
+    await first.stop()
+
+    assert handler.heard == [signal.SIGTERM]
+    assert log == ["+a", "+a", "-a", "-a"]
+    assert Counter(map(_without_numbers_of_seconds, caplog.messages)) == {
+        "the drain begins (SIGTERM); open: requests 0, streams 0, WebSockets 0": 2,
+        "all is closed, N s after the drain began": 2,
+    }
 
 
 def test_two_drains_with_the_same_times_are_equal() -> None:
