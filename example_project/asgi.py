@@ -2,21 +2,20 @@
 
     uvicorn example_project.asgi:application
 
-DJANGO_ENV chooses the settings (``environment.py``). A connection passes through the layers of
-``stack``, which ``manage.py asgi_stack`` lists. Then it reaches Django (``urls.py``), Starlette
-(``inspector/echo.py``) or a Channels consumer (``routing.py``).
+DJANGO_ENV chooses the settings. A connection passes through the layers of ``stack``, which
+``manage.py asgi_stack`` lists. Then it reaches a view (``urls.py``) or a consumer (``routing.py``).
 """
 # ruff: noqa: E402 -- models can be imported only once Django is set up.
 
-from functools import partial
-from operator import attrgetter
-
 from asgi_middleware.django import get_asgi_application
 
-from .environment import choose_settings
+from .settings import choose_settings
 
 choose_settings()
 django_application = get_asgi_application()
+
+from functools import partial
+from operator import attrgetter
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -26,53 +25,27 @@ from asgi_middleware import (
     AccessLog,
     CORSPolicy,
     Drain,
-    HealthMiddleware,
     PrometheusMetrics,
-    Readiness,
     RequestBodyLimitMiddleware,
-    RequestIDMiddleware,
-    RequestTimeoutMiddleware,
     ThreadPool,
     WebSocketOriginMiddleware,
-    compose,
     stack,
 )
-from asgi_middleware.types import Receive, Scope, Send
 
 from .checks import checks
-from .inspector.echo import echo
-from .inspector.live.feed import Feed
-from .inspector.live.publisher import Publisher
-from .inspector.live.sent import SentHeadersMiddleware
-from .lifespan import client, gauges, ticker, uptime, worker_check
+from .inspector.asgi import stack  # noqa: F811 -- the same, with what the page / needs
+from .lifespan import gauges, uptime
 from .routing import websocket_urlpatterns
-
-# What the page shows: whether the process is ready, its threads, and its events.
-readiness = Readiness()
-pool = ThreadPool(size=8, max_overflow=8)
-feed = Feed()
-
-
-async def http(scope: Scope, receive: Receive, send: Send) -> None:
-    """Pass one path to Starlette, and all others to Django."""
-    app = echo if scope["path"] == "/echo/" else django_application
-    await app(scope, receive, send)
-
 
 application = stack(
     ProtocolTypeRouter(
         {
-            "http": http,
-            # Django has no startup of its own. Starlette's comes after the contexts listed below.
-            "lifespan": echo,
+            "http": django_application,
             "websocket": AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
         }
     ),
-    health=partial(HealthMiddleware, readiness=readiness),
     checks=checks,
-    # The project's own layer is outside those that add headers, so it sees what the client gets.
-    request_id=compose(SentHeadersMiddleware, RequestIDMiddleware),
-    observers=[AccessLog(skip_paths=["/metrics"]), PrometheusMetrics(), feed],
+    observers=[AccessLog(skip_paths=["/metrics"]), PrometheusMetrics()],
     # If not for everybody, then for the requests that middleware.py marks.
     server_timing=settings.SERVER_TIMING or attrgetter("expose"),
     cors=CORSPolicy(
@@ -88,22 +61,11 @@ application = stack(
         allow_origins=["same-origin", *settings.CORS_ALLOWED_ORIGINS],
         allow_missing=settings.DEBUG,
     ),
-    # Two pages have limits that a scenario can reach.
     max_body_size=partial(
-        RequestBodyLimitMiddleware,
-        max_body_size=5_000_000,
-        paths={"/scenarios/upload/": 1_000},
-        timeout=10.0,
-        min_rate=500,
+        RequestBodyLimitMiddleware, max_body_size=5_000_000, timeout=10.0, min_rate=500
     ),
-    request_timeout=partial(
-        RequestTimeoutMiddleware, timeout=60.0, paths={"/scenarios/late/": 0.5}
-    ),
-    # Startup opens these for views and consumers. Shutdown closes them in reverse order.
-    lifespan=[
-        *(worker_check, uptime, gauges, client, ticker),
-        Publisher(feed, pool, readiness),
-    ],
+    request_timeout=60.0,
+    lifespan=[uptime, gauges],
     drain=Drain(grace=settings.DRAIN_GRACE, hold=settings.DRAIN_HOLD),
-    pool=pool,
+    pool=ThreadPool(size=8, max_overflow=8),
 )

@@ -3,47 +3,19 @@
 Views and consumers find in ``get_state()`` what a context yields.
 """
 
-import errno
 import logging
-import multiprocessing
 import os
-import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-import httpx
-from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.utils import timezone
 from prometheus_client import multiprocess
 
-from .inspector.ticker import Ticker
 from .metrics import SHARED
 
 logger = logging.getLogger(__name__)
-
-
-@asynccontextmanager
-async def worker_check(_state: dict[str, Any]) -> AsyncGenerator[None]:
-    """Warn if several workers serve without Redis: no message gets from one to another."""
-    # gunicorn forks its workers. The other servers start theirs with multiprocessing.
-    is_worker = multiprocessing.parent_process() or "gunicorn" in os.environ.get(
-        "SERVER_SOFTWARE", ""
-    )
-    with closing(socket.socket(socket.AF_UNIX)) as name:
-        if is_worker and isinstance(get_channel_layer(), InMemoryChannelLayer):
-            try:
-                # All workers of a server try the same name. It is an abstract one of Linux: it
-                # is not a file, and it is free again however the process ends.
-                name.bind(f"\0example_project, workers of {os.getppid()}")
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    logger.warning(
-                        "several workers serve, but a message reaches only the WebSockets of its"
-                        " own process; set REDIS_URL"
-                    )
-        yield
 
 
 @asynccontextmanager
@@ -65,22 +37,3 @@ async def gauges(_state: dict[str, Any]) -> AsyncGenerator[None]:
     finally:
         if SHARED in os.environ:
             multiprocess.mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
-
-
-@asynccontextmanager
-async def client(_state: dict[str, Any]) -> AsyncGenerator[dict[str, httpx.AsyncClient]]:
-    """Keep connections to other services open until no request uses them any more."""
-    logger.info("open: the client for other services")
-    # The example calls a service on this machine, so it ignores proxies in the environment.
-    async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
-        yield {"client": client}
-    logger.info("closed: the client for other services")
-
-
-@asynccontextmanager
-async def ticker(state: dict[str, Any]) -> AsyncGenerator[dict[str, Ticker]]:
-    """Tick in a task that restarts if it crashes, and ends before any context is closed."""
-    ticker = Ticker()
-    # "always": the task never ends by itself, so shutdown cancels it without waiting.
-    state["tasks"].spawn(ticker.run, name="ticker", restart="always")
-    yield {"ticker": ticker}

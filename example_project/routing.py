@@ -2,12 +2,19 @@
 
 from django.urls import path, re_path
 
-from .inspector.consumers import EchoConsumer, no_such_path
-from .inspector.live.consumers import LiveConsumer
+from asgi_middleware.types import Receive, Scope, Send
+
+from .notes.consumers import NotesConsumer
+
+
+async def no_such_path(_scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse the handshake. Servers turn a close before the accept into a 403."""
+    await receive()  # websocket.connect
+    await send({"type": "websocket.close"})
+
 
 websocket_urlpatterns = [
-    path("ws/echo/", EchoConsumer.as_asgi()),
-    path("ws/live/", LiveConsumer.as_asgi()),
+    path("ws/notes/", NotesConsumer.as_asgi()),
     # Last, for all other paths: where nothing matches, URLRouter raises, and the client gets a 500.
     re_path("", no_such_path),
 ]

@@ -2,15 +2,14 @@
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
+from django.views.generic import RedirectView
 
-from .inspector.live.views import live
 from .metrics import metrics
 
 urlpatterns = [
     path("", include("example_project.inspector.urls")),
+    path("", RedirectView.as_view(pattern_name="notes:notes")),
     path("", include("example_project.notes.urls")),
-    path("live/", live, name="live"),
-    path("scenarios/", include("example_project.inspector.scenarios.urls")),
     path("login/", LoginView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     # Without a trailing slash, as Prometheus requests it.

@@ -2,7 +2,7 @@
 
 from django.core.wsgi import get_wsgi_application
 
-from .environment import choose_settings
+from .settings import choose_settings
 
 choose_settings()
 application = get_wsgi_application()

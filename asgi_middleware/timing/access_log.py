@@ -99,11 +99,10 @@ class AccessLog:
         else:
             line = _HANDSHAKE_LINE if record.accepted is None else _WEBSOCKET_LINE
             fields = _websocket_fields(record)
-        *values, route = fields.values()
-        arguments = (*values, record.request_id, route)
-        self._logger.info(
-            line, *("-" if value is None else value for value in arguments), extra=fields
-        )
+        # A list is built faster than a generator is run.
+        shown = ["-" if value is None else value for value in fields.values()]
+        shown.insert(-1, record.request_id or "-")
+        self._logger.info(line, *shown, extra=fields)
 
     def finished(self, record: Timing) -> None:
         """Do nothing: the line is there already."""

@@ -1,4 +1,4 @@
-"""The WebSocket of the example, for everybody."""
+"""A WebSocket that sends back what it receives, for everybody."""
 
 import json
 import logging
@@ -7,12 +7,13 @@ from typing import Any
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from asgi_middleware import get_request_id
-from asgi_middleware.types import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
-# The close code for data that an endpoint cannot accept: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
-UNSUPPORTED = 1003
+# Close codes: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+UNSUPPORTED, POLICY, TOO_BIG = 1003, 1008, 1009
+# Bytes of a message, and messages of a socket. So a client that reads nothing fills no memory.
+LARGEST, MOST = 4096, 1000
 
 
 class EchoConsumer(AsyncWebsocketConsumer):
@@ -21,6 +22,7 @@ class EchoConsumer(AsyncWebsocketConsumer):
     # No layer has this name. A consumer that talks to one visitor needs none, so it goes on
     # when Redis fails.
     channel_layer_alias = "none"
+    received = 0
 
     async def connect(self) -> None:
         # The metrics need a pattern. Django keeps the one that matched, Channels does not.
@@ -32,18 +34,17 @@ class EchoConsumer(AsyncWebsocketConsumer):
         logger.info("welcomed %s", user)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        self.received += 1
+        data = text_data.encode() if text_data is not None else bytes_data or b""
+        if len(data) > LARGEST:
+            return await self.close(TOO_BIG)
+        if self.received > MOST:
+            return await self.close(POLICY)
         try:
-            content = json.loads(text_data or bytes_data or "")
-        except ValueError:
-            await self.close(UNSUPPORTED)
-        else:
-            await self.send_json({"type": "echo", "content": content})
+            content = json.loads(data)
+        except (ValueError, RecursionError):  # the second is for "[[[[…"
+            return await self.close(UNSUPPORTED)
+        await self.send_json({"type": "echo", "content": content})
 
     async def send_json(self, content: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(content))
-
-
-async def no_such_path(_scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse the handshake. Servers turn a close before the accept into a 403."""
-    await receive()  # websocket.connect
-    await send({"type": "websocket.close"})

@@ -1,1 +1,1 @@
-"""Notes: a small app, as you would write one yourself."""
+"""Notes that everybody may write, and that everybody who watches sees at once."""

@@ -1,4 +1,4 @@
-"""What the example stores."""
+"""What the app stores."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Note(models.Model):
-    """A line that a visitor left on the page."""
+    """A line that a visitor left."""
 
     text = models.CharField(max_length=200)
     created_at = models.DateTimeField(auto_now_add=True)

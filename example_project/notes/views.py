@@ -1,63 +1,75 @@
-"""A sync view that uses the ORM, and an async view that uses what startup opened."""
+"""A sync view with a form, an async view, and a stream."""
 
-from typing import Any
+import json
+from collections.abc import AsyncGenerator
 
-from django import get_version
-from django.forms import modelform_factory
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from channels.layers import get_channel_layer
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from asgi_middleware import get_request_id, get_state, measure
 
-from .jobs import forget_old_notes
+from .forms import NoteForm
 from .models import Note
+from .tasks import GROUP, start_tasks
 
 LATEST = 10
-
-NoteForm = modelform_factory(Note, fields=["text"])
 
 
 @require_http_methods(["GET", "POST"])
 def notes(request: HttpRequest) -> HttpResponse:
-    """Show the latest notes and a form, or save a note from that form."""
+    """Show the latest notes and a form. Save what the form sends."""
     form = NoteForm(request.POST or None)
-    if request.method == "POST":
-        with measure("validate"):
-            valid = form.is_valid()
-        if valid:
-            with measure("save"):
-                form.save()
-            if tasks := _state().get("tasks"):
-                tasks.spawn(forget_old_notes)
-            return redirect("notes:notes")
+    if form.is_valid():
+        with measure("save"):
+            note = form.save()
+        start_tasks(note)
+        return redirect("notes:notes")
     with measure("notes", "the latest ones"):
         latest = list(Note.objects.all()[:LATEST])
     context = {"notes": latest, "form": form, "request_id": get_request_id()}
+    status = 400 if request.method == "POST" else 200
     with measure("render"):
-        return render(request, "notes/notes.html", context, status=400 if form.is_bound else 200)
+        return render(request, "notes/notes.html", context, status=status)
 
 
 @require_GET
 async def status(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 -- every view takes it
-    """Return the time of the startup, and the ticks since then. lifespan.py yields both."""
-    state = _state()
-    started_at, ticker = state.get("started_at"), state.get("ticker")
+    """Return since when this process serves. Startup has opened the time, in lifespan.py."""
+    try:
+        started_at = get_state()["started_at"]
+    except LookupError:  # under WSGI, there is no startup
+        started_at = None
     return JsonResponse(
         {
-            "django": get_version(),
             "request_id": get_request_id(),
             "started_at": started_at,
-            "seconds": (timezone.now() - started_at).total_seconds() if started_at else None,
-            "ticks": ticker.count if ticker else None,
+            "seconds": started_at and (timezone.now() - started_at).total_seconds(),
         }
     )
 
 
-def _state() -> dict[str, Any]:
-    """Return what startup opened. Under WSGI there is no startup, so it is empty."""
-    try:
-        return get_state()
-    except LookupError:
-        return {}
+@require_GET
+async def stream(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
+    """Stream each note as it is saved, without end.
+
+    When the process has to end, Drain gives this view a disconnect, as if the client had left.
+    """
+
+    async def events() -> AsyncGenerator[str]:
+        layer = get_channel_layer()
+        channel = await layer.new_channel()
+        await layer.group_add(GROUP, channel)
+        try:
+            yield "retry: 1000\n\n"
+            while True:
+                message = await layer.receive(channel)
+                yield f"data: {json.dumps(message['note'])}\n\n"
+        finally:
+            await layer.group_discard(GROUP, channel)
+
+    # Proxies should pass on each event at once. nginx reads the second header.
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingHttpResponse(events(), content_type="text/event-stream", headers=headers)

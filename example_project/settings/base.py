@@ -1,14 +1,17 @@
 """The settings that development and production share."""
 
-import os
 from pathlib import Path
 from typing import Any
 
+from environs import Env
+
 from asgi_middleware.django import logging_config
 
-from ..environment import channel_layers, databases
-
 BASE_DIR = Path(__file__).resolve().parents[2]
+
+# We use environs because its seal() reports all missing and invalid variables in one error.
+# Development and production call it when they have read theirs.
+env = Env(eager=False)
 
 INSTALLED_APPS = [
     # Before staticfiles, whose runserver speaks WSGI.
@@ -51,11 +54,25 @@ TEMPLATES = [
     },
 ]
 
-# From DATABASE_URL and REDIS_URL. Without them: a file, and the memory of this process.
-DATABASES = databases(os.environ, BASE_DIR)
+DATABASES: dict[str, Any] = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": env.str("SQLITE_PATH", "") or BASE_DIR / "db.sqlite3",
+    }
+}
+if env.str("DATABASE_URL", ""):
+    # Connections stay open for a minute. Each belongs to a thread of the pool, so there are few.
+    DATABASES["default"] = env.dj_db_url("DATABASE_URL", conn_max_age=60, conn_health_checks=True)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CHANNEL_LAYERS = channel_layers(os.environ)
+# In the memory of this process. Several processes need REDIS_URL: otherwise, a message reaches
+# only the WebSockets and streams of the process that sends it.
+CHANNEL_LAYERS: dict[str, Any] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+if redis_url := env.str("REDIS_URL", ""):
+    CHANNEL_LAYERS["default"] = {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": [redis_url], "expiry": 10},
+    }
 
 STATIC_URL = "static/"
 # CORSMiddleware decides which other origins may read them.

@@ -1,7 +1,7 @@
 """Settings for development: nothing to set, and everything is shown."""
 
 from .base import *  # noqa: F403
-from .base import CONTENT_SECURITY_POLICY
+from .base import CONTENT_SECURITY_POLICY, env
 
 DEBUG = True
 # Not a secret: production reads its own from the environment.
@@ -19,3 +19,5 @@ DRAIN_GRACE = 1.0
 
 # Static files are served from where they are, so nothing has to be collected.
 SERVESTATIC_USE_STATIC_ROOT = False
+
+env.seal()

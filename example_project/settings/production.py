@@ -12,7 +12,7 @@ Three are required:
 The others have defaults:
 
 ``DATABASE_URL``, ``REDIS_URL``
-    PostgreSQL and Redis: see ``environment.py``. Several processes need both.
+    PostgreSQL and Redis: see ``base.py``. Several processes need both.
 ``STATIC_ROOT``
     Where ``manage.py collectstatic`` puts the static files. By default ``staticfiles``.
 ``HTTPS``
@@ -35,40 +35,38 @@ The others have defaults:
 """
 
 import logging
-import os
+
+from environs import validate
 
 from asgi_middleware.django import logging_config
 
-from ..environment import listed, required, seconds, switched_on
 from .base import *  # noqa: F403
-from .base import BASE_DIR, DRAIN_GRACE, DRAIN_HOLD
+from .base import BASE_DIR, DRAIN_GRACE, DRAIN_HOLD, env
 
 DEBUG = False
 
-SECRET_KEY, _hosts, _origins = required(
-    os.environ,
-    "DJANGO_SECRET_KEY",
-    "DJANGO_ALLOWED_HOSTS",
-    "DJANGO_CORS_ORIGINS",
-    may_be_empty=["DJANGO_CORS_ORIGINS"],
-)
-ALLOWED_HOSTS = listed(_hosts)
-CORS_ALLOWED_ORIGINS = listed(_origins)
-METRICS_PUBLIC = switched_on(os.environ, "METRICS_PUBLIC")
-DRAIN_GRACE = seconds(os.environ, "DRAIN_GRACE", DRAIN_GRACE)
-DRAIN_HOLD = seconds(os.environ, "DRAIN_HOLD", DRAIN_HOLD)
+given = validate.Length(min=1, error="Must not be empty.")
+not_negative = validate.Range(min=0)
 
-HTTPS = switched_on(os.environ, "HTTPS", default=True)
+SECRET_KEY = env.str("DJANGO_SECRET_KEY", validate=given)
+ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", subcast=str.strip, validate=given)
+CORS_ALLOWED_ORIGINS = env.list("DJANGO_CORS_ORIGINS", subcast=str.strip)
+METRICS_PUBLIC = env.bool("METRICS_PUBLIC", False)
+DRAIN_GRACE = env.float("DRAIN_GRACE", DRAIN_GRACE, validate=not_negative)
+DRAIN_HOLD = env.float("DRAIN_HOLD", DRAIN_HOLD, validate=not_negative)
+
+HTTPS = env.bool("HTTPS", True)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
-SECURE_HSTS_SECONDS = int(seconds(os.environ, "HSTS_SECONDS", 3600)) if HTTPS else 0
-if switched_on(os.environ, "TRUST_X_FORWARDED_PROTO"):
+HSTS_SECONDS = env.int("HSTS_SECONDS", 3600, validate=not_negative)
+SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
+if env.bool("TRUST_X_FORWARDED_PROTO", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # HSTS for all subdomains and preload lists: a single site cannot decide that for the others.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # `manage.py collectstatic` compresses the files, and gives them names with a hash, so browsers
 # may keep them forever.
-STATIC_ROOT = os.environ.get("STATIC_ROOT") or BASE_DIR / "staticfiles"
+STATIC_ROOT = env.str("STATIC_ROOT", "") or BASE_DIR / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
@@ -80,3 +78,5 @@ LOGGING["loggers"]["httpx"] = {"level": "WARNING"}
 
 # Warnings, such as those about options without effect, become log lines like any other.
 logging.captureWarnings(True)
+
+env.seal()

@@ -44,7 +44,11 @@ _MORE: dict[str, tuple[str, ...]] = {
     "a program": ("tests.servers.apps.drain_embedded", "{port}"),
 }
 # A request with this path is a WebSocket.
-_WEBSOCKETS = ("chat", "ticks")
+_WEBSOCKETS = ("chat", "ticks", "flood")
+_UPGRADE = (
+    "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
 
 
 def command(name: str, *options: str) -> list[str]:
@@ -79,12 +83,12 @@ def connected(
     folder: Path,
     paths: tuple[str, ...],
     *options: str,
-    unread: bool = False,
+    unread: str = "",
     **environment: str,
 ) -> Generator[Clients]:
-    """Start the server, and request each of *paths*; with *unread*, also /big without reading."""
+    """Start the server, and request each of *paths*, and *unread* without reading it."""
     release = Event()
-    begun = (*paths, "big") if unread else paths
+    begun = (*paths, unread) if unread else paths
     with (
         ThreadPoolExecutor(len(begun) or 1) as pool,
         serve(command(name, *options), log=folder / "log", environment=environment) as server,
@@ -92,7 +96,7 @@ def connected(
         try:
             server.log_lines(" opened$", at_least=2 if "workers 2" in name else 1)
             if unread:
-                pool.submit(connect_without_reading, server, release)
+                pool.submit(connect_without_reading, server, unread, release)
             responses = {path: pool.submit(request, server, path) for path in paths}
             for path in begun:
                 server.log_lines(f" {path}: begun$")
@@ -124,12 +128,13 @@ def _websocket(server: Server, path: str) -> str:
         return f"cut: {error!r}"
 
 
-def connect_without_reading(server: Server, release: Event) -> None:
+def connect_without_reading(server: Server, path: str, release: Event) -> None:
     """Ask for more than fits into all buffers, and read a few bytes of it."""
+    upgrade = _UPGRADE if path in _WEBSOCKETS else ""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect((HOST, server.port))
-        client.sendall(b"GET /big HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        client.sendall(f"GET /{path} HTTP/1.1\r\nhost: localhost\r\n{upgrade}\r\n".encode())
         client.recv(10)
         release.wait()
 

@@ -4,7 +4,12 @@ import os
 import re
 import signal
 import time
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
+from itertools import count
 from pathlib import Path
+from threading import Event, Thread
+from typing import Self
 
 import httpx
 import pytest
@@ -22,7 +27,7 @@ from .endings import (
     rows,
     server_of,
 )
-from .server import PATIENCE, Server
+from .server import HOST, PATIENCE, Server
 
 pytestmark = pytest.mark.process
 
@@ -93,14 +98,18 @@ def test_at_sighup_old_workers_drain_while_new_ones_serve(name: str, tmp_path: P
         old = set(open_contexts(clients.server))
 
         def is_served_by_a_new_one() -> bool:
-            process = page(clients.server)
-            return process is not None and process not in old
+            return any(process not in old for process in asking.processes)
 
-        kill(clients.server, signal.SIGHUP)
-        clients.server.until(is_served_by_a_new_one, "response of a new worker")
-        assert not clients.all_done
-        assert replaced(clients, old)
+        with Asking(clients.server, "page", "slow", "sync") as asking:
+            clients.server.until(lambda: len(asking.processes) > 0, "response")
+            kill(clients.server, signal.SIGHUP)
+            clients.server.until(is_served_by_a_new_one, "response of a new worker")
+            assert not clients.all_done
+            assert replaced(clients, old)
         assert f"{clients.kinds()}, replaced" == WAYS["SIGHUP", name]
+        begun = clients.server.log()
+        assert [each for each in asking.failed if f"{each}: begun" in begun] == []
+        assert not asking.refused
 
 
 def test_a_reload_of_uvicorn_drains_the_old_process(tmp_path: Path) -> None:
@@ -157,7 +166,7 @@ def test_a_client_that_does_not_read_keeps_a_server_as_the_page_says(
     expected = with_bound if bounded else alone
     # The others end as they do without it.
     with connected(
-        server_of(name), tmp_path, STREAMS, *options, unread=True, GRACE="0.5"
+        server_of(name), tmp_path, STREAMS, *options, unread="big", GRACE="0.5"
     ) as clients:
         kill(clients.server, signal.SIGTERM)
         # Longer than the grace and what a server needs after it.
@@ -200,6 +209,46 @@ def test_hypercorns_workers_say_that_they_hear_no_signal(tmp_path: Path) -> None
         "asgi_middleware.lifespan.drain: no signal begins the drain and max_requests has no effect:"
         " the server's workers do not handle SIGTERM; start hypercorn with --workers 0"
     ]
+
+
+class Asking:
+    """Clients that ask for these paths again and again, each on a new connection."""
+
+    def __init__(self, server: Server, *paths: str) -> None:
+        self.processes: set[int] = set()
+        self.failed: list[str] = []
+        self.refused = False
+        self._server = server
+        self._over = Event()
+        self._threads = [Thread(target=self._ask, args=(path,)) for path in paths]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, path: str) -> None:
+        for number in count():
+            if self._over.is_set():
+                return
+            request = f"{path}?{number}"
+            with closing(HTTPConnection(HOST, self._server.port, timeout=PATIENCE)) as client:
+                try:
+                    client.request("GET", f"/{request}")
+                    response = client.getresponse()
+                    whole = response.read() == b"whole"
+                    self.processes.add(int(response.headers["x-process"]))
+                except (OSError, HTTPException) as error:
+                    self.refused |= isinstance(error, ConnectionRefusedError)
+                    whole = False
+            if not whole:
+                self.failed.append(request)
+            time.sleep(0.01)
 
 
 def page(server: Server) -> int | None:

@@ -1,7 +1,7 @@
 """What the live view shows about a request, a WebSocket or a log line.
 
-It shows only metadata: no cookies, no bodies, and routes instead of paths. A log line appears as
-it was written, but without queries; it may contain a path. Times are in milliseconds.
+It shows only metadata: no cookies, no bodies, no queries. A log line appears as it was written,
+but without queries. Times are in milliseconds.
 """
 
 import logging
@@ -22,8 +22,8 @@ SHOWN_HEADERS = (
     "access-control-allow-credentials",
     "access-control-allow-methods",
 )
-# Servers log queries, which may hold secrets.
-_QUERY = re.compile(r"\?[^\s\"']*")
+# Servers log queries, which may hold secrets. A quote may follow one, and may be a part of it.
+_QUERY = re.compile(r"\?\S+?(?=[\"']?(?:\s|$))", re.ASCII)
 
 
 def event_of(record: Timing) -> Event:
@@ -42,6 +42,7 @@ def _of_request(record: RequestTiming) -> Event:
         "status": reported_status(record),
         "cors": cors_decision(record, sent),
         "ttfb": _milliseconds(record.ttfb),
+        "streamed": _milliseconds((record.duration or 0) - (record.ttfb or record.duration or 0)),
         "bytes": record.bytes_sent,
         "phases": [
             {
@@ -66,16 +67,27 @@ def _of_socket(record: WebSocketTiming) -> Event:
     }
 
 
-def event_of_line(line: logging.LogRecord, request_id: str) -> Event:
-    """Return the event for a log line, without its traceback."""
+def event_of_line(line: logging.LogRecord, request_id: str | None, record: Timing | None) -> Event:
+    """Return the event for a log line of the request of *record*, without its traceback."""
     return {
         "kind": "log",
         "id": request_id,
+        "key": record.started if record else None,
+        "staff": is_of_staff(record),
         "at": round(line.created * 1000),
         "level": line.levelname,
         "logger": line.name,
-        "message": _cut(_QUERY.sub("?…", line.getMessage())),
+        "message": _cut(without_queries(line.getMessage())),
     }
+
+
+def without_queries(text: str) -> str:
+    return _QUERY.sub("?…", text)
+
+
+def is_of_staff(record: Timing | None) -> bool:
+    """Tell whether ``middleware.py`` has found that a request comes from staff."""
+    return isinstance(record, RequestTiming) and record.expose
 
 
 def cors_decision(record: RequestTiming, sent: dict[str, str]) -> str | None:
@@ -93,7 +105,11 @@ def _common(record: Timing) -> Event:
     age = record.clock() - record.started
     return {
         "id": record.request_id,
+        # Nobody else can choose it, but everybody can choose an ID.
+        "key": record.started,
+        "staff": is_of_staff(record),
         "at": round((time.time() - age) * 1000),
+        "path": _cut(without_queries(record.scope["path"])),
         "route": _cut(record.route),
         "outcome": record.outcome,
         "duration": _milliseconds(record.duration),

@@ -3,63 +3,123 @@
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
+from ipaddress import IPv6Address
 from threading import RLock
 
 from asgi_middleware import RequestIDFilter
-from asgi_middleware.timing import Timing
+from asgi_middleware.timing import RequestTiming, Timing
 
-from .events import Event, event_of, event_of_line
+from .events import Event, event_of, event_of_line, is_of_staff
 
-# The live view's own stream and WebSocket, which it does not show.
-OWN_PATHS = frozenset({"/live/", "/ws/live/"})
+# The routes of the live view's own stream and WebSocket.
+OWN_ROUTES = frozenset({"live/", "ws/live/"})
+
+# The record of the request or WebSocket that the current code belongs to.
+_current: ContextVar[Timing | None] = ContextVar("record", default=None)
 
 
 class Feed:
-    """Queues up to *limit* events to show, and counts those that it has no room for.
+    """Queues events to show, and counts those that it has no room for.
+
+    Each sender has a queue. They take turns, and if more than *limit* events wait, the longest
+    queue has no room. So whoever floods the site hides only events of their own. Staff have as
+    much room again, and are always served first.
 
     It is an observer of ``TimingMiddleware``. :class:`FeedHandler` adds log lines.
     """
 
     def __init__(self, limit: int = 1000) -> None:
+        self.served = 0
         self.in_flight = 0
+        self.sockets = 0
         self.dropped = 0
         self._limit = limit
         # They become events only when they are taken, so that no request waits for that.
-        self._waiting: deque[Callable[[], Event]] = deque()
+        self._staff: deque[Callable[[], Event]] = deque()
+        self._queues: dict[str, deque[Callable[[], Event]]] = {}
+        self._waiting = 0
         # Threads log lines too, and one line may be logged in the middle of another.
         self._lock = RLock()
-        self._own: set[str | None] = set()
 
     def started(self, record: Timing) -> None:
-        if record.scope["path"] in OWN_PATHS:
-            self._own.add(record.request_id)
-        else:
-            self.in_flight += 1
+        _current.set(record)
+        self._count(record, 1)
 
     def finished(self, record: Timing) -> None:
-        if record.scope["path"] in OWN_PATHS:
-            self._own.discard(record.request_id)
-        else:
-            self.in_flight -= 1
-            self.put(lambda: event_of(record))
+        self._count(record, -1)
+        self.served += 1
+        if not _is_own(record):
+            self.put(lambda: event_of(record), record)
 
-    def logged(self, line: logging.LogRecord, request_id: str) -> None:
-        if request_id not in self._own:
-            event = event_of_line(line, request_id)
-            self.put(lambda: event)
+    def logged(self, line: logging.LogRecord) -> None:
+        """Queue a line that belongs to a request, or names one that has started it."""
+        record = _current.get()
+        request_id = record.request_id if record else getattr(line, "request_id", None)
+        # The second is what a handler sets where there is no ID.
+        if record or request_id not in (None, "-"):
+            event = event_of_line(line, request_id, record)
+            self.put(lambda: event, record)
 
-    def put(self, event: Callable[[], Event]) -> None:
+    def put(self, event: Callable[[], Event], record: Timing | None = None) -> None:
         with self._lock:
-            if len(self._waiting) < self._limit:
-                self._waiting.append(event)
-            else:
+            if is_of_staff(record):
+                if len(self._staff) < self._limit:
+                    self._staff.append(event)
+                else:
+                    self.dropped += 1
+                return
+            sender = _sender(record)
+            own = self._queues.get(sender, ())
+            if self._waiting >= self._limit:
                 self.dropped += 1
+                longest = max(self._queues.values(), key=len)
+                if len(own) >= len(longest):
+                    return
+                longest.pop()
+                self._waiting -= 1
+            self._queues.setdefault(sender, deque()).append(event)
+            self._waiting += 1
 
     def take(self, most: int) -> list[Event]:
-        """Remove the events that have waited longest, at most *most*, and return them."""
+        """Remove at most *most* events, and return them: of each sender the oldest, in turn."""
+        taken = []
         with self._lock:
-            events = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
-        return [event() for event in events]
+            while self._staff and len(taken) < most:
+                taken.append(self._staff.popleft())
+            while self._queues and len(taken) < most:
+                sender = next(iter(self._queues))
+                queue = self._queues.pop(sender)
+                taken.append(queue.popleft())
+                self._waiting -= 1
+                if queue:
+                    self._queues[sender] = queue
+        return [event() for event in taken]
+
+    def _count(self, record: Timing, change: int) -> None:
+        if isinstance(record, RequestTiming):
+            self.in_flight += change
+        else:
+            self.sockets += change
+
+
+def _is_own(record: Timing) -> bool:
+    """Tell whether it was a live view. Those that were refused are shown."""
+    if isinstance(record, RequestTiming):
+        return record.route in OWN_ROUTES and record.status == 200
+    return record.route in OWN_ROUTES and record.accepted is not None
+
+
+def _sender(record: Timing | None) -> str:
+    """Return the address of the client or, with IPv6, its network, which has countless addresses."""
+    client = record and record.scope.get("client")
+    address = str(client[0]) if client else ""
+    if ":" not in address:
+        return address
+    try:
+        return IPv6Address(address).packed[:8].hex()
+    except ValueError:
+        return address
 
 
 class FeedHandler(logging.Handler):
@@ -68,12 +128,10 @@ class FeedHandler(logging.Handler):
     def __init__(self, feed: Feed) -> None:
         super().__init__(logging.INFO)
         self._feed = feed
-        self.addFilter(RequestIDFilter(default_value=""))
+        self.addFilter(RequestIDFilter())
 
     def emit(self, record: logging.LogRecord) -> None:
-        request_id: str = record.request_id  # type: ignore[attr-defined]
-        if request_id not in ("", "-"):
-            try:
-                self._feed.logged(record, request_id)
-            except Exception:  # noqa: BLE001 -- a line that cannot be formatted
-                self.handleError(record)
+        try:
+            self._feed.logged(record)
+        except Exception:  # noqa: BLE001 -- a line that cannot be formatted
+            self.handleError(record)

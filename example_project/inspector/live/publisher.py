@@ -76,13 +76,11 @@ class Publisher:
         return {
             "type": "counters",
             "process": PROCESS,
+            "served": self._feed.served,
             "in_flight": self._feed.in_flight,
-            "threads": {
-                "leased": threads.leased,
-                "idle": threads.idle,
-                "waiting": threads.waiting,
-            },
-            "tasks": len(asyncio.all_tasks()),
+            "sockets": self._feed.sockets,
+            "threads": threads.leased,
+            "waiting": threads.waiting,
             "ready": self._readiness.ready,
             "dropped": self._feed.dropped,
         }

@@ -7,7 +7,6 @@ from contextlib import suppress
 
 from channels.layers import get_channel_layer
 from django.http import HttpRequest, StreamingHttpResponse
-from django.views.decorators.http import require_GET
 
 from asgi_middleware import get_request_id, get_state
 
@@ -17,8 +16,7 @@ from .publisher import GROUP, PROCESS
 logger = logging.getLogger(__name__)
 
 
-@require_GET
-@for_watchers
+@for_watchers("GET")
 async def live(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
     """Stream the messages that LiveConsumer sends."""
     hello = {"type": "hello", "process": PROCESS, "request_id": get_request_id()}

@@ -1,89 +1,259 @@
-"""The scenarios that can be played, and what is expected of each."""
+"""The scenarios: what is sent, and what is then seen. The page gets this table as JSON."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+# Who sends: the page itself, a page of an allowed origin, or a page of no origin that we know.
+Sender = Literal["page", "friend", "stranger"]
+# What of a check is compared with its value. "same as" names another thing that is seen.
+How = Literal["is", "at least", "at most", "matches", "same as"]
+
+
+@dataclass(frozen=True)
+class Send:
+    """A request, or with the method ``WebSocket`` a WebSocket, which is closed after a message.
+
+    ``{new}`` in the path becomes a new UUID. *size* is that of the body, which is JSON.
+    """
+
+    path: str
+    method: str = "GET"
+    by: Sender = "page"
+    headers: dict[str, str] = field(default_factory=dict)
+    size: int = 0
+    # Whether cookies go along to another origin.
+    cookies: bool = False
+    # Whether the client leaves after the first part of the response.
+    leave: bool = False
+
+    def __str__(self) -> str:
+        return " ".join(
+            [
+                f"{self.method} {self.path.replace('{new}', '…')}",
+                *(f"{name}: {value:.28}" for name, value in self.headers.items()),
+                *([f"with {self.size:,} bytes"] if self.size else []),
+                *(["with cookies"] if self.cookies else []),
+                *(["from another origin"] if self.by == "friend" else []),
+                *(["from a stranger"] if self.by == "stranger" else []),
+                *(["and leave"] if self.leave else []),
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that is expected. *of* is a path into what a player has seen.
+
+    ``read`` and ``status``, ``id`` and ``body`` are those of the last response. ``record`` and
+    ``preflight`` are events of the live view, ``log`` is a line there that has the ID and
+    matches, ``job`` is a message of the job that the body names.
+    """
+
+    label: str
+    of: str
+    value: Any
+    how: How = "is"
+
+    @property
+    def wanted(self) -> str:
+        """What is expected, in words. Patterns and references say nothing to a visitor."""
+        if self.how in ("matches", "same as"):
+            return ""
+        return shown(self.value) if self.how == "is" else f"{self.how} {self.value}"
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A row. *two_origins*: the browser needs the server as ``localhost`` and as ``127.0.0.1``."""
+    """A card of the page. *console* says which errors a browser logs about it, and that is fine."""
 
     name: str
     title: str
-    expected: str
-    two_origins: bool = False
+    text: str
+    send: tuple[Send, ...]
+    expect: tuple[Check, ...]
+    console: str = ""
 
+
+def shown(value: object) -> str:
+    """Return *value* as a visitor reads it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.0f}" if isinstance(value, float) else str(value)
+
+
+NEW_ID = "^[0-9a-f]{32}$"
+ALLOWED = "/scenarios/allowed/"
 
 SCENARIOS = (
     Scenario(
         "allowed-origin",
         "Allowed origin",
-        "A page of an allowed origin may read the response, and the ID in it.",
-        two_origins=True,
+        "A page of an allowed origin reads the response, and the ID in it.",
+        (Send(ALLOWED, by="friend"),),
+        (
+            Check("The page reads the response", "read", True),
+            Check("ID in header and body", "id", "body.request_id", "same as"),
+        ),
     ),
     Scenario(
         "refused-origin",
         "Refused origin",
-        "The browser does not let a stranger's page read the response.",
+        "The browser keeps the response from a stranger's page.",
+        (Send(ALLOWED, by="stranger"),),
+        (Check("The stranger reads the response", "read", False),),
+        console="that CORS has blocked a request of a page with the origin null",
     ),
     Scenario(
         "preflight",
         "Preflight",
-        "The browser asks first. CORS responds, and Django never sees the preflight.",
-        two_origins=True,
+        "The browser asks first. CORS responds, and Django never sees that request.",
+        (Send(ALLOWED + "{new}/", "POST", by="friend", size=2),),
+        (
+            Check("Preflight", "preflight.cors", "preflight allowed"),
+            Check("Its status", "preflight.status", 204),
+            Check("Its route in Django", "preflight.route", "unmatched"),
+            Check("Status of the request itself", "status", 200),
+        ),
     ),
     Scenario(
         "credentials",
         "Request with a cookie",
-        "A cookie goes from one origin to the other, and the page may read the response.",
-        two_origins=True,
+        "A cookie crosses from one origin to another, and the page reads the response.",
+        (
+            Send("/scenarios/cookie/", "POST", by="friend", cookies=True),
+            Send(ALLOWED, by="friend", cookies=True),
+        ),
+        (
+            Check("The page reads the response", "read", True),
+            Check("The cookie arrives", "body.cookie", True),
+        ),
     ),
     Scenario(
-        "slow", "Slow view", "An async view waits a second, and its record has a phase for that."
+        "slow",
+        "Slow view",
+        "An async view waits for a second, and measures that as a phase.",
+        (Send("/scenarios/slow/"),),
+        (
+            Check("Phase", "record.phases.0.name", "wait"),
+            Check("Its milliseconds", "record.phases.0.duration", 900, "at least"),
+        ),
     ),
     Scenario(
         "raises",
         "View that raises",
-        "Status 500, outcome ok, and the ID in the response and in Django's log line.",
+        "The client gets a complete 500. Its ID is in Django's log line.",
+        (Send("/fail/"),),
+        (
+            Check("Status", "status", 500),
+            Check("Outcome", "record.outcome", "ok"),
+            Check("Log", "log", "^ERROR Internal Server Error", "matches"),
+        ),
+        console="the status 500",
     ),
-    Scenario("upload", "Body that is too large", "Status 413: Django has not read any of it."),
+    Scenario(
+        "upload",
+        "Body that is too large",
+        "The form for notes may be 10,000 bytes. Django reads none of this one.",
+        (Send("/notes/", "POST", size=20_000),),
+        (Check("Status", "status", 413), Check("Outcome", "record.outcome", "refused")),
+        console="the status 413",
+    ),
     Scenario(
         "late",
-        "View that is too late",
-        "Status 504 after half a second, and the view is cancelled.",
+        "App that is too late",
+        "A Starlette app may take half a second. This time it wants to take two.",
+        (Send("/echo/?wait=2"),),
+        (
+            Check("Status", "status", 504),
+            Check("Outcome", "record.outcome", "timeout"),
+            Check("Log", "log", "^INFO cancelled: ", "matches"),
+        ),
+        console="the status 504",
     ),
-    Scenario("stream", "Stream", "Five lines: the first byte arrives long before the last."),
+    Scenario(
+        "stream",
+        "Stream",
+        "Five lines: the first byte arrives long before the last.",
+        (Send("/scenarios/stream/"),),
+        (
+            Check("Lines", "body.lines", 5),
+            Check("Milliseconds from first to last byte", "record.streamed", 900, "at least"),
+        ),
+    ),
     Scenario(
         "client-leaves",
         "Client that leaves",
-        "The view receives a disconnect, and the record says so.",
+        "The view gets a disconnect, and closes its stream.",
+        (Send("/scenarios/stream/", leave=True),),
+        (
+            Check("Outcome", "record.outcome", "disconnect"),
+            Check("Log", "log", "^INFO closed: the stream", "matches"),
+        ),
     ),
     Scenario(
-        "forged-id", "Forged ID", "An ID with markup is refused, and a new one takes its place."
+        "forged-id",
+        "Forged ID",
+        "An ID with markup is refused, and a new one takes its place.",
+        (Send(ALLOWED, headers={"x-request-id": "<script>alert(1)</script>"}),),
+        (
+            Check("New ID", "id", NEW_ID, "matches"),
+            Check("The view has the same", "body.request_id", "id", "same as"),
+        ),
     ),
-    Scenario("overlong-id", "Overlong ID", "An ID of 201 characters is refused as well."),
+    Scenario(
+        "overlong-id",
+        "Overlong ID",
+        "An ID may have 200 characters. This one has 201.",
+        (Send(ALLOWED, headers={"x-request-id": "a" * 201}),),
+        (
+            Check("New ID", "id", NEW_ID, "matches"),
+            Check("The view has the same", "body.request_id", "id", "same as"),
+        ),
+    ),
     Scenario(
         "websocket-user",
         "WebSocket",
         "A consumer greets its visitor, and its log line has the WebSocket's ID.",
+        (Send("/ws/echo/", "WebSocket"),),
+        (
+            Check("Opened", "read", True),
+            Check("Outcome", "record.outcome", "ok"),
+            Check("Log", "log", "^INFO welcomed ", "matches"),
+        ),
     ),
     Scenario(
         "websocket-origin",
         "WebSocket from a stranger",
-        "A handshake from a page that is not ours is refused.",
+        "The handshake of a page that is not ours is refused.",
+        (Send("/ws/echo/", "WebSocket", by="stranger"),),
+        (Check("Opened", "read", False),),
+        console="that a WebSocket failed with 403",
     ),
     Scenario(
         "burst",
         "Burst of sync views",
-        "40 requests at once: at most 16 of them are at work.",
+        "40 requests at once share 16 threads. The others wait for their turn.",
+        (Send("/scenarios/burst/", "POST"),),
+        (
+            Check("Responses", "body.responses", 40),
+            Check("Most at work at once", "body.at_work", 16, "at most"),
+        ),
     ),
     Scenario(
         "job",
         "Background job",
         "The view responds at once. The job goes on and reports its progress.",
+        (Send("/scenarios/job/", "POST"),),
+        (Check("Status", "status", 202), Check("Steps", "job.done", 10)),
     ),
     Scenario(
         "drain",
         "Restart",
-        "A child server gets SIGTERM: its stream ends complete, its WebSocket with 1012.",
+        "A child server gets SIGTERM, while a stream and a WebSocket are open.",
+        (Send("/scenarios/drain/", "POST"),),
+        (
+            Check("The stream ends complete", "body.stream_complete", True),
+            Check("The WebSocket is closed with", "body.websocket_close", 1012),
+        ),
     ),
 )

@@ -6,10 +6,9 @@ app_name = "scenarios"
 
 urlpatterns = [
     path("allowed/", views.allowed, name="allowed"),
+    path("allowed/<uuid:new>/", views.allowed),
     path("cookie/", views.cookie, name="cookie"),
     path("slow/", views.slow, name="slow"),
-    path("upload/", views.upload, name="upload"),
-    path("late/", views.late, name="late"),
     path("stream/", views.stream, name="stream"),
     path("blocking/", views.blocking, name="blocking"),
     path("burst/", views.burst, name="burst"),

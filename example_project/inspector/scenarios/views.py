@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import httpx
 from django.http import (
-    Http404,
     HttpRequest,
     HttpResponse,
     JsonResponse,
@@ -19,14 +18,12 @@ from django.http import (
 )
 from django.shortcuts import render
 from django.views.decorators.clickjacking import xframe_options_sameorigin
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from asgi_middleware import get_request_id, get_state, get_tasks, measure
 
-from ..live.access import for_watchers, may_watch
+from ..live.access import for_watchers
 from ..live.publisher import PROCESS
 from ..own_url import own_url
 from .child import PATIENCE, child_server
@@ -36,25 +33,23 @@ logger = logging.getLogger(__name__)
 
 COOKIE = "demonstration"
 CALLS = 40
-# The bound of the pool in asgi.py: size + max_overflow.
+# The bound of the pool in the project's asgi.py: size + max_overflow.
 BOUND = 16
 
 # One at a time: each starts a process.
 _draining = asyncio.Lock()
 
 
-# Exempt because a page of another origin cannot know our token. The view changes nothing.
-@csrf_exempt
-@require_http_methods(["GET", "POST"])
-@for_watchers
-async def allowed(request: HttpRequest) -> JsonResponse:
-    """Return whether the cookie came along. A POST of JSON to this view needs a preflight."""
+@for_watchers("GET", "POST", cross_origin=True)
+async def allowed(request: HttpRequest, new: object = None) -> JsonResponse:  # noqa: ARG001
+    """Return whether the cookie came along. A POST of JSON to this view needs a preflight.
+
+    Browsers remember a preflight by its URL, so there is a *new* one whenever they should ask.
+    """
     return JsonResponse({"request_id": get_request_id(), "cookie": COOKIE in request.COOKIES})
 
 
-@csrf_exempt
-@require_POST
-@for_watchers
+@for_watchers("POST", cross_origin=True)
 async def cookie(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- every view takes it
     """Set a cookie for half a minute that may cross sites. It gives access to nothing."""
     # Browsers accept SameSite=None only with Secure, and from localhost they accept Secure
@@ -64,8 +59,7 @@ async def cookie(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- every
     return HttpResponse(status=204, headers={"Set-Cookie": f"{COOKIE}=1; {attributes}"})
 
 
-@require_GET
-@for_watchers
+@for_watchers("GET")
 async def slow(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
     """Wait for something that needs no thread."""
     with measure("wait"):
@@ -73,27 +67,7 @@ async def slow(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
     return JsonResponse({"request_id": get_request_id()})
 
 
-@require_POST
-@for_watchers
-async def upload(request: HttpRequest) -> JsonResponse:
-    """Return the size of the body. asgi.py has a limit for it."""
-    return JsonResponse({"size": len(request.body)})
-
-
-@require_GET
-@for_watchers
-async def late(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
-    """Take longer than asgi.py allows."""
-    try:
-        await asyncio.sleep(10)
-    except asyncio.CancelledError:
-        logger.info("cancelled: the view that is too late")
-        raise
-    return JsonResponse({"request_id": get_request_id()})
-
-
-@require_GET
-@for_watchers
+@for_watchers("GET")
 async def stream(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
     """Stream five lines, a quarter of a second apart."""
 
@@ -109,11 +83,9 @@ async def stream(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
     return StreamingHttpResponse(lines(), content_type="text/plain", headers=headers)
 
 
-@require_GET
+@for_watchers("GET")
 def blocking(request: HttpRequest) -> JsonResponse:
     """Hold a thread for a fifth of a second, as sync code does while it waits."""
-    if not may_watch(request.user):
-        raise Http404
     started = time.monotonic()
     with measure("block"):
         time.sleep(0.2)
@@ -121,21 +93,18 @@ def blocking(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"request_id": get_request_id(), **span})
 
 
-@require_POST
-@for_watchers
+@for_watchers("POST")
 async def burst(request: HttpRequest) -> JsonResponse:
     """Call the view above many times at once, and count the calls that run at the same time."""
     client: httpx.AsyncClient = get_state()["client"]
     url = own_url(request, "/scenarios/blocking/")
-    # To Django, the calls come from the visitor who called this view.
-    headers = {"host": request.get_host(), "cookie": request.headers.get("cookie", "")}
+    headers = _passed_on(request) | {"cookie": request.headers.get("cookie", "")}
     responses = await asyncio.gather(*(client.get(url, headers=headers) for _ in range(CALLS)))
     spans = [each.json() for each in responses if each.status_code == 200]
     return JsonResponse({"responses": len(spans), "at_work": _most_at_once(spans), "bound": BOUND})
 
 
-@require_POST
-@for_watchers
+@for_watchers("POST")
 async def job(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
     """Start a job in the background, and respond at once."""
     name = uuid4().hex
@@ -143,8 +112,7 @@ async def job(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
     return JsonResponse({"job": name}, status=202)
 
 
-@require_POST
-@for_watchers
+@for_watchers("POST")
 async def drain(request: HttpRequest) -> JsonResponse:
     """Stop a child server while a stream and a WebSocket are open, and return how they end."""
     if _draining.locked():
@@ -152,11 +120,17 @@ async def drain(request: HttpRequest) -> JsonResponse:
             {"detail": "Another child server is being stopped. Try again later."}, status=409
         )
     async with _draining, child_server() as (url, process):
-        host = {"host": request.get_host()}
+        headers = _passed_on(request)
+        origin: Any = f"{request.scheme}://{request.get_host()}"
         async with (
-            httpx.AsyncClient(timeout=PATIENCE, trust_env=False, headers=host) as client,
+            httpx.AsyncClient(timeout=PATIENCE, trust_env=False, headers=headers) as client,
             client.stream("GET", f"{url}/ticks/") as ticks,
-            connect(f"ws{url.removeprefix('http')}/ws/echo/", proxy=None) as socket,
+            connect(
+                f"ws{url.removeprefix('http')}/ws/echo/",
+                origin=origin,
+                additional_headers=headers,
+                proxy=None,
+            ) as socket,
         ):
             await socket.recv()
             lines = ticks.aiter_lines()
@@ -175,9 +149,14 @@ async def drain(request: HttpRequest) -> JsonResponse:
 
 # The page shows it in a sandboxed frame, where it has no origin: it is a stranger's page.
 @xframe_options_sameorigin
-@require_GET
+@for_watchers("GET")
 def stranger(request: HttpRequest) -> HttpResponse:
     return render(request, "inspector/stranger.html")
+
+
+def _passed_on(request: HttpRequest) -> dict[str, str]:
+    """Return headers with which a call to this machine is one to the visitor's host, over TLS."""
+    return {"host": request.get_host(), "x-forwarded-proto": request.scheme or "http"}
 
 
 def _most_at_once(spans: list[dict[str, Any]]) -> int:

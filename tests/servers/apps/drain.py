@@ -71,6 +71,23 @@ async def sends(receive: Receive, send: Send, *, part: Message = PART) -> None:
         await asyncio.sleep(0.05)
 
 
+async def file(receive: Receive, send: Send) -> None:
+    """Send a file, with its length."""
+    length = (b"content-length", str(100 * len(BIG["body"])).encode())
+    await send({**START, "headers": [*HEADERS, length]})
+    for number in range(100):
+        await send({**BIG, "more_body": number < 99})
+
+
+async def both(receive: Receive, send: Send) -> None:
+    """Stream, and wait for a disconnect meanwhile."""
+    sending = asyncio.create_task(sends(receive, send, part=BIG))
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    sending.cancel()
+    await asyncio.wait({sending})
+
+
 async def upload(receive: Receive, send: Send) -> None:
     """Respond with the size of the body."""
     size, more = 0, True
@@ -99,6 +116,11 @@ async def ticks(receive: Receive, send: Send) -> None:
         await asyncio.sleep(0.05)
 
 
+async def flood(receive: Receive, send: Send) -> None:
+    while True:
+        await send({"type": "websocket.send", "bytes": BIG["body"]})
+
+
 async def page(receive: Receive, send: Send) -> None:
     await respond(send)
 
@@ -111,9 +133,11 @@ HTTP: dict[str, Callable[[Receive, Send], Awaitable[None]]] = {
     "asks": asks,
     "sends": sends,
     "big": partial(sends, part=BIG),
+    "file": file,
+    "both": both,
     "upload": upload,
 }
-WEBSOCKET = {"chat": chat, "ticks": ticks}
+WEBSOCKET = {"chat": chat, "ticks": ticks, "flood": flood}
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
