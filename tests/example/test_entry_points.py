@@ -19,6 +19,7 @@ def test_asgi_py_has_the_layers_in_order(application: Stack) -> None:
         "RequestTimeoutMiddleware",
         "LifespanMiddleware",
         "ThreadPoolMiddleware",
+        "InspectorPaths",
         "ProtocolTypeRouter",
     ]
 

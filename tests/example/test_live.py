@@ -336,6 +336,6 @@ async def test_no_secret_leaves_the_process(running: ASGIApp) -> None:
 
 
 def test_the_page_lists_the_layers_of_the_stack(application: Stack) -> None:
-    layers = [type(layer).__name__ for layer in application.layers[:-1]]
+    layers = [type(layer).__name__ for layer in application.layers[:-2]]
 
     assert [each.name for each in LAYERS] == layers

@@ -1,0 +1,74 @@
+"""What the inspector needs in the stack. ``asgi.py`` imports :func:`stack` from here."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import asgi_middleware
+from asgi_middleware import (
+    HealthMiddleware,
+    Readiness,
+    RequestIDMiddleware,
+    RequestTimeoutMiddleware,
+    Stack,
+    ThreadPool,
+    compose,
+)
+from asgi_middleware.types import ASGIApp, Receive, Scope, Send
+
+from .echo import echo
+from .lifespan import client, ticker
+from .live.feed import Feed
+from .live.publisher import Publisher
+from .live.sent import SentHeadersMiddleware
+from .routing import SOCKETS, sockets
+
+
+def stack(
+    app: ASGIApp,
+    *,
+    observers: Sequence[Any],
+    max_body_size: Any,
+    request_timeout: float,
+    lifespan: Sequence[Any],
+    pool: ThreadPool,
+    **options: Any,
+) -> Stack:
+    """Return the stack of asgi_middleware with these options, and what the inspector adds."""
+    # What the page shows: whether the process is ready, its threads, and its events.
+    readiness, feed = Readiness(), Feed()
+    return asgi_middleware.stack(
+        InspectorPaths(app),
+        health=partial(HealthMiddleware, readiness=readiness),
+        # Outside the layers that add headers, so it sees what the client gets.
+        request_id=compose(SentHeadersMiddleware, RequestIDMiddleware),
+        observers=[*observers, feed],
+        # Limits that scenarios reach. They are on paths that everybody may know, because a limit
+        # shows that its path exists.
+        max_body_size=partial(max_body_size, paths={"/notes/": 10_000}),
+        request_timeout=partial(
+            RequestTimeoutMiddleware, timeout=request_timeout, paths={"/late/": 0.5}
+        ),
+        lifespan=[*lifespan, client, ticker, Publisher(feed, pool, readiness)],
+        pool=pool,
+        **options,
+    )
+
+
+class InspectorPaths:
+    """Passes the inspector's WebSockets to its consumers, /echo/ to Starlette, the rest to *app*.
+
+    Starlette has a startup of its own. It comes after the contexts of the stack.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind, path = scope["type"], scope.get("path")
+        if kind == "websocket" and path in SOCKETS:
+            await sockets(scope, receive, send)
+        elif kind == "lifespan" or (kind == "http" and path == "/echo/"):
+            await echo(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)

@@ -1,0 +1,13 @@
+"""The form of the page. The consumer checks with it what a WebSocket sends."""
+
+from typing import ClassVar
+
+from django import forms
+
+from .models import Note
+
+
+class NoteForm(forms.ModelForm):
+    class Meta:
+        model = Note
+        fields: ClassVar = ["text"]

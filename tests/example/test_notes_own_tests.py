@@ -1,0 +1,11 @@
+"""The own tests of the app notes, which ``manage.py test example_project`` runs as well."""
+
+from typing import Any
+
+import pytest
+from django.utils.module_loading import import_string
+
+pytestmark = pytest.mark.usefixtures("_database")
+
+Page: Any = import_string("example_project.notes.tests.Page")
+Site: Any = import_string("example_project.notes.tests.Site")
