@@ -7,7 +7,8 @@ import pytest
 
 from asgi_middleware.testing import lifespan
 from asgi_middleware.types import ASGIApp
-from example_project.lifespan import client, uptime
+from example_project.inspector.lifespan import client
+from example_project.lifespan import uptime
 
 
 async def test_the_state_has_the_time_of_the_startup() -> None:
