@@ -83,20 +83,20 @@ def connected(
     folder: Path,
     paths: tuple[str, ...],
     *options: str,
-    unread: str = "",
+    unread: tuple[str, ...] = (),
     **environment: str,
 ) -> Generator[Clients]:
-    """Start the server, and request each of *paths*, and *unread* without reading it."""
+    """Start the server, and request each of *paths*, and *unread* without reading them."""
     release = Event()
-    begun = (*paths, unread) if unread else paths
+    begun = (*paths, *unread)
     with (
         ThreadPoolExecutor(len(begun) or 1) as pool,
         serve(command(name, *options), log=folder / "log", environment=environment) as server,
     ):
         try:
             server.log_lines(" opened$", at_least=2 if "workers 2" in name else 1)
-            if unread:
-                pool.submit(connect_without_reading, server, unread, release)
+            for path in unread:
+                pool.submit(connect_without_reading, server, path, release)
             responses = {path: pool.submit(request, server, path) for path in paths}
             for path in begun:
                 server.log_lines(f" {path}: begun$")

@@ -166,7 +166,7 @@ def test_a_client_that_does_not_read_keeps_a_server_as_the_page_says(
     expected = with_bound if bounded else alone
     # The others end as they do without it.
     with connected(
-        server_of(name), tmp_path, STREAMS, *options, unread="big", GRACE="0.5"
+        server_of(name), tmp_path, STREAMS, *options, unread=("big",), GRACE="0.5"
     ) as clients:
         kill(clients.server, signal.SIGTERM)
         # Longer than the grace and what a server needs after it.
@@ -174,6 +174,30 @@ def test_a_client_that_does_not_read_keeps_a_server_as_the_page_says(
         assert ended == expected
         assert clients.kinds() == "drained"
         # Even if only SIGKILL can end the process now.
+        assert set(open_contexts(clients.server).values()) == {0}
+
+
+@pytest.mark.parametrize("row", rows("Clients that do not read"))
+def test_no_kind_of_app_is_kept_by_a_client_that_does_not_read(
+    row: list[str], tmp_path: Path
+) -> None:
+    name, alone, bound, with_bound = row
+    mode = ("--runtime-mode", "st") if name == "granian" else ()
+    with connected(
+        server_of(name),
+        tmp_path,
+        STREAMS,
+        *mode,
+        *bound.split(),
+        # A response with its length, an app that receives while it sends, and a WebSocket.
+        unread=("file", "both", "flood"),
+        GRACE="0.5",
+    ) as clients:
+        kill(clients.server, signal.SIGTERM)
+        expected = with_bound if bound else alone
+        ended = end_of(clients.server.process, 4 if expected == "goes on" else PATIENCE)
+        assert ended == expected
+        assert clients.kinds() == "drained"
         assert set(open_contexts(clients.server).values()) == {0}
 
 

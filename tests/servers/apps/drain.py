@@ -119,6 +119,7 @@ async def ticks(receive: Receive, send: Send) -> None:
 async def flood(receive: Receive, send: Send) -> None:
     while True:
         await send({"type": "websocket.send", "bytes": BIG["body"]})
+        await asyncio.sleep(0.01)
 
 
 async def page(receive: Receive, send: Send) -> None:
