@@ -190,7 +190,7 @@ class Countdown:
         self._signals.remove()
         self._stop_timer()
         if self._began_at is not None:
-            logger.info("all is closed, %.1f s after the drain began", self._age())
+            logger.info("everything is closed, %.1f s after the drain began", self._age())
 
     def add(self, connection: Connection) -> None:
         """Count *connection*, which the drain may end from now on."""

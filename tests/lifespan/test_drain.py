@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -1316,7 +1317,7 @@ async def test_a_signal_drains_two_servers_on_one_loop_at_the_same_time(
     assert log == ["+a", "+a", "-a", "-a"]
     assert Counter(map(_without_numbers_of_seconds, caplog.messages)) == {
         "the drain begins (SIGTERM); open: requests 0, streams 0, WebSockets 0": 2,
-        "all is closed, N s after the drain began": 2,
+        "everything is closed, N s after the drain began": 2,
     }
 
 
@@ -1472,7 +1473,7 @@ async def test_an_event_loop_hears_sigterm_after_the_hold_in_place_of_an_abrupt_
 # --- the log ---
 
 
-async def test_the_log_says_when_the_drain_begins_when_grace_is_over_and_when_all_is_closed(
+async def test_the_log_says_when_the_drain_begins_when_grace_is_over_and_when_everything_is_closed(
     handler: Handler, readiness: Readiness, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -1499,7 +1500,7 @@ async def test_the_log_says_when_the_drain_begins_when_grace_is_over_and_when_al
     assert [_without_numbers_of_seconds(line) for line in caplog.messages] == [
         "the drain begins (SIGTERM); open: requests 1, streams 1, WebSockets 1",
         "the grace is over, N s after the drain began; ended: requests 1, streams 1, WebSockets 1",
-        "all is closed, N s after the drain began",
+        "everything is closed, N s after the drain began",
     ]
     assert {record.levelname for record in caplog.records} == {"INFO"}
 
@@ -1531,8 +1532,68 @@ async def test_the_log_says_what_began_the_drain(
 
     assert [_without_numbers_of_seconds(line) for line in caplog.messages] == [
         f"the drain begins ({why}); open: requests 0, streams 0, WebSockets 0",
-        "all is closed, N s after the drain began",
+        "everything is closed, N s after the drain began",
     ]
+
+
+@pytest.mark.parametrize(
+    ("hold", "events"),
+    [
+        pytest.param(0.0, ["signal", "signal"], id="two signals"),
+        pytest.param(0.0, ["signal"] * 4, id="four signals"),
+        pytest.param(0.02, ["signal"], id="hold"),
+        pytest.param(NEVER, ["signal", "signal", "signal"], id="signals that end a hold"),
+        pytest.param(0.0, ["begin", "begin"], id="begin() twice"),
+        pytest.param(NEVER, ["begin", "signal"], id="a signal after begin()"),
+        pytest.param(0.0, ["signal", "begin"], id="begin() after a signal"),
+        pytest.param(0.0, ["begin", "shutdown"], id="a shutdown after begin()"),
+        pytest.param(0.0, ["signal", "shutdown"], id="a shutdown after a signal"),
+        pytest.param(0.0, ["shutdown", "signal"], id="a signal after a shutdown"),
+    ],
+)
+@pytest.mark.parametrize("is_open", [True, False], ids=["a stream", "nothing open"])
+async def test_the_log_has_one_line_of_each_kind_however_often_the_drain_is_begun(
+    is_open: bool,
+    hold: float,
+    events: list[str],
+    handler: Handler,
+    readiness: Readiness,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    drain = Drain(grace=0.05, hold=hold)
+    serves = without_lifespan(endless if is_open else hello)
+    app = LifespanMiddleware(serves, readiness=readiness, drain=drain)
+    server = Server(app)
+    await server.start()
+    stopping: list[asyncio.Future[Any]] = []
+    async with AsyncExitStack() as exits:
+        if is_open:
+            exchange = await exits.enter_async_context(stream(app))
+            exchange.send_body(b"", more_body=False)
+            await exchange.message()
+        for event in events:
+            match event:
+                case "signal":
+                    kill()
+                case "begin":
+                    drain.begin()
+                case _:
+                    stopping.append(asyncio.ensure_future(server.stop()))
+            await asyncio.sleep(0)
+        if is_open:
+            assert (await exchange.finish()).complete
+        if not stopping:
+            await over(app)
+            await server.stop()
+        await asyncio.gather(*stopping)
+
+    lines = Counter(line.partition(",")[0].partition(" (")[0] for line in caplog.messages)
+    shut_down_first = not is_open and "shutdown" in events
+    assert lines == {
+        "the drain begins": 1,
+        **({} if shut_down_first else {"the grace is over": 1}),
+        "everything is closed": 1,
+    }
 
 
 def test_outside_the_main_thread_one_warning_says_that_no_signal_begins_the_drain(

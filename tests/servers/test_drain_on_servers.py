@@ -56,8 +56,8 @@ def get(server: Server, path: str) -> str:
         response = httpx.get(f"{server.url}/{path}", headers=HEADERS, timeout=PATIENCE)
     except httpx.TransportError:
         return "cut"
-    answered = response.status_code == 200 and response.text == BODY
-    return "answered" if answered else f"{response.status_code}: {response.text}"
+    complete = response.status_code == 200 and response.text == BODY
+    return "complete" if complete else f"{response.status_code}: {response.text}"
 
 
 def stream(server: Server, path: str) -> str:
@@ -154,8 +154,8 @@ def test_requests_and_streams_in_flight_get_complete_responses(
     connections = drained(name).connections
 
     assert [connections[path] for path in ("slow", "slow-sync", "stream")] == [
-        "answered",
-        "answered",
+        "complete",
+        "complete",
         "ended",
     ]
 

@@ -54,7 +54,7 @@ def test_a_signal_ends_a_server_as_the_page_says(way: str, name: str, tmp_path: 
         else:
             assert f"{clients.kinds()}, {ended}" == expected
             assert set(open_contexts(clients.server).values()) == {0}
-            for line in clients.server.log_lines("all is closed"):
+            for line in clients.server.log_lines("everything is closed"):
                 assert seconds(line) < GRACE + 2
 
 
