@@ -8,7 +8,10 @@ UVICORN_FLAGS ?=
 # Two or more tests run on workers. A worker that is done takes over tests of another, so a
 # module's tests stay together as far as possible, and so do the servers that they share.
 # One test, named with ::, needs none. Four are enough, because each starts services of its own.
-workers := $(if $(findstring ::,$(ARGS)),,-n auto --maxprocesses 4 --dist worksteal)
+# Two cores keep four busy, because a test with a server or a browser mostly waits for it.
+workers = $(if $(findstring ::,$(ARGS)),,$(1) --dist worksteal)
+four_workers = $(call workers,-n 4)
+one_for_each_core = $(call workers,-n auto --maxprocesses 4)
 
 # Containers often set it. Then every worker and every server would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -44,13 +47,13 @@ run: port-is-free $(venv)/.run-stamp ## serve the example on http://127.0.0.1:80
 		--host 127.0.0.1 --port $(PORT) --lifespan on $(UVICORN_FLAGS)
 
 test: $(venv)/.dev-stamp ## run the tests; skip those whose service is missing (ARGS="-k cors")
-	@$(python) -m pytest $(workers) $(PYTEST_FLAGS) $(ARGS)
+	@$(python) -m pytest $(four_workers) $(PYTEST_FLAGS) $(ARGS)
 
 test-quick: $(venv)/.test-stamp ## run the tests that start no server and no browser
-	@$(python) -m pytest -m "not process" $(workers) $(PYTEST_FLAGS) $(ARGS)
+	@$(python) -m pytest -m "not process" $(one_for_each_core) $(PYTEST_FLAGS) $(ARGS)
 
 test-all: $(venv)/.dev-stamp ## run the tests; fail if a service is missing
-	@REQUIRE_SERVICES=1 $(python) -m pytest $(workers) $(PYTEST_FLAGS) $(ARGS)
+	@REQUIRE_SERVICES=1 $(python) -m pytest $(four_workers) $(PYTEST_FLAGS) $(ARGS)
 
 test-django: $(python) ## run Django's own tests without and with our pool and handler, and compare
 	@$(python) -m tests.django_suite

@@ -25,7 +25,11 @@ for client in (lifespan, request, stream, websocket):
     inspect.unwrap(client).__kwdefaults__["strict"] = True
 
 
+# Thousands of tests are many objects, which each collection of garbage would look through.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    # Thousands of tests are many objects, which each collection of garbage would look through.
     gc.collect()
     gc.freeze()
+    gc.enable()
