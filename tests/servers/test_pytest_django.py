@@ -71,17 +71,19 @@ urlpatterns = [path("prices/", prices), path("who/", who), path("groups/", group
 SETTINGS = """
 INSTALLED_APPS += ["prices"]
 ASGI_APPLICATION = "mysite.asgi.application"
-# Django closes no connection to a database in memory, and Python 3.13 warns of that.
-DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "test.sqlite3"}
+# Hashing as slowly as Django does by default, and migrating, would take most of the time.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if "PGHOST" in os.environ:
-    DATABASES = {
-        "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "HOST": os.environ["PGHOST"],
-            "USER": os.environ["PGUSER"],
-            "NAME": os.environ["PGDATABASE"],
-        }
+    DATABASES["default"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": os.environ["PGHOST"],
+        "USER": os.environ["PGUSER"],
+        "NAME": os.environ["PGDATABASE"],
+        "TEST": {"MIGRATE": False},
     }
+else:
+    # Django closes no connection to a database in memory, and Python 3.13 warns of that.
+    DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / "test.sqlite3", "MIGRATE": False}
 """
 
 IN_DJANGOS_WAY = """\
