@@ -62,7 +62,11 @@ application = stack(
         allow_missing=settings.DEBUG,
     ),
     max_body_size=partial(
-        RequestBodyLimitMiddleware, max_body_size=5_000_000, timeout=10.0, min_rate=500
+        RequestBodyLimitMiddleware,
+        max_body_size=5_000_000,
+        paths={"/notes/": 10_000},
+        timeout=10.0,
+        min_rate=500,
     ),
     request_timeout=60.0,
     lifespan=[uptime, gauges],

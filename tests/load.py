@@ -167,7 +167,7 @@ class Load:
 
     async def _notes(self, client: httpx.AsyncClient) -> bool:
         response = await client.get("/notes/")
-        return response.status_code == 200 and "notes" in response.json()
+        return response.status_code == 200 and "<h1>Notes</h1>" in response.text
 
     async def _status(self, client: httpx.AsyncClient) -> bool:
         response = await client.get("/status/")

@@ -17,7 +17,7 @@ from asgi_middleware import (
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 
 from .echo import echo
-from .lifespan import client, ticker
+from .lifespan import client, ticker, worker_check
 from .live.feed import Feed
 from .live.publisher import Publisher
 from .live.sent import SentHeadersMiddleware
@@ -28,7 +28,6 @@ def stack(
     app: ASGIApp,
     *,
     observers: Sequence[Any],
-    max_body_size: Any,
     request_timeout: float,
     lifespan: Sequence[Any],
     pool: ThreadPool,
@@ -43,13 +42,11 @@ def stack(
         # Outside the layers that add headers, so it sees what the client gets.
         request_id=compose(SentHeadersMiddleware, RequestIDMiddleware),
         observers=[*observers, feed],
-        # Limits that scenarios reach. They are on paths that everybody may know, because a limit
-        # shows that its path exists.
-        max_body_size=partial(max_body_size, paths={"/notes/": 10_000}),
+        # A scenario reaches it. Everybody may know that its path exists, because a limit shows it.
         request_timeout=partial(
             RequestTimeoutMiddleware, timeout=request_timeout, paths={"/late/": 0.5}
         ),
-        lifespan=[*lifespan, client, ticker, Publisher(feed, pool, readiness)],
+        lifespan=[*lifespan, worker_check, client, ticker, Publisher(feed, pool, readiness)],
         pool=pool,
         **options,
     )

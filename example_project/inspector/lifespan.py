@@ -1,15 +1,42 @@
-"""What the inspector's views need: a client for other services, and a clock that all share."""
+"""What the inspector needs: a client for other services, a clock that all share, and a warning."""
 
+import errno
 import logging
+import multiprocessing
+import os
+import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import httpx
+from channels.layers import InMemoryChannelLayer, get_channel_layer
 
 from .ticker import Ticker
 
 logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def worker_check(_state: dict[str, Any]) -> AsyncGenerator[None]:
+    """Warn if several workers serve without Redis: no message gets from one to another."""
+    # gunicorn forks its workers. The other servers start theirs with multiprocessing.
+    is_worker = multiprocessing.parent_process() or "gunicorn" in os.environ.get(
+        "SERVER_SOFTWARE", ""
+    )
+    with closing(socket.socket(socket.AF_UNIX)) as name:
+        if is_worker and isinstance(get_channel_layer(), InMemoryChannelLayer):
+            try:
+                # All workers of a server try the same name. It is an abstract one of Linux: it
+                # is not a file, and it is free again however the process ends.
+                name.bind(f"\0example_project, workers of {os.getppid()}")
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    logger.warning(
+                        "several workers serve, but a message reaches only the WebSockets of its"
+                        " own process; set REDIS_URL"
+                    )
+        yield
 
 
 @asynccontextmanager

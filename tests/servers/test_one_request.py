@@ -102,8 +102,8 @@ def followed(environment: dict[str, str], folder: Path) -> Found:
         visitors: dict[str, dict[str, str]] = {"staff": staff, "anonymous": {}}
         page, metrics = {}, {}
         for visitor, cookie in visitors.items():
-            page[visitor] = httpx.get(server.url, headers=cookie, timeout=PATIENCE)
-            wait_for_record(server, "GET /", at_least=len(page))
+            page[visitor] = httpx.get(f"{server.url}/notes/", headers=cookie, timeout=PATIENCE)
+            wait_for_record(server, "GET /notes/", at_least=len(page))
             metrics[visitor] = httpx.get(f"{server.url}/metrics", headers=cookie, timeout=PATIENCE)
         server.stop(signal.SIGINT)
     samples = samples_of(metrics["staff"].text)
@@ -284,7 +284,7 @@ def test_the_metrics_do_not_count_a_websocket_as_a_request(found: Found) -> None
         if name == "http_server_request_duration_seconds_count"
     }
 
-    assert routes == {"login/", "fail/", "/"}
+    assert routes == {"login/", "fail/", "notes/"}
 
 
 @pytest.mark.parametrize("visitor", ["anonymous", "staff"])

@@ -32,7 +32,7 @@ def test_a_response_of_runserver_has_passed_through_the_stack(server: Server) ->
 
 
 def test_a_view_of_runserver_sees_what_startup_opened(server: Server) -> None:
-    assert httpx.get(f"{server.url}/status/").json()["ticks"] is not None
+    assert httpx.get(f"{server.url}/status/").json()["started_at"] is not None
 
 
 def test_runserver_accepts_websockets(server: Server) -> None:

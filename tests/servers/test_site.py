@@ -84,7 +84,7 @@ def test_the_page_lists_every_environment_variable() -> None:
         name
         for path in (ROOT / "example_project").rglob("*.py")
         for name in re.findall(
-            r'(?:environ(?:ment)?, |get\(|environ\[|SHARED = )"([A-Z_]+)"',
+            r'(?:env\.\w+\(|get\(|environ\[|SHARED = )"([A-Z_]+)"',
             path.read_text(encoding="utf-8"),
         )
     }
