@@ -1,6 +1,7 @@
 """A site as `startproject` makes it, with the layers in its asgi.py and the app in its settings."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,7 +82,10 @@ class Site:
         )
 
 
-def started(folder: Path) -> Site:
+@pytest.fixture(scope="module")
+def new_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the layers. Each site is a copy of it."""
+    folder = tmp_path_factory.mktemp("new")
     subprocess.run(
         [sys.executable, "-m", "django", "startproject", "mysite", str(folder)],
         env=clean_environment({}),
@@ -92,7 +96,18 @@ def started(folder: Path) -> Site:
     site.asgi.write_text(ASGI)
     site.settings.write_text(site.settings.read_text() + SETTINGS)
     site.urls.write_text(site.urls.read_text() + URLS)
-    return site
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(new_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return Site(shutil.copytree(new_project, tmp_path_factory.mktemp("sites") / "site"))
+
+
+@pytest.fixture
+def own_site(new_project: Path, tmp_path: Path) -> Site:
+    """A site that the test changes."""
+    return Site(shutil.copytree(new_project, tmp_path / "site"))
 
 
 @contextmanager
@@ -101,11 +116,6 @@ def runserver(site: Site, log: Path, *options: str, listening: bool = True) -> G
     environment = {"PYTHONPATH": str(site.folder)}
     with serve(command, log=log, environment=environment, listening=listening) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return started(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +135,10 @@ def test_check_finds_nothing(site: Site) -> None:
     )
 
 
-def test_check_deploy_finds_what_it_finds_without_us(site: Site, tmp_path: Path) -> None:
-    plain = started(tmp_path)
-    plain.settings.write_text(plain.settings.read_text().replace(SETTINGS, ""))
+def test_check_deploy_finds_what_it_finds_without_us(site: Site, own_site: Site) -> None:
+    own_site.settings.write_text(own_site.settings.read_text().replace(SETTINGS, ""))
 
-    found = [each.manage("check", "--deploy").stderr for each in (site, plain)]
+    found = [each.manage("check", "--deploy").stderr for each in (site, own_site)]
 
     assert found[0].count("security.W") == found[1].count("security.W") > 0
     assert "asgi_middleware" not in found[0]
@@ -158,7 +167,8 @@ def test_runserver_serves_the_stack(server: Server) -> None:
     assert page.headers["access-control-allow-origin"] == "https://app.example"
     assert probe.json() == {"status": "ready", "checks": {}}
     identifier = page.headers["x-request-id"]
-    [line] = server.log_lines(r"asgi_middleware\.access")
+    # Other tests may have asked for these. The probe is not logged.
+    [line] = server.log_lines(r"asgi_middleware\.access.* GET (?!/static/|/events/)")
     assert f"[{identifier}] GET / 200" in line
 
 
@@ -239,42 +249,42 @@ def test_port_0_is_one_that_is_free(site: Site, tmp_path: Path) -> None:
     ids=["debug", "nostatic", "no debug", "insecure"],
 )
 def test_static_files_are_served_as_by_djangos_runserver(
-    options: list[str], settings: str, status: int, tmp_path: Path
+    options: list[str], settings: str, status: int, own_site: Site, tmp_path: Path
 ) -> None:
-    site = started(tmp_path)
-    site.settings.write_text(f"{site.settings.read_text()}\n{settings}\n")
+    own_site.settings.write_text(f"{own_site.settings.read_text()}\n{settings}\n")
 
-    with runserver(site, tmp_path / "log", "--noreload", *options, f"{HOST}:{{port}}") as running:
+    with runserver(
+        own_site, tmp_path / "log", "--noreload", *options, f"{HOST}:{{port}}"
+    ) as running:
         response = httpx.get(f"{running.url}/static/admin/css/base.css", timeout=PATIENCE)
 
     assert response.status_code == status
 
 
-def test_runserver_works_without_staticfiles(tmp_path: Path) -> None:
-    site = started(tmp_path)
-    text = site.settings.read_text()
-    site.settings.write_text(text.replace("    'django.contrib.staticfiles',\n", ""))
+def test_runserver_works_without_staticfiles(own_site: Site, tmp_path: Path) -> None:
+    text = own_site.settings.read_text()
+    own_site.settings.write_text(text.replace("    'django.contrib.staticfiles',\n", ""))
 
-    with runserver(site, tmp_path / "log", "--noreload", f"{HOST}:{{port}}") as running:
+    with runserver(own_site, tmp_path / "log", "--noreload", f"{HOST}:{{port}}") as running:
         assert httpx.get(f"{running.url}/readyz", timeout=PATIENCE).status_code == 200
 
 
-def test_runserver_finds_the_application_beside_the_one_for_wsgi(tmp_path: Path) -> None:
-    site = started(tmp_path)
-    text = site.settings.read_text()
-    site.settings.write_text(text.replace('ASGI_APPLICATION = "mysite.asgi.application"', ""))
+def test_runserver_finds_the_application_beside_the_one_for_wsgi(
+    own_site: Site, tmp_path: Path
+) -> None:
+    text = own_site.settings.read_text()
+    own_site.settings.write_text(text.replace('ASGI_APPLICATION = "mysite.asgi.application"', ""))
 
-    with runserver(site, tmp_path / "log", "--noreload", f"{HOST}:{{port}}") as running:
+    with runserver(own_site, tmp_path / "log", "--noreload", f"{HOST}:{{port}}") as running:
         assert httpx.get(f"{running.url}/readyz", timeout=PATIENCE).status_code == 200
 
 
-def test_without_an_application_runserver_says_which_setting_to_use(tmp_path: Path) -> None:
-    site = started(tmp_path)
-    site.settings.write_text(
-        f"{site.settings.read_text()}\ndel ASGI_APPLICATION, WSGI_APPLICATION\n"
+def test_without_an_application_runserver_says_which_setting_to_use(own_site: Site) -> None:
+    own_site.settings.write_text(
+        f"{own_site.settings.read_text()}\ndel ASGI_APPLICATION, WSGI_APPLICATION\n"
     )
 
-    result = site.manage("runserver", "--noreload", f"{HOST}:0")
+    result = own_site.manage("runserver", "--noreload", f"{HOST}:0")
 
     assert result.returncode == 1
     assert (
@@ -283,8 +293,7 @@ def test_without_an_application_runserver_says_which_setting_to_use(tmp_path: Pa
     )
 
 
-def test_a_startup_that_fails_ends_runserver_with_the_reason(tmp_path: Path) -> None:
-    site = started(tmp_path)
+def test_a_startup_that_fails_ends_runserver_with_the_reason(own_site: Site) -> None:
     fails = """
 from contextlib import asynccontextmanager
 
@@ -297,9 +306,9 @@ async def client(state):
 
 application = stack(get_asgi_application(), lifespan=[client])
 """
-    site.asgi.write_text(ASGI + fails)
+    own_site.asgi.write_text(ASGI + fails)
 
-    result = site.manage("runserver", "--noreload", f"{HOST}:0")
+    result = own_site.manage("runserver", "--noreload", f"{HOST}:0")
 
     assert result.returncode == 3
     assert "no broker" in result.stderr
@@ -312,11 +321,10 @@ def test_a_port_that_is_taken_is_said_as_by_django(site: Site, server: Server) -
     assert "Error: That port is already in use." in result.stderr
 
 
-def test_an_application_that_cannot_start_fails_the_check(tmp_path: Path) -> None:
-    site = started(tmp_path)
-    site.asgi.write_text(ASGI.replace("https://app.example", "https://app.example/"))
+def test_an_application_that_cannot_start_fails_the_check(own_site: Site) -> None:
+    own_site.asgi.write_text(ASGI.replace("https://app.example", "https://app.example/"))
 
-    result = site.manage("check")
+    result = own_site.manage("check")
 
     assert result.returncode == 1
     assert "asgi_middleware.E001" in result.stderr
