@@ -1,6 +1,5 @@
 """A small Starlette app beside Django: it sends back a part of what it receives."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
@@ -30,17 +29,10 @@ async def respond(request: Request) -> JSONResponse:
     """Send back a part of the request and of the state.
 
     ``number`` is this app's own, ``started_at`` comes from lifespan.py. Not all headers are sent
-    back: a page's script must not read its visitor's cookies here. With ``?wait=2`` it takes two
-    seconds, which is more than asgi.py allows.
+    back: a page's script must not read its visitor's cookies here.
     """
     # The metrics need a pattern. Django keeps the one that matched, Starlette does not.
     request.state.timing.route = "echo/"
-    if request.query_params.get("wait") == "2":
-        try:
-            await asyncio.sleep(2)
-        except asyncio.CancelledError:
-            logger.info("cancelled: the echo that is too late")
-            raise
     return JSONResponse(
         {
             "number": next(request.state.echoes),

@@ -15,4 +15,5 @@ urlpatterns = [
     path("ticks/", views.ticks, name="ticks"),
     path("outgoing/", views.outgoing, name="outgoing"),
     path("fail/", views.fail, name="fail"),
+    path("late/", views.late, name="late"),
 ]

@@ -1,5 +1,6 @@
 """Sync views that use the ORM, and async views that use what startup opened."""
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncGenerator
@@ -20,7 +21,7 @@ from asgi_middleware import get_request_id, get_state, measure, outgoing_headers
 
 from .live.access import may_watch
 from .own_url import own_url
-from .scenarios.table import SCENARIOS
+from .scenarios.table import SCENARIOS, as_json
 from .stack import LAYERS
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def home(request: HttpRequest) -> HttpResponse:
         # Only for visitors who may watch, and only behind the layers.
         "live": "live" in _state() and may_watch(request.user),
         "scenarios": SCENARIOS,
+        "table": as_json(),
     }
     with measure("render"):
         return render(request, "inspector/home.html", context)
@@ -97,6 +99,17 @@ async def outgoing(request: HttpRequest) -> JsonResponse:
 def fail(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- every view takes it
     """Raise an exception, so that you can see what becomes of it."""
     raise RuntimeError("raised on purpose, by the view /fail/")
+
+
+@require_GET
+async def late(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    """Take longer than asgi.py allows."""
+    try:
+        await asyncio.sleep(10)
+    except asyncio.CancelledError:
+        logger.info("cancelled: the view that is too late")
+        raise
+    return HttpResponse("In time.\n")
 
 
 def _state() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from asgi_middleware import Readiness, Stack, ThreadPool, measure
+from asgi_middleware import Readiness, RequestIDMiddleware, Stack, ThreadPool, measure
 from asgi_middleware.testing import (
     HandshakeRefused,
     recording,
@@ -22,12 +23,13 @@ from asgi_middleware.testing import (
     stream,
     websocket,
 )
-from asgi_middleware.timing import TimingMiddleware
+from asgi_middleware.timing import RequestTiming, TimingMiddleware
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from example_project.inspector.live import publisher
 from example_project.inspector.live.events import event_of_line
 from example_project.inspector.live.feed import Feed, FeedHandler
 from example_project.inspector.live.sent import SentHeadersMiddleware
+from example_project.inspector.scenarios import urls as scenarios
 from example_project.inspector.stack import LAYERS
 from tests.apps import hello
 
@@ -123,14 +125,31 @@ async def test_the_event_for_a_request_has_the_headers_of_outer_layers() -> None
     assert event["sent"]["server-timing"].startswith("app;dur=")
 
 
-def test_the_event_for_a_log_line_has_no_queries() -> None:
-    line = logging.LogRecord(
-        "uvicorn.access", logging.INFO, "", 1, 'GET "/reset/?token=secret HTTP/1.1"', (), None
-    )
+async def test_the_event_for_a_request_has_its_path_without_a_query() -> None:
+    [event] = await events_of(hello, target="/notes/7/?token=secret")
 
-    event = event_of_line(line, "the-id")
+    assert event["path"] == "/notes/7/"
 
-    assert event["message"] == 'GET "/reset/?… HTTP/1.1"'
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        pytest.param('"GET /reset/?token=secret HTTP/1.1"', '"GET /reset/?… HTTP/1.1"', id="HTTP"),
+        pytest.param(
+            '"WebSocket /ws/?token=secret" [accepted]', '"WebSocket /ws/?…" [accepted]', id="socket"
+        ),
+        pytest.param('"GET /?a=\'&token=secret HTTP/1.1"', '"GET /?… HTTP/1.1"', id="a quote"),
+        pytest.param('"GET /?a="&token=secret HTTP/1.1"', '"GET /?… HTTP/1.1"', id="its quote"),
+        pytest.param("GET /?a=1?token=secret", "GET /?…", id="a question mark"),
+        pytest.param("Ready? Yes.", "Ready? Yes.", id="a question"),
+    ],
+)
+def test_the_event_for_a_log_line_has_no_queries(message: str, shown: str) -> None:
+    line = logging.LogRecord("uvicorn.access", logging.INFO, "", 1, message, (), None)
+
+    event = event_of_line(line, "the-id", None)
+
+    assert event["message"] == shown
     assert (event["id"], event["level"], event["logger"]) == ("the-id", "INFO", "uvicorn.access")
 
 
@@ -170,15 +189,88 @@ async def test_the_feed_counts_requests_in_flight() -> None:
     assert (seen, feed.in_flight) == ([1], 0)
 
 
-async def test_the_feed_leaves_out_the_live_views_own_requests() -> None:
+def flooded(feed: Feed, address: str, count: int, *, staff: bool = False) -> None:
+    """Put *count* events of a client into the feed."""
+    record = RequestTiming({"type": "http", "client": (address, 1)}, time.perf_counter, 0.0)
+    record.expose = staff
+    for number in range(count):
+        feed.put(partial(dict, address=address, number=number), record)
+
+
+def test_a_client_that_floods_the_feed_hides_no_other_client() -> None:
+    feed = Feed(limit=100)
+
+    flooded(feed, "192.0.2.1", 1_000)
+    flooded(feed, "192.0.2.2", 3)
+    flooded(feed, "192.0.2.1", 1_000)
+
+    first = feed.take(6)
+    assert [event["address"] for event in first].count("192.0.2.2") == 3
+    assert feed.dropped == 1_903
+
+
+def test_many_addresses_of_one_network_are_one_client() -> None:
+    feed = Feed(limit=100)
+
+    for number in range(1_000):
+        flooded(feed, f"2001:db8::{number:x}", 1)
+    flooded(feed, "2001:db8:1::1", 3)
+
+    assert [event["address"] for event in feed.take(6)].count("2001:db8:1::1") == 3
+
+
+def test_nobody_hides_what_staff_do_even_from_their_address() -> None:
+    feed = Feed(limit=100)
+
+    flooded(feed, "192.0.2.1", 1_000)
+    flooded(feed, "192.0.2.1", 3, staff=True)
+
+    assert [event["number"] for event in feed.take(3)] == [0, 1, 2]
+    assert feed.dropped == 900
+
+
+async def test_the_feed_leaves_out_the_live_views_that_are_served() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["timing"].route = "live/"
+        await hello(scope, receive, send)
+
+    assert await events_of(app, target="/live/") == []
+
+
+@pytest.mark.parametrize("path", ["/live/", "/ws/live/", "/scenarios/slow/"])
+async def test_nobody_hides_a_request_by_its_path(path: str) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["timing"].route = path[1:]
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body"})
+
+    [event] = await events_of(app, target=path)
+
+    assert event["path"] == path
+
+
+@pytest.mark.parametrize("request_id", ["-", "of-someone-else"])
+async def test_nobody_hides_log_lines_by_an_id(request_id: str) -> None:
     feed = Feed()
+    handler = FeedHandler(feed)
+    line = partial(logging.LogRecord, "of.a.test", logging.INFO, "", 1)
 
-    await request(TimingMiddleware(hello, observers=[feed]), target="/live/")
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        handler.handle(line(scope["path"], (), None))
+        await hello(scope, receive, send)
 
-    assert feed.take(10) == []
+    stack = RequestIDMiddleware(TimingMiddleware(app, observers=[feed]))
+    for path in ("/first", "/second"):
+        await asyncio.create_task(request(stack, target=path, headers={"x-request-id": request_id}))
+
+    one, first, other, second = feed.take(10)
+    assert [event["message"] for event in (one, other)] == ["/first", "/second"]
+    assert [event["path"] for event in (first, second)] == ["/first", "/second"]
+    # The page puts a line to its request by this key.
+    assert one["key"] == first["key"] != second["key"] == other["key"]
 
 
-def test_the_feed_leaves_out_log_lines_without_an_id() -> None:
+async def test_the_feed_leaves_out_log_lines_without_an_id() -> None:
     feed = Feed()
     handler = FeedHandler(feed)
 
@@ -188,6 +280,25 @@ def test_the_feed_leaves_out_log_lines_without_an_id() -> None:
         handler.handle(line)
 
     assert [event["message"] for event in feed.take(10)] == ["of one"]
+
+
+async def test_the_feed_counts_open_websockets_and_what_has_been_served() -> None:
+    feed = Feed()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            return await hello(scope, receive, send)
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    timed = TimingMiddleware(app, observers=[feed])
+    await request(timed)
+    async with websocket(timed, "/"):
+        counted = (feed.served, feed.sockets, feed.in_flight)
+
+    assert counted == (1, 1, 0)
+    assert (feed.served, feed.sockets, feed.in_flight) == (2, 0, 0)
 
 
 async def test_a_failing_channel_layer_is_logged_once_and_tried_again(
@@ -243,29 +354,57 @@ def cookies_of(user: User) -> str:
     return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
 
-SCENARIOS = ["allowed", "slow", "stream", "blocking"]
-POSTED = ["cookie", "burst", "job", "drain"]
+UUID = "7d444840-9dc0-11d1-b245-5ffdce74fad2"
+HIDDEN = [
+    "/live/",
+    *(f"/scenarios/{each.pattern}".replace("<uuid:new>", UUID) for each in scenarios.urlpatterns),
+]
+ORIGIN = {"origin": "http://localhost:9000"}
+ASKING = {**ORIGIN, "access-control-request-method": "POST"}
 
 
 @pytest.mark.usefixtures("database", "in_production")
 @pytest.mark.parametrize(
-    "path", ["/live/", *(f"/scenarios/{name}/" for name in SCENARIOS)], ids=["live", *SCENARIOS]
+    ("method", "headers", "size"),
+    [
+        pytest.param("GET", {}, 0, id="GET"),
+        pytest.param("HEAD", {}, 0, id="HEAD"),
+        pytest.param("POST", {}, 0, id="POST"),
+        pytest.param("POST", {"x-csrftoken": "wrong"}, 0, id="a wrong token"),
+        pytest.param("POST", {"x-csrftoken": "from the cookie"}, 0, id="a token"),
+        pytest.param("POST", {"content-type": "application/json"}, 20_000, id="a body"),
+        pytest.param("POST", {}, 6_000_000, id="a body that is too large everywhere"),
+        pytest.param("DELETE", {}, 0, id="another method"),
+        pytest.param("OPTIONS", {}, 0, id="OPTIONS"),
+        pytest.param("OPTIONS", ASKING, 0, id="a preflight"),
+        pytest.param("GET", ORIGIN, 0, id="another origin"),
+        pytest.param("GET", {"cookie": "sessionid=forged"}, 0, id="a forged session"),
+    ],
 )
-async def test_in_production_a_stranger_finds_nothing(path: str, client: httpx.AsyncClient) -> None:
-    assert (await client.get(path)).status_code == 404
+async def test_in_production_a_stranger_cannot_tell_hidden_paths_from_unknown_ones(
+    method: str, headers: dict[str, str], size: int, client: httpx.AsyncClient
+) -> None:
+    if headers.get("x-csrftoken") == "from the cookie":
+        await client.get("/")
+        headers = {"x-csrftoken": client.cookies["csrftoken"]}
+
+    async def seen(path: str) -> tuple[object, ...]:
+        response = await client.request(method, path, headers=headers, content=b"x" * size)
+        differing = ("x-request-id", "server-timing")
+        kept = [pair for pair in response.headers.items() if pair[0] not in differing]
+        return response.status_code, kept, response.text
+
+    for path in (*HIDDEN, *(path.rstrip("/") for path in HIDDEN)):
+        assert (path, await seen(path)) == (path, await seen(f"/unknown{path}"))
 
 
 @pytest.mark.usefixtures("database", "in_production")
-@pytest.mark.parametrize("name", POSTED)
-async def test_in_production_a_stranger_starts_nothing(
-    name: str, client: httpx.AsyncClient
-) -> None:
-    await client.get("/")
-    token = client.cookies["csrftoken"]
+async def test_in_production_staff_may_play(client: httpx.AsyncClient) -> None:
+    user = await sync_to_async(User.objects.create_user)("ada", is_staff=True)
+    cookie = {"cookie": await sync_to_async(cookies_of)(user)}
 
-    response = await client.post(f"/scenarios/{name}/", headers={"x-csrftoken": token})
-
-    assert response.status_code == 404
+    assert (await client.get("/scenarios/allowed/", headers=cookie)).status_code == 200
+    assert (await client.post("/scenarios/job/", headers=cookie)).status_code == 403
 
 
 @pytest.mark.usefixtures("database", "in_production")
@@ -278,10 +417,17 @@ async def test_in_production_a_strangers_page_has_no_script(client: httpx.AsyncC
 
 
 @pytest.mark.usefixtures("database", "in_production")
-async def test_in_production_a_strangers_socket_is_refused(running: ASGIApp) -> None:
-    with pytest.raises(HandshakeRefused):
-        async with websocket(running, "/ws/live/"):
-            pass
+async def test_in_production_a_strangers_socket_is_refused_as_on_an_unknown_path(
+    running: ASGIApp,
+) -> None:
+    refusals = []
+    for path in ("/ws/live/", "/ws/unknown/"):
+        with pytest.raises(HandshakeRefused) as refusal:
+            async with websocket(running, path):
+                pass
+        refusals.append(str(refusal.value))
+
+    assert refusals[0] == refusals[1]
 
 
 @pytest.mark.usefixtures("database", "in_production")

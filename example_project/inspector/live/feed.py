@@ -111,7 +111,7 @@ def _is_own(record: Timing) -> bool:
 
 
 def _sender(record: Timing | None) -> str:
-    """Return the address of the client or, with IPv6, its network, which has countless addresses."""
+    """Return the client's address or, with IPv6, its network: one client may have all of that."""
     client = record and record.scope.get("client")
     address = str(client[0]) if client else ""
     if ":" not in address:

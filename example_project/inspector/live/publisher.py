@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 GROUP = "live"
 # How many seconds pass between two looks at the feed, and how many events a message has at most.
 INTERVAL = 0.2
-BATCH = 100
+BATCH = 200
 # How many looks it takes until the counters are sent again. They also show that we are alive.
 COUNTERS_EVERY = 5
 

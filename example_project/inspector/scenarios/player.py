@@ -90,14 +90,18 @@ class Site:
                     self._messages += message.get("events", [message])
                     self._came.notify_all()
 
-    async def shown(self, wanted: Callable[[Seen], bool]) -> Seen:
-        """Wait for an event or message that is *wanted*, and return the first one."""
+    async def shown(self, wanted: Callable[[Seen], bool] | None = None, **fields: Any) -> Seen:
+        """Wait for an event or message that is *wanted* and has all *fields*, and return it."""
 
-        def found() -> Seen | None:
-            return next(filter(wanted, self._messages), None)
+        def fits(message: Seen) -> bool:
+            has_all = all(message.get(name) == value for name, value in fields.items())
+            return has_all and (wanted is None or wanted(message))
 
         async with asyncio.timeout(PATIENCE), self._came:
-            return cast("Seen", await self._came.wait_for(found))
+            return cast(
+                "Seen",
+                await self._came.wait_for(lambda: next(filter(fits, self._messages), None)),
+            )
 
     async def send(self, send: Send) -> Seen:
         """Send a request or open a WebSocket, and return what is seen of it."""
@@ -197,9 +201,7 @@ async def _observe(site: Site, scenario: Scenario) -> Observation:
         value = _at(seen, check.value.split(".")) if check.how == "same as" else check.value
         holds = found is not None and HOLDS[check.how](found, value)
         ok = ok and holds
-        observed.append(
-            f"{check.label}: {shown(found)}{'' if holds else f', not {check.how} {value}'}"
-        )
+        observed.append(f"{check.label}: {shown(found)}{'' if holds else f', not {check.wanted}'}")
     return Observation(ok, "\n".join(observed))
 
 
@@ -223,7 +225,7 @@ async def watched(url: str) -> AsyncGenerator[Site]:
         site = Site(client.base_url, client)
         watching = asyncio.create_task(site.watch())
         try:
-            hello = asyncio.create_task(site.shown(lambda message: message.get("type") == "hello"))
+            hello = asyncio.create_task(site.shown(type="hello"))
             await asyncio.wait({hello, watching}, return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
                 hello.cancel()

@@ -1,6 +1,6 @@
 """The scenarios: what is sent, and what is then seen. The page gets this table as JSON."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 # Who sends: the page itself, a page of an allowed origin, or a page of no origin that we know.
@@ -56,9 +56,11 @@ class Check:
 
     @property
     def wanted(self) -> str:
-        """What is expected, in words. Patterns and references say nothing to a visitor."""
-        if self.how in ("matches", "same as"):
-            return ""
+        """What is expected, in words."""
+        if self.how == "same as":
+            return "the same"
+        if self.how == "matches":
+            return "a line with the ID" if self.of == "log" else "a new one"
         return shown(self.value) if self.how == "is" else f"{self.how} {self.value}"
 
 
@@ -160,9 +162,9 @@ SCENARIOS = (
     ),
     Scenario(
         "late",
-        "App that is too late",
-        "A Starlette app may take half a second. This time it wants to take two.",
-        (Send("/echo/?wait=2"),),
+        "View that is too late",
+        "The client gets a 504 after half a second, and the view is cancelled.",
+        (Send("/late/"),),
         (
             Check("Status", "status", 504),
             Check("Outcome", "record.outcome", "timeout"),
@@ -257,3 +259,8 @@ SCENARIOS = (
         ),
     ),
 )
+
+
+def as_json() -> list[dict[str, Any]]:
+    """Return the table for the page's script."""
+    return [asdict(scenario) for scenario in SCENARIOS]

@@ -84,7 +84,7 @@ async def stream(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
 
 
 @for_watchers("GET")
-def blocking(request: HttpRequest) -> JsonResponse:
+def blocking(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
     """Hold a thread for a fifth of a second, as sync code does while it waits."""
     started = time.monotonic()
     with measure("block"):

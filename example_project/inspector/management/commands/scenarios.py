@@ -40,7 +40,7 @@ class Command(BaseCommand):
                 url, _ = await stack.enter_async_context(child_server())
             async for scenario, observation in play(url, only):
                 word = self.style.SUCCESS("ok  ") if observation.ok else self.style.ERROR("FAIL")
-                self.stdout.write(f"{word}  {scenario.name:<{width}}  {scenario.expected}")
+                self.stdout.write(f"{word}  {scenario.name:<{width}}  {scenario.text}")
                 observed = textwrap.indent(observation.observed, " " * (width + 8))
                 self.stdout.write(observed)
                 if not observation.ok:

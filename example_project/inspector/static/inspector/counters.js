@@ -1,4 +1,4 @@
-// The figures of all processes, added up. A process that is silent for a while is left out.
+// Figures of all processes, added up. A process that is silent for a while is left out.
 
 const SILENT = 5000;
 
@@ -19,22 +19,30 @@ export function showCounters(place, live) {
 
   function show() {
     const all = [...processes.values()];
-    const sum = (figure) => all.reduce((total, each) => total + figure(each), 0);
-    const dropped = sum((each) => each.dropped);
-    const ready = all.every((each) => each.ready);
-    set("in_flight", sum((each) => each.in_flight));
-    set("leased", sum((each) => each.threads.leased));
-    set("idle", sum((each) => each.threads.idle));
-    set("waiting", sum((each) => each.threads.waiting));
-    set("tasks", sum((each) => each.tasks));
-    set("ready", ready ? "yes" : "no", !ready);
-    set("dropped", dropped, dropped > 0);
-    set("processes", all.length);
+    const sum = (name) => all.reduce((total, each) => total + each[name], 0);
+    const ready = all.filter((each) => each.ready).length;
+    const waiting = sum("waiting");
+    const dropped = sum("dropped");
+    set("served", sum("served"));
+    set("in_flight", sum("in_flight"));
+    set("sockets", sum("sockets"));
+    set("threads", sum("threads"));
+    set("ready", `${ready} of ${all.length}`, ready < all.length);
+    note("threads", waiting && `${waiting} waiting`);
+    note("served", dropped && `${dropped} events not shown`);
   }
 
   function set(name, value, alarm = false) {
     const cell = place.querySelector(`[data-counter="${name}"]`);
     cell.textContent = value;
     cell.toggleAttribute("data-alarm", alarm);
+  }
+
+  /** Say what is out of the ordinary in place of the explanation. */
+  function note(name, words) {
+    const cell = place.querySelector(`[data-note="${name}"]`);
+    cell.dataset.usual ??= cell.textContent;
+    cell.textContent = words || cell.dataset.usual;
+    cell.toggleAttribute("data-alarm", Boolean(words));
   }
 }

@@ -3,14 +3,14 @@
 import { Live } from "./live.js";
 import { showCounters } from "./counters.js";
 import { showScenarios } from "./scenarios.js";
-import { showWaterfall } from "./waterfall.js";
+import { showRows } from "./rows.js";
 
 const live = new Live();
 
 showConnection(document.querySelector("#connection"));
 showCounters(document.querySelector("#counters"), live);
-showWaterfall(document.querySelector(".live"), live);
-showScenarios(document.querySelector(".scenarios"), document.querySelector("#play-all"), live);
+showRows(document.querySelector(".live"), live);
+showScenarios(document.querySelector(".stage"), live);
 live.connect();
 
 function showConnection(place) {

@@ -19,6 +19,8 @@ const LOGGERS = {
 export function places(event, lines) {
   const found = [
     ["ID", event.id],
+    ["Path", event.path],
+    ["Route", event.route],
     ["Process", event.process],
     ["Started", new Date(event.at).toLocaleTimeString()],
     ...(event.kind === "request" ? ofRequest(event) : ofSocket(event)),

@@ -1,265 +1,228 @@
-// The scenarios, played by this browser. The page brings the list and what is expected.
-// example_project/inspector/scenarios/player.py plays the same scenarios without a browser.
+// Plays the scenarios in the page's table. Without a browser, scenarios/player.py does so.
 
 import { socketAddress } from "./live.js";
 
+const TABLE = new Map(
+  JSON.parse(document.querySelector("#table").textContent).map((each) => [each.name, each]),
+);
+// This server by its other name, which is another origin.
 const OTHER = { localhost: "127.0.0.1", "127.0.0.1": "localhost" }[location.hostname];
-const ELSEWHERE = OTHER && `${location.protocol}//${OTHER}:${location.port}`;
+const FRIEND = OTHER && `${location.protocol}//${OTHER}:${location.port}`;
+// So that a visitor can follow, in milliseconds: before a card plays, and after.
+const REST = matchMedia("(prefers-reduced-motion: reduce)").matches ? 100 : 350;
 
-export function showScenarios(list, playAll, live) {
+const HOLDS = {
+  is: (seen, value) => seen === value,
+  "at least": (seen, value) => seen >= value,
+  "at most": (seen, value) => seen <= value,
+  matches: (seen, value) => new RegExp(value).test(seen),
+  "same as": (seen, value) => seen === value,
+};
+// Which message of the live view belongs to what has been seen so far.
+const BELONGS = {
+  record: ({ kind, id }, seen) => ["request", "websocket"].includes(kind) && id === seen.id,
+  preflight: ({ method, path }, seen) => method === "OPTIONS" && path === seen.path,
+  log: (message, seen, { value }) =>
+    message.kind === "log" && message.id === seen.id && HOLDS.matches(line(message), value),
+  job: ({ type, id, done, total }, seen) =>
+    type === "job" && id === seen.body.job && done === total,
+};
+
+export function showScenarios(stage, live) {
+  const list = stage.querySelector(".scenarios");
+  const all = stage.querySelector("#play-all");
+  const progress = stage.querySelector("#progress");
   const cards = [...list.querySelectorAll("[data-scenario]")];
-  const able = cards.filter((card) => !("twoOrigins" in card.dataset) || ELSEWHERE);
+  const able = cards.filter((card) => FRIEND || !sends(card).some(({ by }) => by === "friend"));
+
   for (const card of cards) {
     const button = card.querySelector("button");
-    if (able.includes(card)) {
-      button.addEventListener("click", () => play(card, live));
-    } else {
-      button.disabled = true;
-      card.querySelector("output").textContent =
-        "Open this page on localhost or 127.0.0.1: the scenario needs two origins of one server.";
+    button.disabled = !able.includes(card);
+    if (button.disabled) {
+      say(card, "Needs two origins: open this page on localhost or 127.0.0.1.");
     }
+    button.addEventListener("click", async () => {
+      await play(card, live);
+      progress.textContent = `${title(card)}: ${card.querySelector(".verdict").textContent}`;
+    });
   }
-  playAll.addEventListener("click", async () => {
-    playAll.disabled = true;
-    for (const card of able) await play(card, live);
-    playAll.disabled = false;
+
+  all.disabled = false;
+  all.addEventListener("click", async () => {
+    all.disabled = true;
+    stage.scrollIntoView({ block: "nearest" });
+    let good = 0;
+    for (const [number, card] of able.entries()) {
+      progress.textContent = `Playing ${number + 1} of ${able.length}: ${title(card)}`;
+      reveal(list, card);
+      await rest();
+      await play(card, live);
+      reveal(list, card);
+      if (card.dataset.result === "ok") good += 1;
+      await rest();
+    }
+    progress.textContent = `${good} of ${able.length} went as expected.`;
+    all.disabled = false;
+    all.focus({ preventScroll: true });
+  });
+}
+
+/** Scroll only the list, so that the page, and the rows beside the card, stay where they are. */
+function reveal(list, card) {
+  list.scrollTo({
+    left: card.offsetLeft - (list.clientWidth - card.offsetWidth) / 2,
+    top: card.offsetTop - (list.clientHeight - card.offsetHeight) / 2,
   });
 }
 
 async function play(card, live) {
   const button = card.querySelector("button");
-  const output = card.querySelector("output");
-  if (button.disabled) return;
+  const { expect } = TABLE.get(card.dataset.scenario);
+  const rows = [...card.querySelectorAll(".checks dd")];
+  for (const row of rows) {
+    row.dataset.wanted ??= row.textContent;
+    row.textContent = row.dataset.wanted;
+    delete row.dataset.ok;
+  }
   button.disabled = true;
-  delete card.dataset.result;
-  output.textContent = "…";
-  let ok = false;
-  let observed;
+  card.dataset.result = "playing";
+  say(card, "Playing …");
+  let ok = true;
   try {
-    [ok, observed] = await PLAYS[card.dataset.scenario]({ live, card });
+    let seen;
+    for (const one of sends(card)) seen = await send(one);
+    for (const [number, check] of expect.entries()) {
+      ok = (await show(rows[number], check, seen, live)) && ok;
+    }
+    say(card, ok ? "✓ As expected" : "✗ Not as expected");
   } catch (error) {
-    observed = error.message;
+    ok = false;
+    say(card, `✗ ${error.message}`);
   }
   card.dataset.result = ok ? "ok" : "bad";
-  // Not by color alone.
-  output.textContent = `${ok ? "✓" : "✗ Observed:"} ${observed}`;
   button.disabled = false;
 }
 
-// Each returns whether it was as expected, and what was observed.
-export const PLAYS = {
-  async "allowed-origin"() {
-    const response = await fetch(`${ELSEWHERE}/scenarios/allowed/`);
-    const { request_id: inBody } = await response.json();
-    const inHeader = response.headers.get("x-request-id");
-    return [inBody === inHeader, `read the response of ${OTHER}, and its ID ${shortened(inHeader)}`];
-  },
+/** Show in a row of the card what has been seen, and tell whether it is as expected. */
+async function show(row, check, seen, live) {
+  const counting = ({ detail }) => {
+    if (check.of === "job.done" && detail.id === seen.body.job) row.textContent = detail.done;
+  };
+  live.addEventListener("job", counting);
+  const found = await look(check, seen, live);
+  live.removeEventListener("job", counting);
+  const value = check.how === "same as" ? at(seen, check.value.split(".")) : check.value;
+  const ok = found != null && HOLDS[check.how](found, value);
+  const words = { true: "yes", false: "no", undefined: "nothing", null: "nothing" }[found] ?? String(found);
+  // IDs are long, and the row of the request has the whole one.
+  row.textContent =
+    typeof found === "number" ? Math.round(found) : words.replace(/^([0-9a-f]{8})[0-9a-f]{24}$/, "$1…");
+  if (!ok && row.dataset.wanted) row.textContent += `, not ${row.dataset.wanted}`;
+  row.dataset.ok = ok;
+  return ok;
+}
 
-  async "refused-origin"() {
-    const { fetched } = await stranger();
-    return [fetched === "blocked", `the stranger's fetch: ${fetched}`];
-  },
+async function look(check, seen, live) {
+  const [name, ...path] = check.of.split(".");
+  if (name === "log" || (name in BELONGS && !(name in seen))) {
+    seen[name] = await live.shown((message) => BELONGS[name](message, seen, check));
+  }
+  return name === "log" ? line(seen.log) : at(seen, [name, ...path]);
+}
 
-  async preflight({ live }) {
-    const since = Date.now();
-    // A new URL each time, because browsers cache the result of a preflight by URL.
-    const response = await fetch(`${ELSEWHERE}/scenarios/allowed/?${crypto.randomUUID()}`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: "{}",
-    });
-    const event = await live.shown(
-      ({ kind, method, at }) => kind === "request" && method === "OPTIONS" && at >= since - 50,
-    );
-    return [
-      response.ok && event.cors === "preflight allowed" && event.status === 204,
-      `${event.status}, ${event.cors}, ${event.route}; then ${response.status}`,
-    ];
-  },
-
-  async credentials() {
-    const options = { credentials: "include" };
-    await fetch(`${ELSEWHERE}/scenarios/cookie/`, { method: "POST", ...options });
-    const response = await fetch(`${ELSEWHERE}/scenarios/allowed/`, options);
-    const { cookie } = await response.json();
-    return [
-      cookie,
-      cookie ? "the cookie arrived, and the page read the response" : "this browser blocks such cookies",
-    ];
-  },
-
-  async slow({ live }) {
-    const { event } = await sent("/scenarios/slow/", live);
-    const [wait] = event.phases;
-    const { name, duration } = wait ?? {};
-    return [
-      name === "wait" && duration >= 900,
-      `${name}: ${Math.round(duration)} ms of ${Math.round(event.duration)} ms`,
-    ];
-  },
-
-  async raises({ live }) {
-    const { response, id, event } = await sent("/fail/", live);
-    const line = await live.shown(
-      (each) => each.kind === "log" && each.id === id && each.logger === "django.request",
-    );
-    return [
-      response.status === 500 && event.outcome === "ok" && response.headers.get("x-request-id") === id,
-      `${response.status}, ${event.outcome}, ${line.level} of ${line.logger}`,
-    ];
-  },
-
-  async upload({ live }) {
-    const { response, event } = await sent("/scenarios/upload/", live, {
-      method: "POST",
-      body: "x".repeat(2000),
-    });
-    return [
-      response.status === 413 && event.outcome === "refused",
-      `${response.status}, ${event.outcome}`,
-    ];
-  },
-
-  async late({ live }) {
-    const { response, id, event } = await sent("/scenarios/late/", live);
-    const line = await live.shown(
-      (each) => each.kind === "log" && each.id === id && each.logger === "example_project.inspector.scenarios.views",
-    );
-    return [
-      response.status === 504 && event.outcome === "timeout",
-      `${response.status}, ${event.outcome}, ${line.message}`,
-    ];
-  },
-
-  async stream({ live }) {
-    const { response, event } = await sent("/scenarios/stream/", live);
-    const lines = (response.text.match(/\n/g) ?? []).length;
-    const after = Math.round(event.duration - event.ttfb);
-    return [lines === 5 && after >= 900, `${lines} lines, the last byte ${after} ms after the first`];
-  },
-
-  async "client-leaves"({ live }) {
-    const id = crypto.randomUUID();
-    const leaving = new AbortController();
-    const response = await fetch("/scenarios/stream/", {
-      headers: { "x-request-id": id },
-      signal: leaving.signal,
-    });
+/** Send a request or open a WebSocket, and return what this page sees of it. */
+async function send({ path, method, by, headers, size, cookies, leave }) {
+  const url = new URL(
+    path.includes("{new}") ? path.replace("{new}", crypto.randomUUID()) : path,
+    by === "friend" ? FRIEND : location.origin,
+  );
+  if (by === "stranger") return stranger({ path, isSocket: method === "WebSocket" });
+  if (method === "WebSocket") return greeting(path);
+  const leaving = new AbortController();
+  const all = new Headers(headers);
+  if (size) all.set("content-type", "application/json");
+  if (by === "page" && method === "POST") {
+    all.set("x-csrftoken", document.querySelector("[name=csrfmiddlewaretoken]").value);
+  }
+  const response = await fetch(url, {
+    method,
+    headers: all,
+    body: size ? JSON.stringify("x".repeat(size - 2)) : undefined,
+    credentials: cookies ? "include" : "same-origin",
+    signal: leaving.signal,
+  }).catch(() => undefined);
+  const seen = { path: url.pathname, read: response !== undefined };
+  if (!response) return seen;
+  seen.status = response.status;
+  seen.id = response.headers.get("x-request-id");
+  if (leave) {
     await response.body.getReader().read();
     leaving.abort();
-    const event = await live.shown((each) => each.kind === "request" && each.id === id);
-    return [event.outcome === "disconnect", `the record says ${event.outcome}`];
-  },
-
-  async "forged-id"() {
-    return refusedID("<script>alert(1)</script>");
-  },
-
-  async "overlong-id"() {
-    return refusedID("a".repeat(201));
-  },
-
-  async "websocket-user"({ live }) {
-    const { user, request_id: id } = await greeting();
-    const line = await live.shown(
-      (each) => each.kind === "log" && each.id === id && each.logger.endsWith("consumers"),
-    );
-    return [Boolean(user), `${user}; ${line.message}`];
-  },
-
-  async "websocket-origin"() {
-    const { socket } = await stranger();
-    return [socket === "refused", `the stranger's WebSocket: ${socket}`];
-  },
-
-  async burst() {
-    const counts = await (await post("/scenarios/burst/")).json();
-    return [
-      counts.responses === 40 && counts.at_work > 0 && counts.at_work <= counts.bound,
-      `${counts.responses} responses, at most ${counts.at_work} at work`,
-    ];
-  },
-
-  async job({ live, card }) {
-    const progress = card.querySelector("progress");
-    progress.value = 0;
-    const response = await post("/scenarios/job/");
-    const { job } = await response.json();
-    const isOurs = ({ type, id }) => type === "job" && id === job;
-    const show = ({ detail }) => {
-      if (isOurs(detail)) progress.value = detail.done;
-    };
-    live.addEventListener("job", show);
-    const last = await live.shown((each) => isOurs(each) && each.done === each.total);
-    live.removeEventListener("job", show);
-    progress.value = last.done;
-    return [response.status === 202, `${response.status}, then ${last.done} of ${last.total} steps`];
-  },
-
-  async drain() {
-    const ending = await (await post("/scenarios/drain/")).json();
-    return [
-      ending.stream_complete === true && ending.websocket_close === 1012,
-      ending.detail ??
-        `stream ${ending.stream_complete ? "complete" : "cut"}, WebSocket closed with ${ending.websocket_close}`,
-    ];
-  },
-};
-
-/** Send a request with an ID of ours, read the whole response, and wait until the live view shows it. */
-async function sent(path, live, options = {}) {
-  const id = crypto.randomUUID();
-  const response = await fetch(path, { ...options, headers: { "x-request-id": id } });
-  response.text = await response.text();
-  const event = await live.shown((each) => each.kind === "request" && each.id === id);
-  return { response, id, event };
+    return seen;
+  }
+  const text = await response.text();
+  const isJSON = response.headers.get("content-type") === "application/json";
+  seen.body = isJSON ? JSON.parse(text) : { lines: text.split("\n").length - 1 };
+  return seen;
 }
 
-function post(path) {
-  const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
-  return fetch(path, { method: "POST", headers: { "x-csrftoken": token } });
-}
-
-async function refusedID(forged) {
-  const response = await fetch("/scenarios/allowed/", { headers: { "x-request-id": forged } });
-  const id = response.headers.get("x-request-id");
-  return [/^[0-9a-f]{32}$/.test(id), `new ID: ${shortened(id)}`];
-}
-
-function greeting() {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(socketAddress("/ws/echo/"));
+function greeting(path) {
+  return new Promise((resolve) => {
+    const socket = new WebSocket(socketAddress(path));
     socket.addEventListener("message", ({ data }) => {
-      resolve(JSON.parse(data));
+      const body = JSON.parse(data);
+      resolve({ read: true, id: body.request_id, body });
       socket.close();
     });
-    socket.addEventListener("close", () => reject(new Error("no greeting")));
+    socket.addEventListener("close", () => resolve({ read: false }));
   });
 }
 
-/** What a page without an origin of its own gets. It is in a sandboxed frame, and reports to this page. */
-function stranger() {
+/** What a page without an origin sees. It is in a sandboxed frame: see stranger.js. */
+function stranger(task) {
   return new Promise((resolve, reject) => {
     const frame = document.createElement("iframe");
     frame.sandbox = "allow-scripts";
     frame.title = "A stranger's page";
     frame.hidden = true;
     frame.src = "/scenarios/stranger/";
-    const late = setTimeout(() => end(() => reject(new Error("the stranger is silent"))), 20000);
-    const hear = ({ source, data }) => {
-      if (source === frame.contentWindow) end(() => resolve(data));
-    };
     const end = (settle) => {
       clearTimeout(late);
       removeEventListener("message", hear);
       frame.remove();
       settle();
     };
+    const late = setTimeout(() => end(() => reject(new Error("the stranger is silent"))), 20000);
+    const hear = ({ source, data }) => {
+      if (source === frame.contentWindow) end(() => resolve(data));
+    };
     addEventListener("message", hear);
+    // It has no origin that could be named instead of "*".
+    frame.addEventListener("load", () => frame.contentWindow.postMessage(task, "*"));
     document.body.append(frame);
   });
 }
 
-function shortened(id) {
-  return `${id.slice(0, 8)}…`;
+function at(seen, path) {
+  return path.reduce((part, name) => part?.[name], seen);
+}
+
+function line({ level, message }) {
+  return `${level} ${message}`;
+}
+
+function sends(card) {
+  return TABLE.get(card.dataset.scenario).send;
+}
+
+function title(card) {
+  return card.querySelector("h3").textContent;
+}
+
+function say(card, words) {
+  card.querySelector(".verdict").textContent = words;
+}
+
+function rest() {
+  return new Promise((resolve) => setTimeout(resolve, REST));
 }

@@ -1,27 +1,28 @@
 // A stranger's page: it requests what it may not read, and reports to the page around it.
 
-(async () => {
-  const [fetched, socket] = await Promise.all([fetchFrom(), connectTo()]);
-  parent.postMessage({ fetched, socket }, "*");
-})();
+addEventListener("message", async ({ source, data: { path, isSocket } }) => {
+  if (source !== parent) return;
+  source.postMessage({ path, read: await (isSocket ? opens(path) : reads(path)) }, "*");
+});
 
-async function fetchFrom() {
+async function reads(path) {
   try {
-    return `read, with ${(await fetch("/scenarios/allowed/")).status}`;
+    await fetch(path);
+    return true;
   } catch {
-    return "blocked";
+    return false;
   }
 }
 
-function connectTo() {
-  const address = new URL("/ws/echo/", location.href);
+function opens(path) {
+  const address = new URL(path, location.href);
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   return new Promise((resolve) => {
     const socket = new WebSocket(address);
     socket.addEventListener("message", () => {
-      resolve("let in");
+      resolve(true);
       socket.close();
     });
-    socket.addEventListener("close", () => resolve("refused"));
+    socket.addEventListener("close", () => resolve(false));
   });
 }

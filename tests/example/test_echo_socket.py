@@ -1,0 +1,59 @@
+"""The WebSocket that is for everybody: nobody fills memory with it."""
+
+import json
+
+import pytest
+
+from asgi_middleware.testing import SocketClosed, websocket
+from asgi_middleware.types import ASGIApp
+from example_project.inspector.consumers import LARGEST, MOST
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+async def test_the_largest_message_is_sent_back(running: ASGIApp) -> None:
+    async with websocket(running, "/ws/echo/") as socket:
+        await socket.receive()  # the welcome
+        await socket.send(json.dumps("x" * (LARGEST - 2)))
+
+        assert len(json.loads(await socket.receive())["content"]) == LARGEST - 2
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        pytest.param(json.dumps("x" * (LARGEST - 1)), 1009, id="too large"),
+        pytest.param(json.dumps("é" * (LARGEST // 2), ensure_ascii=False), 1009, id="in bytes"),
+        pytest.param(b"1" * 1_000_000, 1009, id="binary"),
+        pytest.param("[" * LARGEST, 1003, id="deeply nested"),
+        pytest.param("[" * 500 + "]" * 500, None, id="nested"),
+        pytest.param("1" * LARGEST, None, id="a long number"),
+    ],
+)
+async def test_a_message_that_takes_too_much_closes_the_socket(
+    message: str | bytes, code: int | None, running: ASGIApp
+) -> None:
+    async with websocket(running, "/ws/echo/") as socket:
+        await socket.receive()
+        await socket.send(message)
+
+        if code is None:
+            assert json.loads(await socket.receive())["type"] == "echo"
+        else:
+            with pytest.raises(SocketClosed) as closed:
+                await socket.receive()
+            assert closed.value.code == code
+
+
+async def test_a_socket_ends_after_its_last_message(running: ASGIApp) -> None:
+    async with websocket(running, "/ws/echo/") as socket:
+        await socket.receive()
+        for _ in range(MOST):
+            await socket.send("1")
+            await socket.receive()
+        await socket.send("1")
+
+        with pytest.raises(SocketClosed) as closed:
+            await socket.receive()
+
+    assert closed.value.code == 1008
