@@ -245,6 +245,8 @@ PROJECT: dict[str, Any] = {
     "DEBUG": False,
     "INSTALLED_APPS": APPS,
     "LANGUAGES": [("en", "English"), ("de", "German")],
+    # It is configured already. Doing so for each handler would take as long as a request.
+    "LOGGING_CONFIG": None,
     "LOGIN_URL": "/sign-in/",
     "MIDDLEWARE": STOCK,
     "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.process
     ],
 )
 def test_under_load_nothing_is_mixed_up_and_nothing_is_left(pooled: bool, audited: bool) -> None:
-    figures = measure(clients=32, seconds=5, pooled=pooled, audited=audited)
+    figures = measure(clients=32, seconds=3, pooled=pooled, audited=audited)
 
     assert figures.mixed_up == 0, figures.lines()
     assert figures.broken == []
