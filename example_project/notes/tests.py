@@ -27,6 +27,9 @@ class Page(TestCase):
 
         self.assertEqual(client.post("/notes/", {"text": "forged"}).status_code, 403)
 
+    def test_there_is_no_stream_under_wsgi(self) -> None:
+        self.assertEqual(self.client.get("/notes/stream/").status_code, 404)
+
     def test_a_new_note_starts_the_tasks(self) -> None:
         with override_state() as state:
             self.client.post("/notes/", {"text": "Hello"})

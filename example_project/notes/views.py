@@ -4,7 +4,8 @@ import json
 from collections.abc import AsyncGenerator
 
 from channels.layers import get_channel_layer
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.core.handlers.asgi import ASGIRequest
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
@@ -52,11 +53,13 @@ async def status(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 -- every
 
 
 @require_GET
-async def stream(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
+async def stream(request: HttpRequest) -> StreamingHttpResponse:
     """Stream each note as it is saved, without end.
 
     When the process has to end, Drain gives this view a disconnect, as if the client had left.
     """
+    if not isinstance(request, ASGIRequest):
+        raise Http404("Under WSGI, a stream without end would hold a worker forever.")
 
     async def events() -> AsyncGenerator[str]:
         layer = get_channel_layer()

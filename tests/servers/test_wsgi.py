@@ -56,7 +56,7 @@ def opened(server: Server) -> object:
 
 
 def stream(server: Server) -> object:
-    with httpx.stream("GET", f"{server.url}/ticks/", timeout=PATIENCE) as response:
+    with httpx.stream("GET", f"{server.url}/notes/stream/", timeout=PATIENCE) as response:
         code = response.status_code
         return code, code == 200 and next(response.iter_lines())[:5]
 
@@ -78,7 +78,7 @@ TABLE = {
     "CORS headers": Row(header("access-control-allow-origin", origin=ORIGIN), True, False),
     "a preflight": Row(preflight, 204, 405),
     "what startup opened": Row(opened, True, False),
-    "an endless stream": Row(stream, (200, "data:"), (404, False)),
+    "an endless stream": Row(stream, (200, "retry"), (404, False)),
     "a WebSocket": Row(socket, True, 404),
     "`/livez`": Row(status("/livez"), 200, 404),
     "Starlette at `/echo/`": Row(status("/echo/"), 200, 404),
