@@ -67,7 +67,7 @@ async def serve_http(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, countdown: Countdown
 ) -> None:
     """Call *app* so that the drain can end the request, and complete the response."""
-    request = _Request(receive, send)
+    request = _Request(scope, receive, send)
     countdown.add(request)
     try:
         await request.call(app, scope)
@@ -135,11 +135,12 @@ class _Connection(EndableReceive, ABC):
 class _Request(_Connection):
     """A request, and what is missing at the end of its response."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(receive, send)
         self.complete = False
         self._started = False
         self._sized = False
+        self._scope = scope
         self._trailers = False
 
     @property
@@ -179,7 +180,8 @@ class _Request(_Connection):
             message = {**message, "headers": headers}
         self._started = True
         self._sized = bool(values(headers, b"content-length"))
-        self._trailers = message.get("trailers", False)
+        offered = self._scope.get("extensions") or {}
+        self._trailers = message.get("trailers", False) and "http.response.trailers" in offered
         return message
 
 

@@ -449,6 +449,35 @@ async def test_the_missing_end_of_a_response_is_added(
     assert response.complete
 
 
+@pytest.mark.parametrize(
+    "scope",
+    [
+        pytest.param({"type": "http"}, id="no extensions"),
+        pytest.param({"type": "http", "extensions": None}, id="None"),
+        pytest.param({"type": "http", "extensions": {"tls": {}}}, id="others"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("body", "added"), [pytest.param(PART, [END], id="part"), pytest.param(BODY, [], id="all")]
+)
+async def test_no_trailers_are_added_if_the_server_offers_none(
+    body: Message, added: list[Any], scope: Scope, handler: Handler, readiness: Readiness
+) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    start = {**BARE, "trailers": True}
+    wrapped = draining(then_listening(start, dict(body)), readiness, grace=0.01)
+    async with running(Server(wrapped)):
+        call = asyncio.ensure_future(wrapped(scope, forever, send))
+        kill()
+        await call
+
+    assert sent == [start, body, *added]
+
+
 @pytest.mark.parametrize("name", [b"content-length", b"Content-Length"])
 async def test_a_response_with_a_content_length_is_left_to_the_server_to_cut(
     name: bytes, handler: Handler, readiness: Readiness
