@@ -44,10 +44,16 @@ _MORE: dict[str, tuple[str, ...]] = {
     "a program": ("tests.servers.apps.drain_embedded", "{port}"),
 }
 # A request with this path is a WebSocket.
-_WEBSOCKETS = ("chat", "ticks", "flood")
+_WEBSOCKETS = ("chat", "ticks", "flood", "undecided")
 _UPGRADE = (
     "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
     "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+# What a client has said of a request when it stops: nothing, a part of the head or of the body.
+UNFINISHED = (
+    "",
+    "GET /page HTTP/1.1\r\nhost: localhost\r\n",
+    "POST /upload HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
 )
 
 
@@ -84,19 +90,25 @@ def connected(
     paths: tuple[str, ...],
     *options: str,
     unread: tuple[str, ...] = (),
+    unfinished: tuple[str, ...] = (),
     **environment: str,
 ) -> Generator[Clients]:
-    """Start the server, and request each of *paths*, and *unread* without reading them."""
+    """Start the server, and request each of *paths*, and *unread* without reading them.
+
+    *unfinished* is what other clients have sent.
+    """
     release = Event()
     begun = (*paths, *unread)
     with (
-        ThreadPoolExecutor(len(begun) or 1) as pool,
+        ThreadPoolExecutor(len(begun) + len(unfinished) + 1) as pool,
         serve(command(name, *options), log=folder / "log", environment=environment) as server,
     ):
         try:
             server.log_lines(" opened$", at_least=2 if "workers 2" in name else 1)
+            for said in unfinished:
+                pool.submit(_say_and_wait, server, said, release)
             for path in unread:
-                pool.submit(connect_without_reading, server, path, release)
+                pool.submit(_say_and_wait, server, _request_for(path), release)
             responses = {path: pool.submit(request, server, path) for path in paths}
             for path in begun:
                 server.log_lines(f" {path}: begun$")
@@ -128,14 +140,17 @@ def _websocket(server: Server, path: str) -> str:
         return f"cut: {error!r}"
 
 
-def connect_without_reading(server: Server, path: str, release: Event) -> None:
-    """Ask for more than fits into all buffers, and read a few bytes of it."""
+def _request_for(path: str) -> str:
     upgrade = _UPGRADE if path in _WEBSOCKETS else ""
+    return f"GET /{path} HTTP/1.1\r\nhost: localhost\r\n{upgrade}\r\n"
+
+
+def _say_and_wait(server: Server, said: str, release: Event) -> None:
+    """Send that much, and read nothing of the response, which may not fit into all buffers."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect((HOST, server.port))
-        client.sendall(f"GET /{path} HTTP/1.1\r\nhost: localhost\r\n{upgrade}\r\n".encode())
-        client.recv(10)
+        client.sendall(said.encode())
         release.wait()
 
 

@@ -18,6 +18,7 @@ from asgi_middleware.lifespan.drain import _ONE_DECISION
 
 from .endings import (
     COMMANDS,
+    UNFINISHED,
     connected,
     end_of,
     kill,
@@ -197,6 +198,33 @@ def test_no_kind_of_app_is_kept_by_a_client_that_does_not_read(
         expected = with_bound if bound else alone
         ended = end_of(clients.server.process, 4 if expected == "goes on" else PATIENCE)
         assert ended == expected
+        assert clients.kinds() == "drained"
+        assert set(open_contexts(clients.server).values()) == {0}
+
+
+@pytest.mark.parametrize("row", rows("Clients that do not read"))
+@pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
+def test_a_client_that_does_not_finish_its_request_keeps_the_servers_that_the_page_names(
+    bounded: bool, row: list[str], tmp_path: Path
+) -> None:
+    name, _, bound, with_bound = row
+    name = server_of(name)
+    waits = name in ("granian", "gunicorn -k asgi")
+    if bounded and not waits:
+        pytest.skip("nothing has to bound it")
+    options = bound.split() if bounded else ()
+    with connected(
+        *(name, tmp_path, STREAMS, *options),
+        unread=("undecided",),
+        unfinished=UNFINISHED,
+        GRACE="1",
+    ) as clients:
+        kill(clients.server, signal.SIGTERM)
+        ended = end_of(clients.server.process, 5 if waits and not bounded else PATIENCE)
+        if waits:
+            assert ended == (with_bound if bounded else "goes on")
+        else:
+            assert f"drained, {ended}" == WAYS["SIGTERM", name]
         assert clients.kinds() == "drained"
         assert set(open_contexts(clients.server).values()) == {0}
 

@@ -138,7 +138,7 @@ HTTP: dict[str, Callable[[Receive, Send], Awaitable[None]]] = {
     "both": both,
     "upload": upload,
 }
-WEBSOCKET = {"chat": chat, "ticks": ticks, "flood": flood}
+WEBSOCKET = {"chat": chat, "ticks": ticks, "flood": flood, "undecided": chat}
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -153,7 +153,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await HTTP[name](receive, send)
         else:
             await receive()
-            await send({"type": "websocket.accept"})
+            if name != "undecided":
+                await send({"type": "websocket.accept"})
             await WEBSOCKET[name](receive, send)
     finally:
         say(f"{called}: ended")
