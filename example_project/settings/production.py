@@ -73,7 +73,9 @@ STORAGES = {
 }
 
 LOGGING = logging_config(json=True)
-# It logs the URLs that it requests in full, with queries that may hold secrets.
+# uvicorn logs the URLs of WebSockets in full, and httpx those that it requests.
+LOGGING["filters"]["queries"] = {"()": "example_project.logs.WithoutQueries"}
+LOGGING["handlers"]["console"]["filters"].append("queries")
 LOGGING["loggers"]["httpx"] = {"level": "WARNING"}
 
 # Warnings, such as those about options without effect, become log lines like any other.

@@ -34,6 +34,7 @@ def test_a_player_knows_all_that_a_scenario_checks(scenario: Scenario) -> None:
         assert check.of.split(".")[0] in OF_A_RESPONSE | BELONGS.keys()
 
 
+@pytest.mark.usefixtures("database")
 @of_all
 def test_the_page_gets_a_scenario_from_the_table(scenario: Scenario) -> None:
     with override_state(live=object()):

@@ -5,11 +5,12 @@ but without queries. Times are in milliseconds.
 """
 
 import logging
-import re
 import time
 from typing import Any
 
 from asgi_middleware.timing import RequestTiming, Timing, WebSocketTiming, reported_status
+
+from ...logs import without_queries
 
 Event = dict[str, Any]
 
@@ -22,8 +23,6 @@ SHOWN_HEADERS = (
     "access-control-allow-credentials",
     "access-control-allow-methods",
 )
-# Servers log queries, which may hold secrets. A quote may follow one, and may be a part of it.
-_QUERY = re.compile(r"\?\S+?(?=[\"']?(?:\s|$))", re.ASCII)
 
 
 def event_of(record: Timing) -> Event:
@@ -79,10 +78,6 @@ def event_of_line(line: logging.LogRecord, request_id: str | None, record: Timin
         "logger": line.name,
         "message": _cut(without_queries(line.getMessage())),
     }
-
-
-def without_queries(text: str) -> str:
-    return _QUERY.sub("?…", text)
 
 
 def is_of_staff(record: Timing | None) -> bool:

@@ -120,17 +120,13 @@ async def drain(request: HttpRequest) -> JsonResponse:
             {"detail": "Another child server is being stopped. Try again later."}, status=409
         )
     async with _draining, child_server() as (url, process):
-        headers = _passed_on(request)
-        origin: Any = f"{request.scheme}://{request.get_host()}"
+        origin: Any = url
         async with (
-            httpx.AsyncClient(timeout=PATIENCE, trust_env=False, headers=headers) as client,
+            httpx.AsyncClient(
+                timeout=PATIENCE, trust_env=False, headers=_passed_on(request)
+            ) as client,
             client.stream("GET", f"{url}/ticks/") as ticks,
-            connect(
-                f"ws{url.removeprefix('http')}/ws/echo/",
-                origin=origin,
-                additional_headers=headers,
-                proxy=None,
-            ) as socket,
+            connect(f"ws{url.removeprefix('http')}/ws/echo/", origin=origin, proxy=None) as socket,
         ):
             await socket.recv()
             lines = ticks.aiter_lines()
