@@ -180,8 +180,8 @@ class _Request(_Connection):
             message = {**message, "headers": headers}
         self._started = True
         self._sized = bool(values(headers, b"content-length"))
-        offered = self._scope.get("extensions") or {}
-        self._trailers = message.get("trailers", False) and "http.response.trailers" in offered
+        offered = "http.response.trailers" in (self._scope.get("extensions") or ())
+        self._trailers = offered and message.get("trailers", False)
         return message
 
 

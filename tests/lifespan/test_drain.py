@@ -1596,8 +1596,8 @@ async def test_the_log_has_one_line_of_each_kind_however_often_the_drain_is_begu
     await server.start()
     stopping: list[asyncio.Future[Any]] = []
     async with AsyncExitStack() as exits:
-        if is_open:
-            exchange = await exits.enter_async_context(stream(app))
+        streams = [await exits.enter_async_context(stream(app))] if is_open else []
+        for exchange in streams:
             exchange.send_body(b"", more_body=False)
             await exchange.message()
         for event in events:
@@ -1609,7 +1609,7 @@ async def test_the_log_has_one_line_of_each_kind_however_often_the_drain_is_begu
                 case _:
                     stopping.append(asyncio.ensure_future(server.stop()))
             await asyncio.sleep(0)
-        if is_open:
+        for exchange in streams:
             assert (await exchange.finish()).complete
         if not stopping:
             await over(app)
