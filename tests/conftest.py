@@ -3,8 +3,10 @@
 import gc
 import inspect
 import os
+from collections.abc import Generator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 from asgi_middleware.testing import lifespan, request, stream, websocket
@@ -25,11 +27,13 @@ for client in (lifespan, request, stream, websocket):
     inspect.unwrap(client).__kwdefaults__["strict"] = True
 
 
-# Thousands of tests are many objects, which each collection of garbage would look through.
-gc.disable()
-
-
-def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    # Thousands of tests are many objects, which each collection of garbage would look through.
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
