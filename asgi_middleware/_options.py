@@ -135,7 +135,8 @@ def function(
 def takes(function: Callable[..., object], number: int) -> bool:
     """Tell whether *function* can be called with so many arguments."""
     try:
-        signature(function).bind(*[None] * number)
+        # What a function wraps may take other arguments: as_asgi() of Channels shows its class.
+        signature(function, follow_wrapped=False).bind(*[None] * number)
     except TypeError:
         return False
     except ValueError:

@@ -268,7 +268,7 @@ def app_problems(option: str, app: object) -> Iterator[str]:
         yield f"{option}: {options.shown(app)} cannot be called; {way_out}"
     elif isinstance(app, Composition) or layer_of(app) is not None:
         yield f"{option}: {name} is a middleware, not an app; {way_out}"
-    elif isinstance(app, type):
+    elif isinstance(app, type) and not hasattr(app, "__await__"):  # Starlette's endpoints have it
         yield f"{option}: {name} is a class; use an object of it"
     elif not options.takes(app, 3):
         if options.takes(app, 0):

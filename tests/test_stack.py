@@ -3,9 +3,9 @@
 import logging
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from functools import partial, update_wrapper
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -398,6 +398,38 @@ class DaphneLifespan:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
+
+
+class Endpoint:
+    """An app for each request, as the endpoints of Starlette are."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._response = hello(scope, receive, send)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._response.__await__()
+
+
+class Consumer:
+    """An app for each request, as the consumers of Channels are."""
+
+    @classmethod
+    def as_asgi(cls) -> ASGIApp:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await cls()(scope, receive, send)
+
+        # It shows the signature of the class.
+        return cast("ASGIApp", update_wrapper(app, cls, updated=()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await hello(scope, receive, send)
+
+
+@pytest.mark.parametrize("app", [Endpoint, Consumer.as_asgi()], ids=["an endpoint", "a consumer"])
+async def test_a_class_that_serves_each_request_is_an_app(app: Any) -> None:
+    response = await request(stack(app, pool=None), target="/")
+
+    assert (response.status, response.body) == (200, b"hello")
 
 
 @pytest.mark.parametrize(
