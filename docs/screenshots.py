@@ -37,7 +37,7 @@ def main() -> None:
             sync_playwright() as playwright,
             playwright.chromium.launch(executable_path=chromium, args=[*CHROMIUM_FLAGS]) as browser,
         ):
-            page = browser.new_page(viewport={"width": 1200, "height": 1060})
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
             play(page, server.url)
             page.screenshot(path=IMAGES / "example.png")
             follow(page)
@@ -55,25 +55,29 @@ def play(page: "Page", url: str) -> None:
     page.goto(url)
     page.locator("#connection[data-state=open]").wait_for()
     for scenario in (
+        "burst",
         "stream",
-        "allowed-origin",
+        "upload",
+        "late",
         "refused-origin",
+        "preflight",
         "slow",
         "client-leaves",
         "raises",
     ):
         card = page.locator(f"[data-scenario={scenario}]")
         card.get_by_role("button").click()
-        card.and_(page.locator("[data-result]")).wait_for()
+        card.and_(page.locator("[data-result=ok]")).wait_for()
     page.request.get(url, headers={"x-request-id": "another-visitor"})
     page.locator("#rows li", has_text="another-visitor").wait_for()
-    # Where a reader begins, not where the last click was.
+    # Where a reader begins, not where the last click was, and with nothing that still fades.
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    page.wait_for_timeout(2_000)
 
 
 def follow(page: "Page") -> None:
     """Open the row of the view that raised."""
-    row = page.locator("#rows li", has_text="fail/")
+    row = page.locator("#rows li", has_text="/fail/")
     row.locator("summary").click()
     row.locator("dt", has_text="Log of django.request").wait_for()
 

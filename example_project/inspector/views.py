@@ -1,9 +1,10 @@
-"""Sync views that use the ORM, and async views that use what startup opened."""
+"""The page, and pages that show one thing each."""
 
 import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncGenerator
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -21,7 +22,7 @@ from asgi_middleware import get_request_id, get_state, measure, outgoing_headers
 
 from .live.access import may_watch
 from .own_url import own_url
-from .scenarios.table import SCENARIOS, as_json
+from .scenarios.table import SCENARIOS
 from .stack import LAYERS
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def home(request: HttpRequest) -> HttpResponse:
         # Only for visitors who may watch, and only behind the layers.
         "live": "live" in _state() and may_watch(request.user),
         "scenarios": SCENARIOS,
-        "table": as_json(),
+        "table": [asdict(scenario) for scenario in SCENARIOS],
     }
     with measure("render"):
         return render(request, "inspector/home.html", context)

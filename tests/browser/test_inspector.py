@@ -110,7 +110,7 @@ async def test_a_click_on_an_id_shows_where_it_went(visit: Any, example: Server)
 
     terms = await row.locator("dt").all_inner_texts()
     places = dict(zip(terms, await row.locator("dd").all_inner_texts(), strict=True))
-    assert places["Response header X-Request-ID"] == "followed"
+    assert places["X-Request-ID"] == "followed"
     assert places["Server-Timing"].startswith("app;dur=")
     assert places["Access log"].startswith("INFO GET /fail/ 500 ")
     assert places["Log of django.request"] == "ERROR Internal Server Error: /fail/"
@@ -406,6 +406,18 @@ async def test_the_page_can_be_used_by_keyboard_alone(visit: Any, example: Serve
     await page.keyboard.press("Enter")
 
     assert await row.locator("details").get_attribute("open") is not None
+
+
+async def test_a_button_keeps_the_focus_while_its_scenario_plays(
+    visit: Any, example: Server
+) -> None:
+    page = await (await visit()).opened(example.url)
+    button = page.get_by_role("button", name="Play: Stream")
+    await button.focus()
+    await page.keyboard.press("Enter")
+    await page.locator("[data-scenario=stream][data-result=ok]").wait_for()
+
+    assert await button.evaluate("each => each === document.activeElement")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The table of scenarios, and those who play it."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from django.test import Client
 from asgi_middleware import Stack, ThreadPoolMiddleware
 from asgi_middleware.testing.django import override_state
 from example_project.inspector.scenarios.player import BELONGS, HOLDS
-from example_project.inspector.scenarios.table import SCENARIOS, Check, Scenario, Send, as_json
+from example_project.inspector.scenarios.table import SCENARIOS, Check, Scenario, Send
 from example_project.inspector.scenarios.views import BOUND, CALLS
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "example_project/inspector/static/inspector"
@@ -43,7 +44,7 @@ def test_the_page_gets_a_scenario_from_the_table(scenario: Scenario) -> None:
     table = json.loads(rest.partition("</script>")[0])
 
     [found] = [each for each in table if each["name"] == scenario.name]
-    assert found == json.loads(json.dumps(as_json()[SCENARIOS.index(scenario)]))
+    assert found == json.loads(json.dumps(asdict(scenario)))
     assert f'data-scenario="{scenario.name}"' in page
 
 

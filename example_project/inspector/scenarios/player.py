@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from .table import SCENARIOS, Check, Scenario, Send, shown
 
@@ -80,7 +81,7 @@ class Site:
         cookies = "; ".join(f"{name}={value}" for name, value in self._client.cookies.items())
         async with connect(
             f"{self._socket_origin}/ws/live/",
-            origin=self._origins["page"],  # type: ignore[arg-type]
+            origin=Origin(self._origins["page"]),
             additional_headers={"cookie": cookies},
             proxy=None,
         ) as socket:
@@ -98,10 +99,8 @@ class Site:
             return has_all and (wanted is None or wanted(message))
 
         async with asyncio.timeout(PATIENCE), self._came:
-            return cast(
-                "Seen",
-                await self._came.wait_for(lambda: next(filter(fits, self._messages), None)),
-            )
+            await self._came.wait_for(lambda: any(map(fits, self._messages)))
+        return next(filter(fits, self._messages))
 
     async def send(self, send: Send) -> Seen:
         """Send a request or open a WebSocket, and return what is seen of it."""
@@ -148,9 +147,7 @@ class Site:
     async def _open(self, path: str, origin: str) -> Seen:
         try:
             async with connect(
-                self._socket_origin + path,
-                origin=origin,  # type: ignore[arg-type]
-                proxy=None,
+                self._socket_origin + path, origin=Origin(origin), proxy=None
             ) as socket:
                 body = json.loads(await socket.recv())
         except InvalidStatus:

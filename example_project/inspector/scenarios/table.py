@@ -1,6 +1,7 @@
 """The scenarios: what is sent, and what is then seen. The page gets this table as JSON."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 # Who sends: the page itself, a page of an allowed origin, or a page of no origin that we know.
@@ -83,7 +84,14 @@ def shown(value: object) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
-NEW_ID = "^[0-9a-f]{32}$"
+status = partial(Check, "Status", "status")
+outcome = partial(Check, "Outcome", "record.outcome")
+log = partial(Check, "Log", "log", how="matches")
+read = partial(Check, "The page reads the response", "read")
+A_NEW_ID = (
+    Check("New ID", "id", "^[0-9a-f]{32}$", "matches"),
+    Check("The view has the same", "body.request_id", "id", "same as"),
+)
 ALLOWED = "/scenarios/allowed/"
 
 SCENARIOS = (
@@ -92,17 +100,14 @@ SCENARIOS = (
         "Allowed origin",
         "A page of an allowed origin reads the response, and the ID in it.",
         (Send(ALLOWED, by="friend"),),
-        (
-            Check("The page reads the response", "read", True),
-            Check("ID in header and body", "id", "body.request_id", "same as"),
-        ),
+        (read(True), Check("ID in header and body", "id", "body.request_id", "same as")),
     ),
     Scenario(
         "refused-origin",
         "Refused origin",
         "The browser keeps the response from a stranger's page.",
         (Send(ALLOWED, by="stranger"),),
-        (Check("The stranger reads the response", "read", False),),
+        (read(False),),
         console="that CORS has blocked a request of a page with the origin null",
     ),
     Scenario(
@@ -125,10 +130,7 @@ SCENARIOS = (
             Send("/scenarios/cookie/", "POST", by="friend", cookies=True),
             Send(ALLOWED, by="friend", cookies=True),
         ),
-        (
-            Check("The page reads the response", "read", True),
-            Check("The cookie arrives", "body.cookie", True),
-        ),
+        (read(True), Check("The cookie arrives", "body.cookie", True)),
     ),
     Scenario(
         "slow",
@@ -145,11 +147,7 @@ SCENARIOS = (
         "View that raises",
         "The client gets a complete 500. Its ID is in Django's log line.",
         (Send("/fail/"),),
-        (
-            Check("Status", "status", 500),
-            Check("Outcome", "record.outcome", "ok"),
-            Check("Log", "log", "^ERROR Internal Server Error", "matches"),
-        ),
+        (status(500), outcome("ok"), log("^ERROR Internal Server Error")),
         console="the status 500",
     ),
     Scenario(
@@ -157,7 +155,7 @@ SCENARIOS = (
         "Body that is too large",
         "The form for notes may be 10,000 bytes. Django reads none of this one.",
         (Send("/notes/", "POST", size=20_000),),
-        (Check("Status", "status", 413), Check("Outcome", "record.outcome", "refused")),
+        (status(413), outcome("refused")),
         console="the status 413",
     ),
     Scenario(
@@ -165,11 +163,7 @@ SCENARIOS = (
         "View that is too late",
         "The client gets a 504 after half a second, and the view is cancelled.",
         (Send("/late/"),),
-        (
-            Check("Status", "status", 504),
-            Check("Outcome", "record.outcome", "timeout"),
-            Check("Log", "log", "^INFO cancelled: ", "matches"),
-        ),
+        (status(504), outcome("timeout"), log("^INFO cancelled: ")),
         console="the status 504",
     ),
     Scenario(
@@ -187,41 +181,28 @@ SCENARIOS = (
         "Client that leaves",
         "The view gets a disconnect, and closes its stream.",
         (Send("/scenarios/stream/", leave=True),),
-        (
-            Check("Outcome", "record.outcome", "disconnect"),
-            Check("Log", "log", "^INFO closed: the stream", "matches"),
-        ),
+        (outcome("disconnect"), log("^INFO closed: the stream")),
     ),
     Scenario(
         "forged-id",
         "Forged ID",
         "An ID with markup is refused, and a new one takes its place.",
         (Send(ALLOWED, headers={"x-request-id": "<script>alert(1)</script>"}),),
-        (
-            Check("New ID", "id", NEW_ID, "matches"),
-            Check("The view has the same", "body.request_id", "id", "same as"),
-        ),
+        A_NEW_ID,
     ),
     Scenario(
         "overlong-id",
         "Overlong ID",
         "An ID may have 200 characters. This one has 201.",
         (Send(ALLOWED, headers={"x-request-id": "a" * 201}),),
-        (
-            Check("New ID", "id", NEW_ID, "matches"),
-            Check("The view has the same", "body.request_id", "id", "same as"),
-        ),
+        A_NEW_ID,
     ),
     Scenario(
         "websocket-user",
         "WebSocket",
         "A consumer greets its visitor, and its log line has the WebSocket's ID.",
         (Send("/ws/echo/", "WebSocket"),),
-        (
-            Check("Opened", "read", True),
-            Check("Outcome", "record.outcome", "ok"),
-            Check("Log", "log", "^INFO welcomed ", "matches"),
-        ),
+        (Check("Opened", "read", True), outcome("ok"), log("^INFO welcomed ")),
     ),
     Scenario(
         "websocket-origin",
@@ -246,7 +227,7 @@ SCENARIOS = (
         "Background job",
         "The view responds at once. The job goes on and reports its progress.",
         (Send("/scenarios/job/", "POST"),),
-        (Check("Status", "status", 202), Check("Steps", "job.done", 10)),
+        (status(202), Check("Steps", "job.done", 10)),
     ),
     Scenario(
         "drain",
@@ -259,8 +240,3 @@ SCENARIOS = (
         ),
     ),
 )
-
-
-def as_json() -> list[dict[str, Any]]:
-    """Return the table for the page's script."""
-    return [asdict(scenario) for scenario in SCENARIOS]

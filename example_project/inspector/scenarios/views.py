@@ -133,14 +133,8 @@ async def drain(request: HttpRequest) -> JsonResponse:
             await anext(lines)
             process.send_signal(signal.SIGTERM)
             seen = await asyncio.gather(_is_complete(lines), _close_code(socket), process.wait())
-    complete, close_code, exit_status = seen
-    return JsonResponse(
-        {
-            "stream_complete": complete,
-            "websocket_close": close_code,
-            "exit_status": exit_status,
-        }
-    )
+    complete, code, _ = seen
+    return JsonResponse({"stream_complete": complete, "websocket_close": code})
 
 
 # The page shows it in a sandboxed frame, where it has no origin: it is a stranger's page.
@@ -157,17 +151,12 @@ def _passed_on(request: HttpRequest) -> dict[str, str]:
 
 def _most_at_once(spans: list[dict[str, Any]]) -> int:
     """Return how many spans overlap in one process, at most."""
-    return max(
-        (
-            sum(
-                other["process"] == each["process"]
-                and other["started"] <= each["started"] < other["ended"]
-                for other in spans
-            )
-            for each in spans
-        ),
-        default=0,
-    )
+
+    def overlaps(one: dict[str, Any], other: dict[str, Any]) -> bool:
+        is_inside = other["started"] <= one["started"] < other["ended"]
+        return is_inside and one["process"] == other["process"]
+
+    return max((sum(overlaps(one, other) for other in spans) for one in spans), default=0)
 
 
 async def _is_complete(lines: Any) -> bool:

@@ -1,7 +1,7 @@
 // Every place where an ID went: response headers and log lines.
 
 const HEADERS = {
-  "x-request-id": "Response header X-Request-ID",
+  "x-request-id": "X-Request-ID",
   "server-timing": "Server-Timing",
   "access-control-allow-origin": "Access-Control-Allow-Origin",
   "access-control-allow-credentials": "Access-Control-Allow-Credentials",

@@ -16,6 +16,7 @@ const SCALES = [10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000
 export function showRows(section, live) {
   const list = section.querySelector("#rows");
   const pause = section.querySelector("#pause");
+  const clear = section.querySelector("#clear");
   const announcer = section.querySelector("#announcer");
   const rows = new Map(); // what is equal: a row, the one that changed last at the end
   const lines = new Map(); // key of a request: its log lines
@@ -29,12 +30,13 @@ export function showRows(section, live) {
     waiting.splice(0, waiting.length - 20 * ROWS);
     schedule();
   });
+  pause.disabled = clear.disabled = false;
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", paused);
     schedule();
   });
-  section.querySelector("#clear").addEventListener("click", () => {
+  clear.addEventListener("click", () => {
     rows.clear();
     lines.clear();
     list.replaceChildren();

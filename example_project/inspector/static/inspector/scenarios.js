@@ -43,6 +43,7 @@ export function showScenarios(stage, live) {
     }
     button.addEventListener("click", async () => {
       await play(card, live);
+      refocus(button);
       progress.textContent = `${title(card)}: ${card.querySelector(".verdict").textContent}`;
     });
   }
@@ -63,8 +64,13 @@ export function showScenarios(stage, live) {
     }
     progress.textContent = `${good} of ${able.length} went as expected.`;
     all.disabled = false;
-    all.focus({ preventScroll: true });
+    refocus(all);
   });
+}
+
+/** Give a button its focus back, which it loses while it is disabled. */
+function refocus(button) {
+  if (document.activeElement === document.body) button.focus({ preventScroll: true });
 }
 
 /** Scroll only the list, so that the page, and the rows beside the card, stay where they are. */
