@@ -99,18 +99,18 @@ def test_at_sighup_old_workers_drain_while_new_ones_serve(name: str, tmp_path: P
         old = set(open_contexts(clients.server))
 
         def is_served_by_a_new_one() -> bool:
-            return any(process not in old for process in asking.processes)
+            return any(process not in old for process in visitors.processes)
 
-        with Asking(clients.server, "page", "slow", "sync") as asking:
-            clients.server.until(lambda: len(asking.processes) > 0, "response")
+        with Visitors(clients.server, "page", "slow", "sync") as visitors:
+            clients.server.until(lambda: len(visitors.processes) > 0, "response")
             kill(clients.server, signal.SIGHUP)
             clients.server.until(is_served_by_a_new_one, "response of a new worker")
             assert not clients.all_done
             assert replaced(clients, old)
         assert f"{clients.kinds()}, replaced" == WAYS["SIGHUP", name]
         begun = clients.server.log()
-        assert [each for each in asking.failed if f"{each}: begun" in begun] == []
-        assert not asking.refused
+        assert [each for each in visitors.failed if f"{each}: begun" in begun] == []
+        assert not visitors.refused
 
 
 def test_a_reload_of_uvicorn_drains_the_old_process(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_client_that_does_not_finish_its_request_keeps_the_servers_that_the_pa
         assert set(open_contexts(clients.server).values()) == {0}
 
 
-@pytest.mark.parametrize("name", ["uvicorn", "daphne"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_an_app_that_asks_in_a_loop_after_its_client_has_gone_leaves_others_alone(
     name: str, tmp_path: Path
 ) -> None:
@@ -263,7 +263,7 @@ def test_hypercorns_workers_say_that_they_hear_no_signal(tmp_path: Path) -> None
     ]
 
 
-class Asking:
+class Visitors:
     """Clients that ask for these paths again and again, each on a new connection."""
 
     def __init__(self, server: Server, *paths: str) -> None:
