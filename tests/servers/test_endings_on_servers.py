@@ -99,7 +99,7 @@ def test_at_sighup_old_workers_drain_while_new_ones_serve(name: str, tmp_path: P
         old = set(open_contexts(clients.server))
 
         def is_served_by_a_new_one() -> bool:
-            return any(process not in old for process in visitors.processes)
+            return bool(visitors.processes - old)
 
         with Visitors(clients.server, "page", "slow", "sync") as visitors:
             clients.server.until(lambda: len(visitors.processes) > 0, "response")
