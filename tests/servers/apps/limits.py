@@ -24,7 +24,7 @@ from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 from tests.servers.limits import MAX_BODY_SIZE
 
 PAUSE = 1.0
-TIMEOUT = 1.0
+TIMEOUT = 0.3
 
 
 settings.configure(
