@@ -1,6 +1,8 @@
 """The WebSocket that is for everybody: nobody fills memory with it."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,12 @@ async def test_a_socket_ends_after_its_last_message(running: ASGIApp) -> None:
             await socket.receive()
 
     assert closed.value.code == 1008
+
+
+@pytest.mark.parametrize(
+    "name", ["Dockerfile", "example.service", "kubernetes.yaml", "supervisor.conf"]
+)
+def test_in_production_the_server_keeps_no_large_message_either(name: str) -> None:
+    text = (Path(__file__).resolve().parents[2] / "deploy" / name).read_text(encoding="utf-8")
+
+    assert re.findall(r"--ws-max-size\W+(\d+)", text) == ["65536"]
