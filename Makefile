@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .NOTPARALLEL:
 # Otherwise, a half-made environment would look complete next time.
 .DELETE_ON_ERROR:
-.PHONY: help run test test-quick test-all format test-django check docs dist bench bench-report screenshots clean port-is-free
+.PHONY: help run test test-quick test-all format test-django test-peers check docs dist bench bench-report screenshots clean port-is-free
 
 venv := .venv
 python := $(venv)/bin/python
@@ -57,6 +57,9 @@ test-all: $(venv)/.dev-stamp ## run the tests; fail if a service is missing
 
 test-django: $(python) ## run Django's own tests without and with our pool and handler, and compare
 	@$(python) -m tests.django_suite
+
+test-peers: $(python) ## run the tests of Starlette and of Channels without and with the stack, and compare
+	@$(python) -m tests.peer_suites
 
 format: $(venv)/.dev-stamp ## format the code, and fix what lint can fix
 	$(python) -m ruff format

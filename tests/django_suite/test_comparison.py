@@ -2,7 +2,9 @@
 
 import pytest
 
-from .__main__ import COMPARISONS, Report, worsened
+from tests.suites import Report
+
+from .__main__ import COMPARISONS, worsened
 
 POOL = COMPARISONS["pool"]
 
