@@ -194,7 +194,10 @@ async def _observe(site: Site, scenario: Scenario) -> Observation:
         seen = await site.send(send)
     ok, observed = True, []
     for check in scenario.expect:
-        found = await site.look(seen, check)
+        try:
+            found = await site.look(seen, check)
+        except TimeoutError:
+            found = None
         value = _at(seen, check.value.split(".")) if check.how == "same as" else check.value
         holds = found is not None and HOLDS[check.how](found, value)
         ok = ok and holds
