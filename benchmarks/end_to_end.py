@@ -82,10 +82,10 @@ def everywhere(*arms: str, **environment: str) -> dict[str, Mapping[str, str]]:
 
 
 SQLITE = (
-    Scenario("async view, no middleware", "/async", everywhere()),
+    Scenario("async view, no middleware", "/async", everywhere(*ARMS, "pool, all calls")),
     Scenario("sync view, no middleware", "/sync", everywhere()),
     Scenario("async view, stock middleware", "/async", everywhere(MIDDLEWARE="stock")),
-    Scenario("sync view, stock middleware", "/sync", everywhere(MIDDLEWARE="stock")),
+    Scenario("sync view, stock middleware", "/sync", everywhere(*ARMS, *WSGI, MIDDLEWARE="stock")),
     Scenario("sync view, twelve middleware", "/sync", everywhere(*OURS, MIDDLEWARE="twelve")),
     Scenario(
         "a page: user, queries, template",

@@ -179,6 +179,7 @@ from asgi_middleware import (
     compose,
 )
 from asgi_middleware.django import get_asgi_application as get_our_application
+from asgi_middleware.thread_pool import lease
 from asgi_middleware.types import Middleware
 
 
@@ -243,6 +244,8 @@ ARMS: dict[str, Middleware] = {
     "gunicorn gthread": compose(),
     "granian WSGI": compose(),
     "pool": partial(ThreadPoolMiddleware, pool=pool),
+    # Without the calls of Django's handler that the pool need not make in a thread.
+    "pool, all calls": partial(ThreadPoolMiddleware, pool=pool),
     "handler": compose(),
     "handler and pool": partial(ThreadPoolMiddleware, pool=pool),
     # The stack of the example project: see example_project/asgi.py.
@@ -256,6 +259,8 @@ ARMS: dict[str, Middleware] = {
     ),
 }
 
+if ARM == "pool, all calls":
+    lease.without_thread = lambda _: None  # type: ignore[assignment]
 if ARM == "stack":
     # The access log is part of it.
     logging.basicConfig(level=logging.INFO)

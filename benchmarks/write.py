@@ -12,7 +12,7 @@ import re
 import shutil
 import statistics
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,18 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
+
+# The rows that are like a site, and the arms whose multiples of plain Django lead the page.
+STOCK = (
+    "a page: user, queries, template",
+    "sync view, twelve middleware",
+    "sync view, stock middleware",
+    "async view, stock middleware",
+)
+POOLED = "handler and pool"
+GAINS = ("pool", POOLED, "stack", "gunicorn gthread")
+# Where the whole stack is compared with our handler and the pool alone.
+COSTS = ("async view, no middleware", "async view, stock middleware")
 
 # How many rounds, and how many seconds a turn takes: in process, and end to end.
 ROUNDS, SECONDS = 201, 0.002
@@ -68,6 +80,8 @@ def tables(report: Mapping[str, Any]) -> dict[str, str]:
     streams = [row for row in report["results"] if row["messages"] > 1]
     return {
         "machine": _machine(report),
+        "gains": "\n".join(_gains(report["end_to_end"])),
+        "costs": "\n".join(_costs(report)),
         "requests": "\n".join(_added(whole, "µs per request", 1e6, 1)),
         "messages": "\n".join(_added(streams, "ns per message", 1e9, 0)),
         "growth": "\n".join(_growth(report["growth"])),
@@ -79,6 +93,36 @@ def tables(report: Mapping[str, Any]) -> dict[str, str]:
 def _machine(report: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {v}" for name, v in report["versions"].items() if v)
     return f"{report['cpu']}, {report['machine']}; Python {report['python']}; {versions}."
+
+
+def _gains(rows: list[Any]) -> Iterable[str]:
+    yield f"| | {' | '.join(GAINS)} |"
+    yield f"| --- |{' ---: |' * len(GAINS)}"
+    for row in _as_sites_are(rows):
+        rates = {arm: statistics.median(figures["rates"]) for arm, figures in row["arms"].items()}
+        cells = (f"{rates[arm] / rates['plain']:.1f}" if arm in rates else "" for arm in GAINS)
+        yield f"| {row['scenario']} | {' | '.join(cells)} |"
+
+
+def _as_sites_are(rows: list[Any]) -> list[Any]:
+    """Return the rows with Django's stock middleware in which Django responds, a page first."""
+    shown = [row for name in STOCK for row in rows if row["scenario"] == name]
+    if len(shown) != len(STOCK):
+        raise ValueError(f"the report does not have all of the rows {', '.join(STOCK)}")
+    return shown
+
+
+def _costs(report: Mapping[str, Any]) -> Iterable[str]:
+    """What our layers add to a request: in process, and as a server's time for each request."""
+    yield "| what is added | to | µs per request |"
+    yield "| --- | --- | ---: |"
+    [four] = [row for row in report["results"] if row["scenario"] == "mw=stack/req=no-origin"]
+    added = four["added"][OURS]["median"] * 1e6
+    yield f"| request ID, timing, CORS and lifespan | an app without a server | {added:.0f} |"
+    rows = {row["scenario"]: row["arms"] for row in report["end_to_end"]}
+    for name in COSTS:
+        times = [1e6 / statistics.median(rows[name][arm]["rates"]) for arm in (POOLED, "stack")]
+        yield f"| the whole stack | {name} | {times[1] - times[0]:.0f} of {times[1]:.0f} |"
 
 
 def _added(rows: list[Any], unit: str, scale: float, decimals: int) -> Iterable[str]:
@@ -160,6 +204,7 @@ def draw(report: Mapping[str, Any]) -> None:
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "asgi_middleware", "font.size": 9})
     IMAGES.mkdir(parents=True, exist_ok=True)
     _draw_growth(report["growth"], report["connections"])
+    _draw_stock(_as_sites_are(report["end_to_end"]))
     _draw_served(report["end_to_end"])
 
 
@@ -182,15 +227,22 @@ def _draw_growth(rows: list[Any], opened: list[Any]) -> None:
     _save(figure, "benchmark-growth.svg")
 
 
+def _draw_stock(rows: list[Any]) -> None:
+    _draw_bars(rows, GAINS, "benchmark-stock.svg")
+
+
 def _draw_served(rows: list[Any]) -> None:
+    # Rows in which Django is never called are left out: their bars would dwarf all others.
+    shown = [row for row in rows if "pool" in row["arms"]]
+    _draw_bars(shown, [*end_to_end.ARMS[1:], *end_to_end.WSGI, "psycopg"], "benchmark-servers.svg")
+
+
+def _draw_bars(rows: list[Any], arms: Sequence[str], file: str) -> None:
     from matplotlib import pyplot
 
-    # Rows in which Django is never called are left out: their bars would dwarf all others.
-    shown = [row for row in rows if "plain again" in row["arms"]]
-    figure, axis = pyplot.subplots(figsize=(11, 0.75 * len(shown) + 1), layout="constrained")
-    arms = [*end_to_end.ARMS[1:], "psycopg"]
+    figure, axis = pyplot.subplots(figsize=(11, 0.75 * len(rows) + 1), layout="constrained")
     height = 0.8 / len(arms)
-    for position, row in enumerate(shown):
+    for position, row in enumerate(rows):
         base = row["arms"]["plain"]["rates"]
         for place, arm in enumerate(arm for arm in arms if arm in row["arms"]):
             times = Spread.of(end_to_end.ratios(row["arms"][arm]["rates"], base))
@@ -204,11 +256,11 @@ def _draw_served(rows: list[Any]) -> None:
             )
     axis.axvline(1, color="grey", linewidth=1)
     axis.set(xlabel="requests per second, as multiples of plain Django's")
-    axis.set_yticks([n + 0.3 for n in range(len(shown))], [row["scenario"] for row in shown])
+    axis.set_yticks([n + 0.3 for n in range(len(rows))], [row["scenario"] for row in rows])
     axis.invert_yaxis()
     handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     axis.legend(handles.values(), handles.keys(), frameon=False, loc="center right")
-    _save(figure, "benchmark-servers.svg")
+    _save(figure, file)
 
 
 def _save(figure: Any, name: str) -> None:
