@@ -134,7 +134,8 @@ class LifespanMiddleware:
             return await self.app(scope, receive, send)
 
         loop = _running_loop()
-        if self._is_missing(loop):
+        cycles = self._cycles.get(loop)
+        if cycles is None or _retry_is_due(cycles):
             if self._when_missing == "error":
                 raise RuntimeError(_MISSING)
             if self._when_missing == "warn":
@@ -142,8 +143,8 @@ class LifespanMiddleware:
                 state = {**state_of(scope)}
                 with as_current(state):
                     return await self.app({**scope, "state": state}, receive, send)
-            self._start_unasked(loop)
-        cycle = _cycle_of(scope, self._cycles[loop])
+            cycles = self._start_unasked(loop)
+        cycle = _cycle_of(scope, cycles)
         if cycle is not None and not cycle.settled.is_set():
             await cycle.settled.wait()
         if cycle is None or not cycle.serving:
@@ -182,25 +183,21 @@ class LifespanMiddleware:
         if not started:
             raise failure.exception()
 
-    def _is_missing(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Tell whether nothing has started on this loop, or a failed start should be repeated."""
-        if loop not in self._cycles:
-            return True
-        newest = self._cycles[loop][-1:]
-        return any(isinstance(cycle, UnaskedCycle) and cycle.retry_is_due for cycle in newest)
-
-    def _start_unasked(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start_unasked(self, loop: asyncio.AbstractEventLoop) -> list[Cycle]:
+        """Start on this loop, and return its cycles."""
         self._warn(_UNASKED)
         cycles = self._cycles.setdefault(loop, [])
         failed = cycles.pop() if cycles else None
         cycle = UnaskedCycle(self.app, self._options, failed)
         cycles.append(cycle)
         cycle.begin(ended=partial(cycles.remove, cycle))
+        return cycles
 
     def _probed(self) -> None:
         """Start if nothing has: a probe may be the only request before readiness."""
         loop = _running_loop()
-        if self._is_missing(loop):
+        cycles = self._cycles.get(loop)
+        if cycles is None or _retry_is_due(cycles):
             if self._when_missing == "start":
                 self._start_unasked(loop)
             else:
@@ -217,6 +214,12 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError(_NO_ASYNCIO) from None
+
+
+def _retry_is_due(cycles: list[Cycle]) -> bool:
+    """Tell whether a start that nobody asked for has failed, and should be repeated."""
+    newest = cycles[-1] if cycles else None
+    return isinstance(newest, UnaskedCycle) and newest.retry_is_due
 
 
 def _cycle_of(scope: Scope, cycles: Sequence[Cycle]) -> Cycle | None:
