@@ -110,8 +110,9 @@ class Load:
             await asyncio.to_thread(restart_redis)
             await asyncio.sleep(seconds / 4)
             # uvicorn replaces its workers one by one.
+            before = set(self._workers())
             self._server.process.send_signal(signal.SIGHUP)
-            await self._settled()
+            await self._settled(before)
             self._figures.memory.append(self._memory())
             await asyncio.sleep(seconds / 4)
         finally:
@@ -224,9 +225,8 @@ class Load:
         self._killed_at = time.monotonic()
         os.kill(self._workers()[0], signal.SIGKILL)
 
-    async def _settled(self) -> None:
-        """Wait until all workers are new."""
-        before = set(self._workers())
+    async def _settled(self, before: set[int]) -> None:
+        """Wait until no worker is left of those from before, and all are there."""
         async with asyncio.timeout(4 * PATIENCE):
             while len(workers := self._workers()) < WORKERS or before & set(workers):  # noqa: ASYNC110 -- other processes
                 await asyncio.sleep(0.1)
