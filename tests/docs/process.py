@@ -1,9 +1,10 @@
 """Run examples from the docs in a process of their own, because they may configure libraries."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.servers.server import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,7 +17,7 @@ def output_of(code: str, **environment: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env=clean_environment(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
