@@ -99,9 +99,13 @@ def _gains(rows: list[Any]) -> Iterable[str]:
     yield f"| | {' | '.join(GAINS)} |"
     yield f"| --- |{' ---: |' * len(GAINS)}"
     for row in _as_sites_are(rows):
-        rates = {arm: statistics.median(figures["rates"]) for arm, figures in row["arms"].items()}
-        cells = (f"{rates[arm] / rates['plain']:.1f}" if arm in rates else "" for arm in GAINS)
+        rates = {arm: figures["rates"] for arm, figures in row["arms"].items()}
+        cells = (_times(rates[arm], rates["plain"]) if arm in rates else "" for arm in GAINS)
         yield f"| {row['scenario']} | {' | '.join(cells)} |"
+
+
+def _times(rates: Sequence[float], base: Sequence[float]) -> str:
+    return f"{statistics.median(end_to_end.ratios(rates, base)):.1f}"
 
 
 def _as_sites_are(rows: list[Any]) -> list[Any]:
