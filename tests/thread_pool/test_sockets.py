@@ -100,7 +100,8 @@ async def test_a_new_socket_gets_the_thread_of_one_that_has_left() -> None:
             await ask(stays)
             async with websocket(app) as leaves:
                 await ask(leaves)
-            gc.collect()
+            users = pool.shared._users
+            await until(lambda: gc.collect() >= 0 and 0 in users.values())
             async with websocket(app) as comes:
                 await ask(comes)
 
