@@ -1,4 +1,4 @@
-"""The notes over a WebSocket: whoever connects gets each note as it is saved, and may send some."""
+"""Notes over a WebSocket: each client gets every note as it is saved, and can send its own."""
 
 import json
 from typing import Any, ClassVar

@@ -1,6 +1,5 @@
 """``manage.py``, in a process of its own: for the project, a part of it, and an old database."""
 
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -10,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from tests.servers.server import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 INSPECTOR = ("settings/base.py", "urls.py", "asgi.py")
@@ -33,11 +34,12 @@ Run = Callable[..., str]
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """A function that runs Python in *folder* on a database of its own; it returns the output."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != "DJANGO_ENV"},
-        "DJANGO_SETTINGS_MODULE": "example_project.settings.development",
-        "SQLITE_PATH": str(tmp_path / "db.sqlite3"),
-    }
+    environment = clean_environment(
+        {
+            "DJANGO_SETTINGS_MODULE": "example_project.settings.development",
+            "SQLITE_PATH": str(tmp_path / "db.sqlite3"),
+        }
+    )
 
     def run(*command: str, folder: Path = ROOT) -> str:
         return subprocess.run(

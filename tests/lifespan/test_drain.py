@@ -1050,6 +1050,15 @@ async def test_an_app_that_ignores_the_reset_lets_others_go_on(
     assert turns >= 99
 
 
+async def ticking(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accept a WebSocket, and only send."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while True:
+        await send({"type": "websocket.send", "text": "tick"})
+        await asyncio.sleep(0.001)
+
+
 async def test_a_consumer_that_only_sends_is_closed_with_1012(
     handler: Handler, readiness: Readiness
 ) -> None:
@@ -1058,14 +1067,7 @@ async def test_a_consumer_that_only_sends_is_closed_with_1012(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        while True:
-            await send({"type": "websocket.send", "text": "tick"})
-            await asyncio.sleep(0.001)
-
-    await closing(app, readiness, send)
+    await closing(ticking, readiness, send)
 
     assert [message["type"] for message in sent[:2]] == ["websocket.accept", "websocket.send"]
     assert [message.get("code") for message in sent if "code" in message] == [1012]
@@ -1088,14 +1090,7 @@ async def test_what_the_client_of_a_websocket_has_sent_is_taken_in_the_end(
     async def send(message: Message) -> None:
         pass
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        while True:
-            await send({"type": "websocket.send", "text": "tick"})
-            await asyncio.sleep(0.001)
-
-    wrapped = draining(app, readiness, grace=0)
+    wrapped = draining(ticking, readiness, grace=0)
     async with running(Server(wrapped)):
         call = asyncio.ensure_future(wrapped({"type": "websocket"}, receive, send))
         await asyncio.sleep(0)

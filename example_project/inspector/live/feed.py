@@ -23,7 +23,7 @@ class Feed:
     """Queues events to show, and counts those that it has no room for.
 
     Each sender has a queue. They take turns, and if more than *limit* events wait, the longest
-    queue has no room. So whoever floods the site hides only events of their own. Staff have as
+    queue has no room. So a sender that floods the site hides only its own events. Staff have as
     much room again, and are always served first.
 
     It is an observer of ``TimingMiddleware``. :class:`FeedHandler` adds log lines.
