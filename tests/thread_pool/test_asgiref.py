@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import weakref
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -70,23 +71,25 @@ async def test_asgirefs_context_bars_tasks_that_outlive_it_and_ours_does_not() -
 
 async def test_a_lease_is_freed_with_the_last_task_that_could_use_it() -> None:
     pool = ThreadPool()
-    gc.collect()
-    before = len(SyncToAsync.context_to_thread_executor)
+    leases: list[weakref.ref[SharedLease]] = []
     let_go = asyncio.Event()
 
     async def serve() -> "asyncio.Task[bool]":
-        async with ThreadContext(SharedLease(pool), pool.own_thread):
+        lease = SharedLease(pool)
+        leases.append(weakref.ref(lease))
+        async with ThreadContext(lease, afterwards=lambda: lease):
             return asyncio.create_task(let_go.wait())
 
     outliving = await asyncio.create_task(serve())
-    assert len(SyncToAsync.context_to_thread_executor) == before + 1
+    gc.collect()
+    assert leases[0]() is not None
     let_go.set()
     await outliving
     del outliving
     await asyncio.sleep(0)  # the event loop itself holds a task that has just ended
     gc.collect()
 
-    assert len(SyncToAsync.context_to_thread_executor) == before
+    assert leases[0]() is None
 
 
 def test_code_below_async_to_sync_can_tell_that_a_thread_waits_for_it() -> None:
