@@ -57,13 +57,13 @@ UNFINISHED = (
 )
 
 
-def command(name: str, *options: str) -> list[str]:
+def command(name: str, *options: str, app: str | None = None) -> list[str]:
     """Return the command that starts the server; skip the test if it is not installed."""
-    module, *rest, app = {**COMMANDS, **_MORE}[name]
+    module, *rest, usual_app = {**COMMANDS, **_MORE}[name]
     server = "uvicorn" if name == "a program" else module
     for needed in (server, *re.findall("uvicorn_worker", name)):
         pytest.importorskip(needed, reason=f"needs {needed}")
-    return [sys.executable, "-m", module, *rest, *options, app]
+    return [sys.executable, "-m", module, *rest, *options, app or usual_app]
 
 
 @dataclass
@@ -89,22 +89,27 @@ def connected(
     folder: Path,
     paths: tuple[str, ...],
     *options: str,
+    app: str | None = None,
+    after: float = 0,
     unread: tuple[str, ...] = (),
     unfinished: tuple[str, ...] = (),
     **environment: str,
 ) -> Generator[Clients]:
     """Start the server, and request each of *paths*, and *unread* without reading them.
 
-    *unfinished* is what other clients have sent.
+    The clients connect *after* that many seconds. *unfinished* is what others have sent.
     """
     release = Event()
     begun = (*paths, *unread)
     with (
         ThreadPoolExecutor(len(begun) + len(unfinished) + 1) as pool,
-        serve(command(name, *options), log=folder / "log", environment=environment) as server,
+        serve(
+            command(name, *options, app=app), log=folder / "log", environment=environment
+        ) as server,
     ):
         try:
             server.log_lines(" opened$", at_least=2 if "workers 2" in name else 1)
+            time.sleep(after)
             for said in unfinished:
                 pool.submit(_say_and_wait, server, said, release)
             for path in unread:

@@ -19,6 +19,7 @@ from asgi_middleware.lifespan.drain import _ONE_DECISION
 from .endings import (
     COMMANDS,
     UNFINISHED,
+    Clients,
     connected,
     end_of,
     kill,
@@ -28,7 +29,7 @@ from .endings import (
     rows,
     server_of,
 )
-from .server import HOST, PATIENCE, Server
+from .server import HOST, PATIENCE, ROOT, Server
 
 pytestmark = pytest.mark.process
 
@@ -113,18 +114,6 @@ def test_at_sighup_old_workers_drain_while_new_ones_serve(name: str, tmp_path: P
         assert not visitors.refused
 
 
-def test_a_reload_of_uvicorn_drains_the_old_process(tmp_path: Path) -> None:
-    watched = tmp_path / "watched" / "changed.py"
-    watched.parent.mkdir()
-    watched.touch()
-    options = ("--reload", "--reload-dir", str(watched.parent))
-    with connected("uvicorn", tmp_path, STREAMS, *options, GRACE="1") as clients:
-        old = open_contexts(clients.server)
-        os.utime(watched, (2**31, 2**31))
-        assert replaced(clients, old)
-        assert clients.kinds() == "drained"
-
-
 @pytest.mark.parametrize("row", rows("Limits that a server has itself"))
 @pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
 def test_a_limit_of_the_server_itself_ends_it_as_the_page_says(
@@ -134,25 +123,65 @@ def test_a_limit_of_the_server_itself_ends_it_as_the_page_says(
     if bounded and not bound:
         pytest.skip("nothing bounds it")
     options = (*limit.split(), *(bound.split() if bounded else ()))
-    with connected(server_of(name), tmp_path, STREAMS, *options, GRACE="1") as clients:
+    # A minute is the least that granian takes, and longer than a client waits for the next part.
+    after = 50 if "--workers-lifetime" in limit else 0
+    with connected(server_of(name), tmp_path, STREAMS, *options, after=after, GRACE="1") as clients:
         old = open_contexts(clients.server)
         for _ in range(5):
             page(clients.server)
-        if (expected := with_bound if bounded else alone) == "waits":
-            time.sleep(3)  # longer than the grace
-            assert not any(clients.responses[path].done() for path in ("receives", "sends"))
-            assert set(open_contexts(clients.server).values()) == {1}
-        elif expected.endswith("replaced"):
-            assert replaced(clients, old)
-            assert f"{clients.kinds()}, replaced" == expected
-        elif expected.endswith("killed"):
-            clients.server.log_lines(" opened$", at_least=2)
-            assert clients.kinds() == "cut"
-            assert 1 in open_contexts(clients.server).values()
-        else:
-            ended = end_of(clients.server.process, PATIENCE)
-            assert f"{clients.kinds()}, {ended}" == expected
-            assert set(open_contexts(clients.server).values()) == {0}
+        check_the_end(clients, old, with_bound if bounded else alone)
+
+
+@pytest.mark.parametrize("row", rows("Reload after a change"))
+@pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
+def test_a_reload_ends_a_server_as_the_page_says(
+    bounded: bool, row: list[str], tmp_path: Path
+) -> None:
+    name, alone, bound, with_bound = row
+    if bounded and not bound:
+        pytest.skip("nothing bounds it")
+    watched = tmp_path / "watched"
+    watched.mkdir()
+    module = watched / "changed.py"
+    module.write_text("from tests.servers.apps.drain import application\n")
+    # The others watch each module that the app has imported.
+    where = {"uvicorn": ("--reload-dir", str(watched)), "granian": ("--reload-paths", str(watched))}
+    options = ("--reload", *where.get(name, ()), *(bound.split() if bounded else ()))
+    path = os.pathsep.join((str(watched), str(ROOT)))
+    with connected(
+        *(name, tmp_path, STREAMS, *options), app="changed:application", GRACE="1", PYTHONPATH=path
+    ) as clients:
+        old = open_contexts(clients.server)
+
+        def is_noticed() -> bool:
+            # A server that does not watch yet misses a change.
+            with module.open("a") as changed:
+                changed.write("changed = True\n")
+            time.sleep(1)
+            # hypercorn says nothing.
+            return re.search("eloading|event .* closed", clients.server.log()) is not None
+
+        clients.server.until(is_noticed, "reload")
+        check_the_end(clients, old, with_bound if bounded else alone)
+
+
+def check_the_end(clients: Clients, old: dict[int, int], expected: str) -> None:
+    """Check that the process of *clients*, which has these *old* contexts, ends as expected."""
+    if expected == "waits":
+        time.sleep(3)  # longer than the grace
+        assert not any(clients.responses[path].done() for path in ("receives", "sends"))
+        assert set(open_contexts(clients.server).values()) == {1}
+    elif expected.endswith("replaced"):
+        assert replaced(clients, old)
+        assert f"{clients.kinds()}, replaced" == expected
+    elif expected.endswith("killed"):
+        clients.server.log_lines(" opened$", at_least=2)
+        assert clients.kinds() == "cut"
+        assert 1 in open_contexts(clients.server).values()
+    else:
+        ended = end_of(clients.server.process, PATIENCE)
+        assert f"{clients.kinds()}, {ended}" == expected
+        assert set(open_contexts(clients.server).values()) == {0}
 
 
 @pytest.mark.parametrize("row", rows("Clients that do not read"))
