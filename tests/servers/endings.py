@@ -113,7 +113,7 @@ def connected(
             for said in unfinished:
                 pool.submit(_say_and_wait, server, said, release)
             for path in unread:
-                pool.submit(_say_and_wait, server, _request_for(path), release)
+                pool.submit(_say_and_wait, server, request_for(path), release)
             responses = {path: pool.submit(request, server, path) for path in paths}
             for path in begun:
                 server.log_lines(f" {path}: begun$")
@@ -145,7 +145,8 @@ def _websocket(server: Server, path: str) -> str:
         return f"cut: {error!r}"
 
 
-def _request_for(path: str) -> str:
+def request_for(path: str) -> str:
+    """Return the head of a request, or of the handshake of a WebSocket."""
     upgrade = _UPGRADE if path in _WEBSOCKETS else ""
     return f"GET /{path} HTTP/1.1\r\nhost: localhost\r\n{upgrade}\r\n"
 

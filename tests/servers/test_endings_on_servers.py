@@ -26,6 +26,7 @@ from .endings import (
     matrix,
     open_contexts,
     replaced,
+    request_for,
     rows,
     server_of,
 )
@@ -69,7 +70,7 @@ def test_a_second_sigterm_ends_the_grace_as_the_page_says(name: str, tmp_path: P
         kill(clients.server, signal.SIGTERM)
         end_of(clients.server.process, PATIENCE)
         assert clients.kinds() == "drained"
-        [*_, line] = clients.server.log_lines("the grace is over")
+        [*_, line] = clients.server.log_lines("the grace period is over")
 
     assert WAYS["a second SIGTERM", name] == ("at once" if seconds(line) < 3 else "after grace")
 
@@ -248,6 +249,32 @@ def test_a_client_that_does_not_finish_its_request_keeps_the_servers_that_the_pa
         unfinished=UNFINISHED,
         GRACE="1",
     ) as clients:
+        kill(clients.server, signal.SIGTERM)
+        ended = end_of(clients.server.process, 5 if waits and not bounded else PATIENCE)
+        if waits:
+            assert ended == (with_bound if bounded else "goes on")
+        else:
+            assert f"drained, {ended}" == WAYS["SIGTERM", name]
+        assert clients.kinds() == "drained"
+        assert set(open_contexts(clients.server).values()) == {0}
+
+
+@pytest.mark.parametrize("row", rows("Clients that do not read"))
+@pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
+def test_a_client_that_pipelines_behind_a_stream_keeps_only_hypercorn(
+    bounded: bool, row: list[str], tmp_path: Path
+) -> None:
+    name, _, bound, with_bound = row
+    name = server_of(name)
+    waits = name.startswith("hypercorn")
+    if bounded and not (waits and bound):
+        pytest.skip("nothing has to bound it" if not waits else "nothing bounds it")
+    options = bound.split() if bounded else ()
+    pipelined = request_for("receives") + request_for("page")
+    with connected(
+        name, tmp_path, STREAMS, *options, unfinished=(pipelined,), GRACE="1"
+    ) as clients:
+        clients.server.log_lines(" receives: begun$", at_least=2)
         kill(clients.server, signal.SIGTERM)
         ended = end_of(clients.server.process, 5 if waits and not bounded else PATIENCE)
         if waits:
