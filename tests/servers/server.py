@@ -79,7 +79,10 @@ class Server:
         """Wait until *at_least* that many lines of the log match *pattern*; return them."""
 
         def found() -> list[str]:
-            return [line for line in self.log().splitlines() if re.search(pattern, line)]
+            # A line counts once it is whole: the process may write it in parts.
+            lines = self.log().splitlines(keepends=True)
+            whole = [line.rstrip("\n") for line in lines if line.endswith("\n")]
+            return [line for line in whole if re.search(pattern, line)]
 
         self.until(lambda: len(found()) >= at_least, f"line in the log with {pattern!r}")
         return found()
@@ -128,7 +131,7 @@ def serve(
     ``{port}`` in the command stands for a free port. The output of the process goes to the
     file *log*. Neither the process nor any process that it started outlives the block.
     """
-    with _free_port() as port:
+    with free_port() as port:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [part.format(port=port) for part in command],
@@ -167,7 +170,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _free_port() -> Generator[int]:
+def free_port() -> Generator[int]:
     """Reserve a port: the kernel gives it to no other process until the block ends."""
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

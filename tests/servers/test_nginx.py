@@ -20,7 +20,7 @@ from websockets.typing import Origin
 
 from .deployed import Machine, machine
 from .missing import program
-from .server import HOST, PATIENCE, Server, serve
+from .server import HOST, PATIENCE, Server, free_port, serve
 
 pytestmark = pytest.mark.process
 
@@ -65,7 +65,7 @@ def site(production_environment: dict[str, str]) -> Iterator[Site]:
     with ExitStack() as stack:
         here = stack.enter_context(machine())
         certificate, key = _certificate(here.folder)
-        secure, plain = _free_port(), _free_port()
+        secure, plain = (stack.enter_context(free_port()) for _ in range(2))
         (here.folder / "site.conf").write_text(
             here.file(
                 "nginx.conf",
@@ -121,7 +121,7 @@ def test_the_app_gets_the_clients_address_and_a_new_request_id_from_nginx(site: 
 
 
 def test_nginx_redirects_plain_http(site: Site) -> None:
-    response = httpx.get(f"{site.plain_url}/notes/?page=2")
+    response = httpx.get(f"{site.plain_url}/notes/?page=2", timeout=PATIENCE)
 
     assert response.status_code == 301
     assert response.headers["location"] == f"https://{HOST}/notes/?page=2"
@@ -227,12 +227,6 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
         capture_output=True,
     )
     return certificate, key
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def _until_it_listens(port: int, process: "subprocess.Popen[bytes]") -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from .missing import program
-from .server import HOST, PATIENCE, Server, command, serve
+from .server import HOST, PATIENCE, Server, command, free_port, serve
 from .test_nginx import MAIN
 
 pytestmark = pytest.mark.process
@@ -61,23 +61,24 @@ def ports(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """The port of nginx for each row of HEADERS."""
     nginx = program("nginx", "nginx")
     folder = tmp_path_factory.mktemp("nginx")
-    ports = dict(zip(HEADERS, _free_ports(len(HEADERS)), strict=True))
-    servers = [
-        SERVER.format(host=HOST, port=port, behind=server.port, headers=HEADERS[name])
-        for name, port in ports.items()
-    ]
-    (folder / "site.conf").write_text("".join(servers), encoding="utf-8")
-    user = "user root;" if os.geteuid() == 0 else ""
-    configuration = folder / "nginx.conf"
-    configuration.write_text(MAIN.format(folder=folder, user=user), encoding="utf-8")
-    process = subprocess.Popen([nginx, "-c", configuration, "-p", folder], stdin=subprocess.DEVNULL)
-    try:
+    with ExitStack() as stack:
+        ports = {name: stack.enter_context(free_port()) for name in HEADERS}
+        servers = [
+            SERVER.format(host=HOST, port=port, behind=server.port, headers=HEADERS[name])
+            for name, port in ports.items()
+        ]
+        (folder / "site.conf").write_text("".join(servers), encoding="utf-8")
+        user = "user root;" if os.geteuid() == 0 else ""
+        configuration = folder / "nginx.conf"
+        configuration.write_text(MAIN.format(folder=folder, user=user), encoding="utf-8")
+        process = subprocess.Popen(
+            [nginx, "-c", configuration, "-p", folder], stdin=subprocess.DEVNULL
+        )
+        stack.callback(process.wait, PATIENCE)
+        stack.callback(process.terminate)
         for port in ports.values():
             _until_it_listens(port, process)
         yield ports
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("name", HEADERS)
@@ -119,14 +120,6 @@ def _handshake(port: int, origin: str) -> int:
         with HTTPResponse(connection, method="GET") as response:
             response.begin()
             return response.status
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _until_it_listens(port: int, process: "subprocess.Popen[bytes]") -> None:
