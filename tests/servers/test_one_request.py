@@ -58,7 +58,8 @@ class Found:
         return self.samples.get((name, frozenset(labels.items())))
 
 
-@pytest.fixture(scope="module")
+# Of the session, like the database: a worker that comes back to this module finds its user there.
+@pytest.fixture(scope="session")
 def with_staff(environment: dict[str, str]) -> dict[str, str]:
     """The environment, after a member of staff was added to its database."""
     staff = {**environment, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}

@@ -91,7 +91,9 @@ def server(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
 
 
 def test_the_log_line_about_an_exception_has_the_request_id(name: str, server: Server) -> None:
-    response = httpx.get(f"{server.url}/fail", headers={"x-request-id": "it-failed"})
+    response = httpx.get(
+        f"{server.url}/fail", headers={"x-request-id": "it-failed"}, timeout=PATIENCE
+    )
 
     assert response.status_code == 500
     # Daphne logs outside the context of the request.
@@ -102,7 +104,7 @@ def test_the_log_line_about_an_exception_has_the_request_id(name: str, server: S
 def test_each_line_of_the_access_log_has_the_id_of_its_request(name: str, server: Server) -> None:
     if name not in ACCESS:
         pytest.skip("Daphne writes its access log to a file, not to logging")
-    with httpx.Client(base_url=server.url) as client:  # one connection
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:  # one connection
         for request_id in ("first", "second"):
             client.get("/access", headers={"x-request-id": request_id})
 
@@ -144,7 +146,7 @@ def test_the_response_to_an_accepted_handshake_echoes_the_request_id(
 
 @pytest.mark.parametrize("headers", [{}, {"origin": "https://app.example"}], ids=["", "origin"])
 def test_the_servers_own_500_has_no_id(headers: dict[str, str], server: Server) -> None:
-    response = httpx.get(f"{server.url}/fail", headers=headers)
+    response = httpx.get(f"{server.url}/fail", headers=headers, timeout=PATIENCE)
 
     assert response.status_code == 500
     assert "x-request-id" not in response.headers
@@ -208,7 +210,7 @@ def test_under_uvicorn_the_client_is_the_address_that_the_proxy_forwards(
     headers = {"x-request-id": "abc", **forwarded}
 
     with serve(run, log=tmp_path / "log", environment={"TRUSTED": "127.0.0.0/8"}) as server:
-        response = httpx.get(server.url, headers=headers)
+        response = httpx.get(server.url, headers=headers, timeout=PATIENCE)
 
     assert (response.headers["x-request-id"] == "abc") == kept
 

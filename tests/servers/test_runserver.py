@@ -25,14 +25,18 @@ def server(
 
 
 def test_a_response_of_runserver_has_passed_through_the_stack(server: Server) -> None:
-    response = httpx.get(f"{server.url}/status/", headers={"x-request-id": "at-work"})
+    response = httpx.get(
+        f"{server.url}/status/", headers={"x-request-id": "at-work"}, timeout=PATIENCE
+    )
 
     assert response.headers["x-request-id"] == "at-work"
     assert "app;dur=" in response.headers["server-timing"]
 
 
 def test_a_view_of_runserver_sees_what_startup_opened(server: Server) -> None:
-    assert httpx.get(f"{server.url}/status/").json()["started_at"] is not None
+    state = httpx.get(f"{server.url}/status/", timeout=PATIENCE).json()
+
+    assert state["started_at"] is not None
 
 
 def test_runserver_accepts_websockets(server: Server) -> None:
@@ -41,7 +45,9 @@ def test_runserver_accepts_websockets(server: Server) -> None:
 
 
 def test_runserver_serves_static_files(server: Server) -> None:
-    assert httpx.get(f"{server.url}/static/inspector/main.js").status_code == 200
+    response = httpx.get(f"{server.url}/static/inspector/main.js", timeout=PATIENCE)
+
+    assert response.status_code == 200
 
 
 def test_uvicorn_does_not_load_twisted(environment: dict[str, str], tmp_path: Path) -> None:
