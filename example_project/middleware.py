@@ -17,7 +17,7 @@ def staff_see_timings(
     """Mark the records of requests by staff, so that TimingMiddleware shows their timings.
 
     Belongs after AuthenticationMiddleware. It supports sync and async code, and so costs no
-    change of thread. Only a visitor with a session costs a database query.
+    thread switch. Only a visitor with a session costs a database query.
     """
     if iscoroutinefunction(get_response):
 

@@ -1,4 +1,4 @@
-"""Counts the changes of thread that asgiref makes, in both directions."""
+"""Counts the thread switches that asgiref makes, in both directions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from asgiref.sync import AsyncToSync, SyncToAsync
 
 
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Return a list that gets an item for each change of thread."""
+    """Return a list that gets an item for each thread switch."""
     hops: list[object] = []
 
     def noting(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Django's ASGI handler with fewer changes of thread.
+"""Django's ASGI handler with fewer thread switches.
 
     from asgi_middleware.django import get_asgi_application    # in place of django.core.asgi
 
@@ -42,7 +42,7 @@ logger = logging.getLogger("asgi_middleware.django")
 
 
 def get_asgi_application() -> "ASGIHandler":
-    """Set Django up, and return its handler with fewer changes of thread."""
+    """Set Django up, and return its handler with fewer thread switches."""
     django.setup(set_prefix=False)
     return ASGIHandler()
 
@@ -123,7 +123,7 @@ class TwoChains(Routed):
 
 
 class ASGIHandler(TwoChains, asgi.ASGIHandler):
-    """Django's ``ASGIHandler`` with fewer changes of thread.
+    """Django's ``ASGIHandler`` with fewer thread switches.
 
     Responses, signals, logs and exceptions are the same. If a request has a record
     (:mod:`asgi_middleware.timing`), its route and its database time are noted there.

@@ -1,4 +1,4 @@
-"""Which chain of middleware a request takes, how often it changes threads, and what that reads."""
+"""Which chain of middleware a request takes, how often it switches threads, and what that reads."""
 
 import asyncio
 import inspect
@@ -262,7 +262,7 @@ async def get(app: ASGIApp, target: str, **options: Any) -> Response:
     return await request(app, target=target, **options)
 
 
-# --- changes of thread ---
+# --- thread switches ---
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ UNSAFE = {**COOKIE, "x-csrftoken": "a" * 32}
         pytest.param("/sync", STOCK, 2, 1, id="no view, but with a slash"),
     ],
 )
-async def test_our_handler_changes_threads_this_often(
+async def test_our_handler_switches_threads_this_often(
     target: str, middleware: list[str], alone: int, in_pool: int, changes: list[object]
 ) -> None:
     with override_settings(MIDDLEWARE=middleware):

@@ -958,7 +958,7 @@ async def test_consumers_query_at_the_same_time(
         assert pool.statistics() == (0, 0, 0, 0)
 
 
-# --- changes of thread ---
+# --- thread switches ---
 
 STOCK = [
     "django.middleware.security.SecurityMiddleware",
@@ -980,7 +980,7 @@ STOCK = [
         pytest.param("/sync/", STOCK, 16, 14, id="sync view, stock middleware"),
     ],
 )
-async def test_a_pool_saves_two_changes_of_thread_for_each_request(
+async def test_a_pool_saves_two_thread_switches_for_each_request(
     target: str,
     middleware: list[str],
     plain: int,

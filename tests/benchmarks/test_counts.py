@@ -1,6 +1,6 @@
 """Costs of an arm that can be counted, and so are the same on every machine.
 
-They are the coroutines, tasks and changes of thread for one request, and the coroutines for each
+They are the coroutines, tasks and thread switches for one request, and the coroutines for each
 further message of a stream.
 """
 

@@ -79,6 +79,6 @@ async def test_a_visitor_without_a_session_costs_no_change_of_thread(
             await response_to("/status/", {})
         counts.append(len(changes))
 
-    # Django's own signals change threads, at the start and at the end.
+    # Django's own signals switch threads, at the start and at the end.
     assert counts[0] > 0
     assert counts == [counts[0]] * 2
