@@ -98,6 +98,7 @@ def test_servers_in_threads_do_not_end_each_other_and_begin_drains_all() -> None
     for thread in threads:
         thread.start()
     try:
+        until(lambda: all(server.started for server in servers))
         with streaming(servers[0]) as first, streaming(servers[1]) as second:
             servers[2].should_exit = True
             threads[2].join(PATIENCE)

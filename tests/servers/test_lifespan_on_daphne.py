@@ -30,12 +30,14 @@ def said(log: str) -> list[str]:
 def test_the_first_request_waits_for_startup_and_a_probe_does_not(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     with serve(DAPHNE, log=tmp_path / "log", environment={"GATE": str(gate)}) as server:
+        server.log_lines("^opening$")
         assert httpx.get(f"{server.url}/livez", timeout=PATIENCE).status_code == 200
         assert httpx.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 503
         assert said(server.log()) == ["opening"]
         gate.touch()
         assert httpx.get(server.url, timeout=PATIENCE).text == "done"
         assert httpx.get(f"{server.url}/readyz", timeout=PATIENCE).status_code == 200
+        server.stop()
 
     assert said(server.log()) == [
         "opening",
@@ -59,7 +61,8 @@ def test_a_request_in_flight_gets_its_response_before_the_end(tmp_path: Path) ->
 
 
 def test_a_startup_that_fails_ends_daphne_with_an_error(tmp_path: Path) -> None:
-    with serve(DAPHNE, log=tmp_path / "log", environment={"FAIL": "1"}) as server:
+    failing = {"FAIL": "1"}
+    with serve(DAPHNE, log=tmp_path / "log", environment=failing, listening=False) as server:
         assert server.process.wait(PATIENCE) == 1
 
     assert "lifespan.startup.failed: OSError: no database (in pool)" in server.log()
