@@ -22,5 +22,4 @@ def test_under_load_nothing_is_mixed_up_and_nothing_is_left(pooled: bool, audite
     assert figures.broken == []
     assert figures.errors == []
     assert figures.is_idle, figures.statistics
-    assert figures.checks > 1000
-    assert sum(figures.left.values()) > 10
+    assert figures.are_enough, figures.lines()
