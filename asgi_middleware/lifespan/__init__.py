@@ -1,4 +1,4 @@
-"""A place where a process opens its resources at startup and closes them at shutdown.
+"""Open resources when the process starts, and close them when it stops.
 
     @asynccontextmanager
     async def client(state):
@@ -8,33 +8,35 @@
     application = LifespanMiddleware(get_asgi_application(), lifespan=[client])
 
 Django itself has neither startup nor shutdown, and raises ValueError when a server signals them.
-This middleware opens context managers at startup and closes them at shutdown. Views find what they
-yield in ``get_state()``. ``get_tasks()`` returns a :class:`TaskSupervisor` for work in the
-background.
+This middleware enters context managers at startup and exits them at shutdown. ``get_state()``
+returns what the contexts have yielded. ``get_tasks()`` returns a :class:`TaskSupervisor` for
+background work.
 
-With ``drain=Drain()`` the process also ends while streams and WebSockets are open: after SIGTERM
-they have some seconds left, and then a disconnect.
+With ``drain=Drain()``, open streams and WebSockets do not keep the process from stopping: after
+SIGTERM they have a few seconds to finish, and then their apps receive a disconnect.
 
-Belongs near the app, with only the thread pool further in. Requests that it refuses while the
-process starts or ends then still pass through the other layers, so they are logged and get their
-headers.
+Put it near the app, with only the thread pool further in. The requests that it refuses then still
+pass through the other layers, which log them and add their headers.
 
-Where to change what:
+The modules:
 
 =======================  ===========================================================================
-``middleware.py``        the options; what a request gets while nothing serves, or if no server
-                         signals startup
-``cycle.py``             what startup and shutdown do, in which order; when a failed startup is
-                         repeated
+``middleware.py``        the options; what a request gets before startup and after shutdown, or if
+                         the server never signals startup
+``cycle.py``             what startup and shutdown do, and in which order; when a failed startup is
+                         retried
 ``contexts.py``          what can be a context; ``context_task.py``: the task that enters and
-                         exits it
+                         exits contexts
+``registered.py``        the contexts that Django apps register
 ``state.py``             which keys the state has, and who may set them
-``inner.py``             the lifespan of the app inside: what is a failure, and what is not
-``tasks.py``             tasks in the background, and their restarts
-``drain.py``             how long a drain waits, and what it says; ``signals.py``: what begins it
+``current.py``           ``get_state()`` and ``get_tasks()``
+``inner.py``             the lifespan of the inner app, and which of its errors are failures
+``tasks.py``             background tasks and their restarts
+``drain.py``             how long a drain waits, and what it logs; ``signals.py``: the signals that
+                         begin it
 ``connections.py``       how a drain ends a request or a WebSocket
 ``timeouts.py``          how long the parts of startup and shutdown may take
-``failure.py``           what a failure is called in the log
+``failure.py``           how the log names a failure
 ``daphne.py``            the signals that Daphne does not send
 =======================  ===========================================================================
 """

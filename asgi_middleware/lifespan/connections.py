@@ -1,8 +1,9 @@
-"""Requests and WebSockets: how many are in flight, and how a drain ends one.
+"""Requests and WebSockets: counted while they are in flight, and ended by a drain.
 
-An app is never cancelled. Its ``receive()`` returns a disconnect, as if the client had gone.
-Django, Channels and Starlette all react to that, and have time to clean up. If the app goes on,
-its ``send()`` then raises ``ConnectionResetError``, as ASGI 2.4 has it for a client that has gone.
+A drain never cancels an app. The app's ``receive()`` returns a disconnect, as if the client had
+gone. Django, Channels and Starlette all react to that, and have time to clean up. If the app goes
+on, its ``send()`` then raises ``ConnectionResetError``: since ASGI 2.4, ``send()`` raises an
+``OSError`` after the client has gone.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ _UNAVAILABLE = "Not available at the moment."
 
 
 class InFlight:
-    """Counts the connections within ``with in_flight:``."""
+    """Counts connections. Each is served within ``with in_flight:``."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -41,7 +42,7 @@ class InFlight:
             self._none.set()
 
     async def ended(self, deadline: Deadline) -> None:
-        """Wait until there is none, or until the deadline."""
+        """Wait until no connection is in flight, or until the deadline."""
         if not self.count:
             return
         self._none.clear()
@@ -50,12 +51,13 @@ class InFlight:
                 await self._none.wait()
         except TimeoutError:
             logger.error(  # noqa: TRY400
-                "still in flight at shutdown: %d; their resources are closed now", self.count
+                "connections still in flight at shutdown: %d; their resources are closed now",
+                self.count,
             )
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, retry_after: int) -> None:
-    """Send a 503, or close the WebSocket before it is open."""
+    """Send a 503, or close a WebSocket before it is accepted."""
     if scope["type"] == "http":
         await send_unavailable(send, _UNAVAILABLE, retry_after)
     else:
@@ -66,7 +68,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, retry_after: int) -
 async def serve_http(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, countdown: Countdown
 ) -> None:
-    """Call *app* so that the drain can end the request, and complete the response."""
+    """Serve a request that the drain can end; its response is completed all the same."""
     request = _Request(scope, receive, send)
     countdown.add(request)
     try:
@@ -80,7 +82,7 @@ async def serve_http(
 async def serve_websocket(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, countdown: Countdown
 ) -> None:
-    """Call *app* so that the drain can close the WebSocket."""
+    """Serve a WebSocket that the drain can close."""
     websocket = _WebSocket(receive, send)
     countdown.add(websocket)
     try:
@@ -92,11 +94,11 @@ async def serve_websocket(
 
 
 class _DrainedError(ConnectionResetError):
-    """What ``send`` raises."""
+    """Raised by the app's ``send()`` after the drain has ended the connection."""
 
 
 class _Connection(EndableReceive, ABC):
-    """Passes messages on until the drain ends: first what the app receives, then what it sends."""
+    """Passes messages on until the drain ends ``receive()`` and, a moment later, ``send()``."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         super().__init__(receive, self._disconnected)
@@ -110,7 +112,7 @@ class _Connection(EndableReceive, ABC):
         except Exception as error:
             if not _says_that_it_was_drained(error):
                 raise
-            logger.debug("the app has ended by an error of the drain", exc_info=True)
+            logger.debug("the app ended with the error that the drain raised", exc_info=True)
 
     @abstractmethod
     def send(self, message: Message) -> Awaitable[object]: ...
@@ -120,20 +122,20 @@ class _Connection(EndableReceive, ABC):
 
     @abstractmethod
     async def _disconnected(self) -> Message:
-        """Return what the app receives from now on."""
+        """Return the message that the app receives from now on."""
 
     async def _send_until_reset(self, message: Message) -> None:
-        """Send *message*, or raise once the drain is over: meanwhile too, if nobody reads it."""
+        """Send *message*; raise after :meth:`reset`, even if a slow client blocks the send."""
         if not self._sending.ended:
             await self._sending.unless_ended(self._send(message))
         if self._sending.ended:
             await self._disconnected()
-            await asyncio.sleep(0)  # an app that sends in a loop lets others go on
-            raise _DrainedError("the process is about to end, and the client will connect again")
+            await asyncio.sleep(0)  # or an app that sends in a loop would block all others
+            raise _DrainedError("the process is shutting down and has ended this connection")
 
 
 class _Request(_Connection):
-    """A request, and what is missing at the end of its response."""
+    """A request. Tracks how much of its response has been sent."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(receive, send)
@@ -164,7 +166,7 @@ class _Request(_Connection):
         """Complete the response, if that is still possible."""
         if not self._started:
             await send_unavailable(self._send, _UNAVAILABLE, retry_after=1)
-        elif not self._sized:  # otherwise the client waits for the rest until the server cuts it
+        elif not self._sized:  # a promised Content-Length cannot be met: the server cuts those
             await self._send({"type": "http.response.body"})
             if self._trailers:
                 await self._send({"type": "http.response.trailers", "headers": []})
@@ -176,7 +178,7 @@ class _Request(_Connection):
     def _start(self, message: Message) -> Message:
         headers: Headers = message.get("headers", ())
         if not isinstance(headers, list | tuple):
-            headers = list(headers)  # it can be read only once
+            headers = list(headers)  # an iterator can be read only once
             message = {**message, "headers": headers}
         self._started = True
         self._sized = bool(values(headers, b"content-length"))
@@ -186,7 +188,7 @@ class _Request(_Connection):
 
 
 class _WebSocket(_Connection):
-    """A WebSocket, which is closed before its app hears of it."""
+    """A WebSocket. The drain first closes it, and then sends its app a disconnect."""
 
     kind = "WebSockets"
 
@@ -200,7 +202,7 @@ class _WebSocket(_Connection):
     def send(self, message: Message) -> Awaitable[object]:
         ends = message["type"] in ENDS_WEBSOCKET
         if self.drained and (ends or not self._sending.ended):
-            return asyncio.sleep(0)  # it goes nowhere, but lets others go on
+            return asyncio.sleep(0)  # the message is dropped; others get their turn
         if ends:
             self._ended = True
             return self._send(message)
@@ -214,13 +216,13 @@ class _WebSocket(_Connection):
         return {"type": "websocket.disconnect", "code": SERVICE_RESTART, "reason": ""}
 
     async def read_to_the_end(self) -> None:
-        """Take what the client has sent, and the app has not taken: hypercorn waits for that."""
+        """Read the messages that the app has not read: hypercorn waits until somebody does."""
         while (await self._server_receive())["type"] != "websocket.disconnect":
             pass
 
 
 def _says_that_it_was_drained(error: BaseException) -> bool:
-    """Tell whether *error* is ours, or what an app such as Starlette raises in its place."""
+    """Tell whether *error* is ours, or one that an app such as Starlette raised because of it."""
     if isinstance(error, BaseExceptionGroup):
         errors = cast("BaseExceptionGroup[BaseException]", error).exceptions
         return all(map(_says_that_it_was_drained, errors))
@@ -230,14 +232,14 @@ def _says_that_it_was_drained(error: BaseException) -> bool:
 
 
 async def _try(ending: Awaitable[None]) -> bool:
-    """Await *ending* for a moment, and tell whether that went well.
+    """Await *ending* for a moment, and tell whether it succeeded.
 
-    The client may be gone, and that is no error.
+    It may fail because the client has gone, which is not an error.
     """
     try:
         async with asyncio.timeout(PATIENCE):
             await ending
     except Exception:
-        logger.debug("a connection did not end as it should", exc_info=True)
+        logger.debug("a connection could not be ended cleanly", exc_info=True)
         return False
     return True

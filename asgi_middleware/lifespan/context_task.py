@@ -9,14 +9,14 @@ from .timeouts import PATIENCE, Deadline
 
 
 class ContextTask:
-    """A task that makes calls in turn.
+    """A task that makes calls one after another.
 
-    A context has to be exited in the task that entered it: task groups and cancel scopes of
-    asyncio and anyio insist on that. And you can stop waiting for a task, but not for a coroutine
+    A context must be exited in the task that entered it: the task groups and cancel scopes of
+    asyncio and anyio require that. You can also stop waiting for a task, but not for a coroutine
     that you await.
 
-    ``interrupted`` is done once the task was cancelled between two calls. An open task group does
-    that when one of its tasks has failed, and its exit raises the reason.
+    ``interrupted`` is done once the task has been cancelled between two calls. An open task group
+    does that when one of its tasks fails; the exit of the group then raises the error.
     """
 
     def __init__(self) -> None:
@@ -30,16 +30,16 @@ class ContextTask:
         deadline: Deadline,
         at_least: float = 0.0,
     ) -> Failure | None:
-        """Await *call* in the task, and return what it raised.
+        """Await *call* in the task, and return the failure if it raises.
 
-        At the *deadline*, but not before *at_least* so many seconds, the call is cancelled. If it
-        keeps running, it keeps the task, and the next call gets a new one.
+        The call is cancelled at the *deadline*, but it always has *at_least* that many seconds. If
+        it keeps running, it keeps the task, and the next call gets a new task.
         """
         outcome: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
         self._calls.put_nowait((call, outcome))
         try:
             await asyncio.wait({outcome}, timeout=deadline.left(at_least))
-        finally:  # the deadline has passed, or we are cancelled ourselves
+        finally:  # we may have been cancelled ourselves
             late = not outcome.done()
             if late:
                 await self._interrupt(name, outcome)
@@ -61,8 +61,8 @@ class ContextTask:
             try:
                 next_call = await calls.get()
             except asyncio.CancelledError:
-                # anyio cancels at each turn of the loop until its scope has been exited, and that
-                # call is on its way.
+                # anyio cancels on every turn of the loop until its scope is exited; the call that
+                # exits it comes next.
                 if not self.interrupted.done():
                     self.interrupted.set_result(None)
                 continue

@@ -1,4 +1,4 @@
-"""Contexts: async and sync context managers behind one async interface, each with its thread."""
+"""Contexts: async and sync context managers behind one async interface, each in its own thread."""
 
 import asyncio
 import logging
@@ -77,10 +77,10 @@ def _then_close_connections(call: Callable[[], object]) -> object:
 async def _with_own_thread(
     context: AbstractAsyncContextManager[Any, Any], name: str
 ) -> AsyncGenerator[object]:
-    """Give the sync code that *context* calls one thread of its own, from enter to exit.
+    """Run the sync code that *context* calls in one thread of its own, from enter to exit.
 
-    Its thread-locals and database connections survive there in between. Only a connection that the
-    database has dropped meanwhile is closed; it opens again where it is used.
+    Its thread-locals and database connections last that long. Only a connection that the database
+    has dropped is closed before the exit; it reopens when it is used.
     """
     if has_waiting_thread():
         async with context as yielded:
@@ -98,10 +98,10 @@ async def _with_own_thread(
         await thread.close()
 
 
-# --- whether an option is a list of factories, as far as that shows without a call ---
+# --- checks of a list of factories, as far as they are possible without calling one ---
 
 _WAY_OUT = "a function that takes the state and returns a context manager"
-# All functions that contextlib has decorated share their code.
+# All functions that one of contextlib's decorators returns share one code object.
 _ASYNC_CODE: object = cast("Any", asynccontextmanager)(new_context).__code__
 _SYNC_CODE: object = cast("Any", contextmanager)(new_context).__code__
 
@@ -123,7 +123,7 @@ def context_factories(option: str, value: object) -> Iterator[str]:
         yield from found[:1] or options.function(option, each, _WAY_OUT)
 
 
-# What a call of a function for contexts returns, if somebody forgot the decorator too.
+# What a factory returns when it is called, with or without its decorator.
 _CALLED: tuple[type[object], ...] = (
     ContextDecorator,
     AsyncContextDecorator,
@@ -135,7 +135,7 @@ _MANAGERS: tuple[type[object], ...] = (AbstractAsyncContextManager, AbstractCont
 
 
 def _object_problems(value: object) -> Iterator[str]:
-    name = qualified_name(getattr(value, "func", value))  # as contextlib keeps it
+    name = qualified_name(getattr(value, "func", value))  # contextlib's name for the function
     if isinstance(value, _CALLED):
         yield f"{name}() was called already; use {name}"
     elif isinstance(value, _MANAGERS):
@@ -151,7 +151,7 @@ def _class_problems(value: type[object]) -> Iterator[str]:
     elif not _can_be_called(value, {}):
         yield f"{name} cannot be called with the state; use lambda state: {name}()"
     elif value.__new__ is object.__new__ and not issubclass(value, _MANAGERS):
-        yield f"{name} has no __aenter__ and __aexit__; use a class that has, or {_WAY_OUT}"
+        yield f"{name} has no __aenter__ and __aexit__; use a class that has them, or {_WAY_OUT}"
 
 
 def _function_problems(value: Callable[..., object]) -> Iterator[str]:
@@ -166,7 +166,7 @@ def _function_problems(value: Callable[..., object]) -> Iterator[str]:
     if code is _ASYNC_CODE and isgeneratorfunction(decorated):
         yield f"{name} is not async, and @asynccontextmanager is; use @contextmanager"
     if code is _ASYNC_CODE and is_async(decorated):
-        yield f"{name} does not yield; use yield where the process serves"
+        yield f"{name} does not yield; use yield between its startup and its shutdown"
     if _can_be_called(value, {}):
         return
     way_out = "lambda state: ..." if name.endswith("<lambda>") else f"def {name}(state)"
@@ -176,7 +176,7 @@ def _function_problems(value: Callable[..., object]) -> Iterator[str]:
 
 
 def _decorated(value: Any) -> tuple[object, object]:
-    """Return the code of a function, and the function that it decorates."""
+    """Return the code object of a function, and the function that it wraps."""
     while isinstance(value, partial):
         value = value.func
     return getattr(value, "__code__", None), getattr(value, "__wrapped__", None)
@@ -187,6 +187,6 @@ def _can_be_called(factory: Callable[..., object], *arguments: object) -> bool:
         signature(factory).bind(*arguments)
     except TypeError:
         return False
-    except ValueError:  # a builtin, which does not show its parameters
+    except ValueError:  # a builtin without a signature
         return True
     return True

@@ -1,4 +1,4 @@
-"""The state and the tasks of whatever this code runs for, without a request at hand."""
+"""The current state and its tasks, for code that does not have the request."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from .tasks import TaskSupervisor
 
 
 class Override(NamedTuple):
-    """What a test has put in the place of a state; ``given`` is as much of it as it has named."""
+    """A state that a test has set; ``given`` holds only the keys that the test named."""
 
     given: State
     state: State
@@ -17,12 +17,12 @@ overrides: list[Override] = []
 
 _MISSING = (
     "there is no {what} here because no LifespanMiddleware has served this request: it came through"
-    " WSGI, a test client of Django's, or an asgi.py without the layer. In asgi.py, use"
+    " WSGI, one of Django's test clients, or an asgi.py without the layer. In asgi.py, use"
     " application = stack(get_asgi_application()). In a test, use with override_state(name=value):"
     " or StackClient(), both from asgi_middleware.testing.django"
 )
 _NOT_STARTED = (
-    "there are no tasks here because the server has sent no lifespan.startup; use"
+    "there are no tasks here because the server has not sent lifespan.startup; use"
     " LifespanMiddleware(..., when_missing='start')"
 )
 
@@ -32,9 +32,9 @@ def get_state() -> State:
 
         prices = await get_state()["client"].get("https://stock.example/prices/")
 
-    It is what Django finds in ``request.scope["state"]`` and Channels in ``self.scope["state"]``.
-    It works in whatever a view calls, sync or async, and in its streams and tasks. In a supervised
-    task and in a lifespan context it is what startup has opened so far.
+    It is the dict in ``request.scope["state"]`` (Django) and ``self.scope["state"]`` (Channels).
+    You can call it in everything that a view calls, sync or async, and in its streams and tasks.
+    In a supervised task or a lifespan context, it returns what startup has opened so far.
 
     Raises LookupError where no :class:`LifespanMiddleware` has served the request.
     """
@@ -51,11 +51,11 @@ def get_tasks() -> TaskSupervisor:
 
         get_tasks().spawn(send_receipt, restart="never")
 
-    It works where :func:`get_state` does, and raises LookupError where that does.
+    Raises LookupError where :func:`get_state` does, and if nothing has been started.
     """
     state = current_state.get()
     if state is None and not overrides:
-        raise LookupError(_MISSING.format(what="supervisor of tasks"))
+        raise LookupError(_MISSING.format(what="task supervisor"))
     tasks: TaskSupervisor | None = get_state().get("tasks")
     if tasks is None:
         raise LookupError(_NOT_STARTED)

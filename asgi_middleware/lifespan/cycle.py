@@ -25,16 +25,16 @@ from .timeouts import PATIENCE, Deadline
 
 logger = logging.getLogger(__name__)
 
-# Seconds before a failed startup is tried again: doubled each time.
+# Seconds before a failed startup is retried: doubled each time, up to the last.
 _FIRST_RETRY, _LAST_RETRY = 1.0, 60.0
 
-# Without "state": each request gets it from us.
+# Without "state", which we add to each request ourselves.
 SCOPE = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CycleOptions:
-    """What all cycles of an app have in common."""
+    """The options that all cycles of an app share."""
 
     lifespan: tuple[ContextFactory, ...]
     startup_timeout: float
@@ -48,10 +48,10 @@ class CycleOptions:
 class Cycle:
     """Starts, serves and stops once, and owns everything that runs for that long.
 
-    Startup enters the contexts in order, then starts the app's own lifespan. Shutdown goes the
-    other way round: requests in flight, tasks, the app, the contexts.
+    Startup enters the contexts in order, then starts the app's own lifespan. Shutdown waits for
+    requests in flight, and then stops the tasks and the app and exits the contexts in reverse.
 
-    ``settled`` is set when startup is over, and ``serving`` then tells how it went.
+    ``settled`` is set when startup is over; ``serving`` then tells whether it succeeded.
     """
 
     def __init__(self, app: ASGIApp, scope: Scope, options: CycleOptions) -> None:
@@ -65,7 +65,7 @@ class Cycle:
         self._in_flight = InFlight()
         self._context_task: ContextTask
         self._exits: list[tuple[str, Callable[[], Awaitable[object]]]] = []
-        # A cycle around this one shares its tasks: they end before either closes anything.
+        # An outer cycle shares its supervisor, so that all tasks end before either closes anything.
         shared: Any = state_of(scope).get("tasks")
         self._owns_tasks = not isinstance(shared, TaskSupervisor) or shared.stopping
         self.state: State = {}
@@ -81,12 +81,13 @@ class Cycle:
         return self._open and not (self._countdown and self._countdown.over)
 
     async def start(self) -> Failure | None:
-        """Open everything. If something fails, close what was open by then and return it."""
+        """Open everything. After a failure, close what is already open and return the failure."""
         self._readiness.starting(self._tasks)
         deadline = Deadline("startup", self._options.startup_timeout)
         failure = None
         try:
-            # The tasks of the contexts and of the app's own lifespan begin here, and keep it.
+            # The tasks of the contexts and of the app's own lifespan are created here, and inherit
+            # the current state.
             with as_current(self.state):
                 self._context_task = ContextTask()
                 failure = await self._open_all(deadline)
@@ -102,12 +103,13 @@ class Cycle:
         return failure
 
     async def serve(self, until: Awaitable[object]) -> Failure | None:
-        """Serve until *until* is done, then close everything and return what failed.
+        """Serve until *until* is done, then close everything and return the first failure.
 
-        Raises what *until* raises, after that. If the task group of a context fails, everything is
-        closed at once, because the tasks that it cancels cannot wait. And so it is when the drain
-        has left nothing open: the server may wait for a client that does not read, until it is
-        killed.
+        After that, raises what *until* raises. Two events close everything earlier:
+
+        * The task group of a context fails: the tasks that it cancels cannot wait.
+        * The drain has ended every connection: the server may still wait for a client that does
+          not read, until it is killed.
         """
         end: asyncio.Future[Any] = asyncio.ensure_future(until)
         interrupted = self._context_task.interrupted
@@ -122,7 +124,7 @@ class Cycle:
             if drained is not end:
                 drained.cancel()
         if interrupted.done() and not end.done():
-            logger.error("a task group of a context has failed; everything is closed now")
+            logger.error("the task group of a context has failed; everything is closed now")
         failure = await self._stop()
         await end
         return failure
@@ -130,7 +132,7 @@ class Cycle:
     async def call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the app for a request or a WebSocket, with our state in its scope.
 
-        Most servers have copied it there, unless something in between has lost it.
+        Most servers have already copied it there, but something in between may have lost it.
         """
         state = state_of(scope)
         if not self.state.keys() <= state.keys():
@@ -145,13 +147,13 @@ class Cycle:
             elif scope["type"] == "http":
                 with self._in_flight:
                     await self._app(scope, receive, send)
-            else:  # not counted: nothing would end it, and shutdown would wait for nothing
+            else:  # not counted: nothing would end it, and shutdown would wait in vain
                 await self._app(scope, receive, send)
         finally:
             restore(token)
 
     async def _open_all(self, deadline: Deadline) -> Failure | None:
-        """Do all that startup does, and return what went wrong, wherever that was."""
+        """Do everything that startup does, and return the failure, if any."""
         options = self._options
         if options.drain:
             self._countdown = Countdown(
@@ -164,12 +166,12 @@ class Cycle:
         if failure:
             return failure
         try:
-            # The only scope that is meant to be filled in place: the server gives each request a
-            # copy. https://asgi.readthedocs.io/en/latest/specs/lifespan.html#lifespan-state
+            # The only scope that an app may change in place: the server gives each request a copy.
+            # https://asgi.readthedocs.io/en/latest/specs/lifespan.html#lifespan-state
             state_of(self._scope).update(self.state)
             if self._countdown:
                 self._countdown.listen()
-        except Exception as error:  # noqa: BLE001 -- without a verdict of ours, servers would serve
+        except Exception as error:  # noqa: BLE001 -- if it escaped, servers would serve anyway
             return Failure("LifespanMiddleware", error)
         return None
 
@@ -232,7 +234,7 @@ class Cycle:
             try:
                 failure = await step()
             except asyncio.CancelledError as error:
-                cancelled = error  # the other steps are still taken
+                cancelled = error  # the remaining steps still run
                 continue
             if failure:
                 failure.log("shutdown")
@@ -253,7 +255,10 @@ class Cycle:
 
 
 class UnaskedCycle(Cycle):
-    """Serves until the event loop ends. *previous* is the cycle that failed before this one."""
+    """A cycle without a server's signals: it serves until the event loop ends.
+
+    *previous* is the cycle that failed before this one.
+    """
 
     def __init__(self, app: ASGIApp, options: CycleOptions, previous: Cycle | None) -> None:
         super().__init__(app, SCOPE, options)
@@ -272,9 +277,9 @@ class UnaskedCycle(Cycle):
         return max(1, math.ceil((self._retry_at or 0.0) - time.monotonic()))
 
     def begin(self, ended: Callable[[], object]) -> None:
-        """Start, in a task. *ended* is called at the end of a cycle that has served."""
-        # A task and a context of its own: the client that came first may leave, and the ID of its
-        # request has no business here. Kept, because the loop itself does not keep tasks.
+        """Start in a task. *ended* is called at the end, unless startup failed."""
+        # A task and a context of its own: the first client may leave, and the ID of its request
+        # does not belong here. The task is stored because the loop keeps only weak references.
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._live(loop, ended), context=Context())
 

@@ -4,11 +4,11 @@
     application = DaphneLifespan(application)
 
 Sends the lifespan messages that Daphne does not send: startup once its reactor runs, before the
-first request is read; shutdown when the reactor is about to stop. A failed startup ends Daphne with
-status 1.
+first request is read; shutdown when the reactor is about to stop. After a failed startup, Daphne
+exits with status 1.
 
-Belongs outermost. Early requests wait further in, in
-:class:`~asgi_middleware.LifespanMiddleware`, so probes do not have to wait.
+Put it outermost. It does not hold up early requests, so probes get a response at once; other
+requests wait further in, in :class:`~asgi_middleware.LifespanMiddleware`.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ class DaphneLifespan:
     """Runs the lifespan of *app* for as long as Daphne's reactor runs.
 
     Daphne cancels all requests in flight as soon as it is told to stop. With this class they
-    continue until the app has shut down, and its shutdown waits for them. Under any other server
-    this class does nothing.
+    continue until the app has shut down, and the app's shutdown waits for them. Under any other
+    server, this class does nothing.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -45,7 +45,7 @@ class DaphneLifespan:
         self._stopping = False
         twisted: Any = reactor
         twisted.callWhenRunning(self._start)
-        # Daphne adds its own trigger, which cancels requests, when it runs: ours comes first.
+        # Daphne adds its own trigger, which cancels requests, only when it runs: ours comes first.
         twisted.addSystemEventTrigger("before", "shutdown", self._stop)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,12 +63,12 @@ class DaphneLifespan:
             await call
 
     def _start(self) -> None:
-        # On the loop that Daphne is about to run, and uses for each request.
+        # The loop that Daphne is about to run, and uses for each request.
         self._messages.put_nowait({"type": "lifespan.startup"})
         self._lifespan = asyncio.get_event_loop().create_task(self._live(), name="lifespan")
 
     def _stop(self) -> object:
-        """Return a Deferred: the reactor waits for it before it closes connections."""
+        """Return a Deferred for which the reactor waits before it closes connections."""
         self._stopping = True
         if self._lifespan is None:
             return None
@@ -82,14 +82,14 @@ class DaphneLifespan:
         except Exception as error:
             if not self._failed:
                 level = logging.ERROR if self._started else logging.DEBUG
-                logger.log(level, "the lifespan of the app has ended", exc_info=error)
+                logger.log(level, "the app's lifespan ended with an error", exc_info=error)
 
     async def _end(self, lifespan: "asyncio.Task[None]") -> None:
         await asyncio.wait({lifespan})
         calls = set(self._calls)
         for call in calls:
             call.cancel()
-        if calls:  # otherwise the interpreter crashes at exit, in tasks that have not ended
+        if calls:  # the interpreter would crash at exit in tasks that are still running
             await asyncio.wait(calls, timeout=PATIENCE)
 
     async def _send(self, message: Message) -> None:
@@ -98,6 +98,6 @@ class DaphneLifespan:
             self._failed = True
             logger.error("%s: %s", message["type"], message.get("message", ""))
         if message["type"] == "lifespan.startup.failed":
-            # Not from here, where the app could handle it. Nothing is served yet that the reactor
-            # would have to close.
+            # Not raised here, where the app could catch it. There is no connection yet that the
+            # reactor would have to close.
             asyncio.get_running_loop().call_soon(sys.exit, 1)

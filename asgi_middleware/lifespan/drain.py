@@ -1,7 +1,7 @@
 """How a process ends while requests are open.
 
-A drain goes through four stages, from left to right and never back. Each cell shows the stage that
-follows an event, and *server* if the server is then told to stop.
+A drain goes through four stages, from left to right and never back. Each cell shows the stage after
+the event, and *server* if the server is then told to stop.
 
 =====================  ===============  ===============  ==================  ===========
 event                  serving          hold             grace               over
@@ -17,8 +17,8 @@ the grace has passed                                     over
 =====================  ===============  ===============  ==================  ===========
 
 .. [1] With a hold of 0 seconds: grace, server.
-.. [2] Within a second of the signal before it: server. Both signals are then one decision.
-.. [3] And *server*, unless ``begin()`` began it: its caller has to tell the server.
+.. [2] Within a second of the previous signal: only server. The two signals count as one.
+.. [3] Also *server*, unless ``Drain.begin()`` began the drain: its caller stops the server.
 
 The first event also withdraws readiness. Requests are served until the drain is over. Then the
 app receives a disconnect for each connection that is still open, and half a second later its
@@ -45,23 +45,24 @@ from .signals import SignalChain
 
 logger = logging.getLogger(__name__)
 
-# A terminal signals a whole group of processes, and a parent among them then signals its
-# children: within this many seconds, two signals are one decision.
+# Two signals within this many seconds count as one: a terminal signals a whole group of processes,
+# and a parent among them then signals its children again.
 _ONE_DECISION = 1.0
-# The seconds between the disconnect and the error. Django needs a turn of the loop to react. It
-# must not get the error, because it would then not close its response.
+# The seconds between the disconnect and the error. Django needs a turn of the loop to react to the
+# disconnect. It must not get the error first, because it would then not close its response.
 _REACTION = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """How a process with open requests ends: the option of :class:`LifespanMiddleware`.
+    """How a process with open requests ends; an option of :class:`LifespanMiddleware`.
 
         LifespanMiddleware(app, drain=Drain(grace=10, hold=5))
 
-    * ``hold``: seconds from the first SIGTERM, SIGINT or SIGQUIT until the server is told.
-      Meanwhile ``/readyz`` is 503, so that a load balancer sends requests elsewhere, but those that
-      arrive are served. Works on uvicorn and Daphne; hypercorn and granian stop listening at once.
+    * ``hold``: seconds from the first SIGTERM, SIGINT or SIGQUIT until the server is told to stop.
+      Meanwhile ``/readyz`` returns 503, so that a load balancer sends requests elsewhere; requests
+      that still arrive are served. Works on uvicorn and Daphne; hypercorn and granian stop
+      listening at once.
     * ``grace``: seconds from then until ``receive()`` returns ``http.disconnect``, responses are
       completed, and WebSockets are closed with 1012.
 
@@ -73,7 +74,7 @@ class Drain:
     countdowns: "set[Countdown]" = field(
         default_factory=set["Countdown"], init=False, repr=False, compare=False
     )
-    """The countdowns of the apps that run, for :meth:`begin`."""
+    """The countdowns of the running apps, for :meth:`begin`."""
 
     def __post_init__(self) -> None:
         options.check(
@@ -88,8 +89,8 @@ class Drain:
             drain.begin()
             server.should_exit = True  # of uvicorn
 
-        Call it from any thread, or from a signal handler. Once is enough. It does not tell the
-        server: that is up to you.
+        You can call it from any thread or signal handler, and more than once. It does not stop the
+        server; your program does that.
         """
         for countdown in tuple(self.countdowns):
             countdown.begin()
@@ -119,7 +120,7 @@ class Connection(Protocol):
         """Let the app's ``send()`` raise."""
 
 
-# What the log counts. A stream is a response that has started and not ended.
+# The log counts connections by kind. A stream is a response that has started but not ended.
 KINDS = ("requests", "streams", "WebSockets")
 
 
@@ -145,7 +146,7 @@ class Countdown:
         self._none_open = asyncio.Event()
         self._requests_left = max_requests
         if max_requests is not None:
-            # Forked workers share the state of `random`, and would all end at once.
+            # Not `random`: forked workers share its state, and would all end at once.
             self._requests_left = max_requests + secrets.randbelow(max_requests_jitter + 1)
         drain.countdowns.add(self)
 
@@ -167,17 +168,17 @@ class Countdown:
             logger.warning("%s: %s", " and ".join(missing), reason or "nothing handles SIGTERM")
 
     def begin(self, why: str = "Drain.begin()") -> None:
-        """Begin, from any thread; the server is not told."""
+        """Begin the drain, from any thread, without telling the server to stop."""
         self._withdraw()
         with suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(self._begin, why, None)
 
     def shut_down(self) -> None:
-        """Begin the grace period, if nothing has begun it."""
+        """Begin the grace period, unless it has begun already."""
         self._advance(Stage.GRACE, "shutdown")
 
     def end(self) -> None:
-        """End what is open now, as if the grace had passed."""
+        """End the connections that are open, as if the grace period had passed."""
         self._advance(Stage.OVER, "shutdown")
 
     async def drained(self) -> None:
@@ -185,7 +186,7 @@ class Countdown:
         await self._none_open.wait()
 
     def close(self) -> None:
-        """Leave the signals to the server again."""
+        """Give the signals back to the server."""
         self._drain.countdowns.discard(self)
         self._signals.remove()
         self._stop_timer()
@@ -212,7 +213,8 @@ class Countdown:
         later = self.loop.call_soon_threadsafe
         name = signal.Signals(number).name
         if before is None:
-            # Those of other servers on this loop hear the signal after us, and do not hold again.
+            # Other servers on this loop get the signal only after our hold. Their drains begin now,
+            # so that they do not hold a second time.
             for countdown in tuple(self._drain.countdowns - {self}):
                 if countdown.loop is self.loop:
                     countdown.begin(name)
@@ -229,7 +231,7 @@ class Countdown:
         self._readiness.withdraw("draining")
 
     def _begin(self, why: str, tell: Callable[[], object] | None) -> None:
-        """Begin the hold; *tell* then tells the server."""
+        """Begin the hold; after it, *tell* is called to stop the server."""
         if self._advance(Stage.HOLD, why):
             self._start_timer(self._drain.hold, self._end_hold, tell)
 
@@ -242,7 +244,7 @@ class Countdown:
         self._advance(Stage.OVER if self._stage is Stage.GRACE else Stage.GRACE)
 
     def _advance(self, stage: Stage, why: str = "") -> bool:
-        """Enter *stage*, and tell whether it was still to come."""
+        """Enter *stage*, and return True, unless the drain has already reached it."""
         if stage <= self._stage:
             return False
         if self._stage is Stage.SERVING:
@@ -254,7 +256,7 @@ class Countdown:
             self._start_timer(self._drain.grace, self._advance, Stage.OVER)
         elif stage is Stage.OVER:
             logger.info(
-                "the grace is over, %.1f s after the drain began; ended: %s",
+                "the grace period is over, %.1f s after the drain began; ended: %s",
                 self._age(),
                 self._numbers(),
             )

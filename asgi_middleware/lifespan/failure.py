@@ -1,4 +1,4 @@
-"""What fails at startup or shutdown, by which name, and what keeps running when it should not."""
+"""Failures of startup and shutdown with their names, and tasks that do not stop when cancelled."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from .timeouts import PATIENCE
 
 logger = logging.getLogger(__name__)
 
-# As __str__ has it, which a lifespan of ours sends to the one around it.
+# The format of Failure.__str__, which an inner LifespanMiddleware sends to an outer one.
 _REPORT = re.compile(r"(?P<text>.*) \(in (?P<name>[\w.<>]+)\)")
 
 
@@ -23,7 +23,7 @@ class Failure:
 
     @classmethod
     def reported(cls, name: str, error: BaseException, text: str) -> "Failure":
-        """Return the failure that *name* has reported; it may name the part of it at fault."""
+        """Return the failure that *name* has reported; *text* may name the part that failed."""
         report = _REPORT.fullmatch(text)
         return cls(report["name"], error, report["text"]) if report else cls(name, error, text)
 
@@ -49,7 +49,7 @@ class Failure:
 async def cancel(
     task: "asyncio.Task[Any]", name: str, *, ended: "asyncio.Future[Any] | None" = None
 ) -> None:
-    """Cancel *task*, and wait until it, or *ended*, is done; abandon it if it keeps running."""
+    """Cancel *task* and wait until it is done, or *ended* if given; abandon it if that fails."""
     ended = ended or task
     task.cancel()
     try:
@@ -62,6 +62,6 @@ async def cancel(
 def abandon(task: "asyncio.Task[Any]", name: str) -> None:
     """Give up on a task that ignores its cancellation, so that nothing waits for it."""
     logger.error("%s keeps running although it was cancelled; it is abandoned", name)
-    # asyncio.run() awaits every task that asyncio knows of, however long it takes.
+    # asyncio.run() waits for every registered task, however long that takes.
     # https://docs.python.org/3/library/asyncio-extending.html#task-lifetime-support
     asyncio.tasks._unregister_task(task)  # noqa: SLF001

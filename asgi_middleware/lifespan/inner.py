@@ -1,4 +1,4 @@
-"""The lifespan of the app inside, if it has one: towards that app, we are the server."""
+"""The lifespan of the inner app, if it has one. To that app, we are the server."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ class InnerLifespan:
         self._state: State = {}
         self._task: asyncio.Task[None] | None = None
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
-        # What the app reports about startup and about shutdown, and that it waits before either.
+        # The app's reports on startup and on shutdown, and whether it waits without reporting.
         self._startup, self._shutdown, self._ignores = (_future() for _ in range(3))
         self._error: BaseException | None = None
         self._interrupted = False
@@ -42,9 +42,10 @@ class InnerLifespan:
     async def start(self, state: State, deadline: Deadline) -> Failure | None:
         """Start the app with *state*, wait for its verdict, and return what went wrong.
 
-        An app without lifespan shows it in many ways: it raises, returns, sends another kind of
-        message, or waits for its next message. Servers then go on, and so do we. Only
-        ``lifespan.startup.failed``, an attempt to exit, and a missed deadline are failures.
+        An app without lifespan support shows that in many ways: it raises, returns, sends another
+        kind of message, or waits for its next message. Servers then serve it all the same, and so
+        do we. Only ``lifespan.startup.failed``, an attempt to exit, and a missed deadline are
+        failures.
         https://asgi.readthedocs.io/en/latest/specs/lifespan.html#scope
         """
         self._given = {**state_of(self._scope), **state}
@@ -83,7 +84,7 @@ class InnerLifespan:
         }
 
     async def stop(self, deadline: Deadline) -> Failure | None:
-        """Ask the app to stop, wait for its end, and return what went wrong."""
+        """Ask the app to stop, wait until it has, and return what went wrong."""
         task = self._task
         if task is None or task.done():
             return None
@@ -111,8 +112,8 @@ class InnerLifespan:
     async def _receive(self) -> Message:
         """Return the next message.
 
-        If our task waits here before the app has given a verdict, the app has nothing to report
-        about startup. Other tasks of the app may read ahead.
+        If our task waits here before the app has reported on startup, the app does not report at
+        all. Other tasks of the app may read ahead.
         """
         is_waiting = self._messages.empty() and asyncio.current_task() is self._task
         if is_waiting and not self._startup.done() and not self._ignores.done():
@@ -132,7 +133,7 @@ class InnerLifespan:
         verdict.set_result(message)
 
     def _failure(self) -> Failure | None:
-        """Return what went wrong since startup. The end of the event loop is not a failure."""
+        """Return what went wrong since startup. Being cancelled with the loop is not a failure."""
         if self._interrupted and isinstance(self._error, asyncio.CancelledError | None):
             return None
         if _has_failed(self._shutdown):
@@ -142,14 +143,14 @@ class InnerLifespan:
     def _reported(self, verdict: "asyncio.Future[Message]") -> Failure:
         """Return the failure that the app has reported, with the error that it raised, if any."""
         message = verdict.result()
-        # Starlette sends a traceback. Its last line is the message that others send.
+        # Starlette sends a whole traceback; its last line is the message.
         text = str(message.get("message", "")).strip().rpartition("\n")[2]
         reported = RuntimeError(text or message["type"])
         error = self._error if isinstance(self._error, Exception) else reported
         return Failure.reported(self.name, error, text)
 
     async def _return(self, task: "asyncio.Task[None]") -> None:
-        """Wait for the app to return after its last message; if it does not, that is no error."""
+        """Wait for the app to return after its last message. It is not an error if it does not."""
         await asyncio.wait({task}, timeout=PATIENCE)
         if not task.done():
             await cancel(task, self.name)

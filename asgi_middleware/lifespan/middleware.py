@@ -1,4 +1,4 @@
-"""Startup and shutdown, whether the server signals them or not, and what requests get."""
+"""Startup and shutdown, whether or not the server signals them, and the requests in between."""
 
 import asyncio
 import logging
@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 
 WhenMissing = Literal["start", "warn", "error"]
 
-_MISSING = "a request came, but the server has sent no lifespan.startup"
+_MISSING = "a request has arrived, but the server has not sent lifespan.startup"
 _UNASKED = (
-    "the server signals no startup: contexts are opened on the first request, and nothing will"
-    " close them. Use --lifespan on with uvicorn and DaphneLifespan with Daphne; around an app that"
-    " mounts this one, use LifespanMiddleware there"
+    "the server does not signal startup: contexts are opened on the first request, and nothing will"
+    " close them. Use --lifespan on with uvicorn and DaphneLifespan with Daphne; if another app"
+    " mounts this one, use LifespanMiddleware around that app"
 )
 _NO_ASYNCIO = (
     "asgi_middleware needs asyncio, and this server runs another event loop, such as trio's; use"
@@ -36,21 +36,22 @@ class LifespanMiddleware:
     """Keep context managers open for as long as the process serves.
 
     * ``lifespan``: functions that take the state, a dict, and return a context manager, async or
-      sync; sync ones run in a thread. They are entered in this order and exited in reverse. A
-      mapping that one yields is merged into the state, which views find in
+      sync; sync ones run in a thread. They are entered in this order and exited in reverse. If a
+      context yields a mapping, it is merged into the state, which views find in
       ``request.scope["state"]`` and consumers in ``self.scope["state"]``.
-    * ``startup_timeout``, ``shutdown_timeout``: seconds for all contexts together. Shutdown
+    * ``startup_timeout``, ``shutdown_timeout``: seconds for all contexts together. The latter
       includes the wait for requests in flight.
-    * ``when_missing``: what a request does if the server never signals startup: ``"start"`` starts
-      everything first, ``"warn"`` warns once and goes on without state, ``"error"`` raises.
-    * ``readiness``: shared with :class:`HealthMiddleware`.
-    * ``drain``: a :class:`Drain`, to end streams and WebSockets at a signal. Without one, no
-      signal handler is touched.
-    * ``max_requests``: after how many requests and WebSockets the process drains and then sends
-      itself SIGTERM, so that a supervisor or a parent starts a new one. Each process adds a random
-      number up to ``max_requests_jitter``. Without a ``drain``, ``Drain()`` is used.
+    * ``when_missing``: how a request is handled if the server never signals startup: ``"start"``
+      starts everything first, ``"warn"`` logs a warning once and serves the request with an empty
+      state, ``"error"`` raises RuntimeError.
+    * ``readiness``: a :class:`Readiness` to share with :class:`HealthMiddleware`.
+    * ``drain``: a :class:`Drain`, to end streams and WebSockets after a signal. Without it, signal
+      handlers are left alone.
+    * ``max_requests``: after this many requests and WebSockets, the process drains and then sends
+      itself SIGTERM, so that its supervisor or parent starts a new process. Each process adds a
+      random number up to ``max_requests_jitter``. If ``drain`` is None, ``Drain()`` is used.
 
-    An app inside with a lifespan of its own starts after the contexts and stops before them.
+    An inner app with a lifespan of its own starts after the contexts and stops before them.
 
     Raises :class:`ConfigurationError` for options that cannot work.
     """
@@ -93,7 +94,7 @@ class LifespanMiddleware:
             max_requests=max_requests,
             max_requests_jitter=max_requests_jitter,
         )
-        # Where a request finds the cycles of its event loop; none are left once all have ended.
+        # The cycles of each event loop. An empty list means that all of them have ended.
         self._cycles: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Cycle]]
         self._cycles = WeakKeyDictionary()
         self._warned = False
@@ -101,7 +102,7 @@ class LifespanMiddleware:
 
     @property
     def readiness(self) -> Readiness:
-        """What startup and shutdown set."""
+        """The readiness that startup and shutdown set."""
         return self._options.readiness
 
     @property
@@ -111,7 +112,7 @@ class LifespanMiddleware:
 
     @property
     def drain(self) -> Drain | None:
-        """How a process ends with open requests."""
+        """How a process with open requests ends."""
         return self._options.drain
 
     def __repr__(self) -> str:
@@ -153,7 +154,7 @@ class LifespanMiddleware:
         await cycle.call_app(scope, receive, send)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Start, serve and stop as the server says."""
+        """Start, serve and stop when the server says so."""
         try:
             loop = _running_loop()
         except RuntimeError as error:
@@ -174,8 +175,8 @@ class LifespanMiddleware:
             cycle.settled.set()
             cycles.remove(cycle)
 
-        # The last await of all. hypercorn raises here, and goes on serving if we do not return at
-        # once. Any server may end its loop now.
+        # This must be the last await: hypercorn raises here, and goes on serving if we do not
+        # return at once; and any server may end its loop now.
         when = "shutdown" if started else "startup"
         if failure is None:
             return await send({"type": f"lifespan.{when}.complete"})
@@ -194,14 +195,14 @@ class LifespanMiddleware:
         return cycles
 
     def _probed(self) -> None:
-        """Start if nothing has: a probe may be the only request before readiness."""
+        """Start, unless something has: until the process is ready, there may be only probes."""
         loop = _running_loop()
         cycles = self._cycles.get(loop)
         if cycles is None or _retry_is_due(cycles):
             if self._when_missing == "start":
                 self._start_unasked(loop)
             else:
-                self._warn("the server has sent no lifespan.startup, so readiness is never told")
+                self._warn("the server has not sent lifespan.startup; /readyz stays not ready")
 
     def _warn(self, message: str) -> None:
         if not self._warned:
@@ -217,16 +218,16 @@ def _running_loop() -> asyncio.AbstractEventLoop:
 
 
 def _retry_is_due(cycles: list[Cycle]) -> bool:
-    """Tell whether a start that nobody asked for has failed, and should be repeated."""
+    """Tell whether a startup without the server's signal has failed and should be retried."""
     newest = cycles[-1] if cycles else None
     return isinstance(newest, UnaskedCycle) and newest.retry_is_due
 
 
 def _cycle_of(scope: Scope, cycles: Sequence[Cycle]) -> Cycle | None:
-    """Return the cycle that serves a request, None if all have ended.
+    """Return the cycle that serves a request, or None if all have ended.
 
-    There may be several, as with two servers on one loop. The request's state then tells which one
-    it belongs to; without it, the newest that serves is as good as any.
+    Two servers on one loop have two cycles, for example. The request's state then shows which cycle
+    it belongs to; without a state, the newest serving cycle is as good as any.
     """
     if len(cycles) > 1:
         tasks: object = state_of(scope).get("tasks")

@@ -1,4 +1,4 @@
-"""Contexts that apps bring along, for the project's ``stack()`` to open."""
+"""Contexts that Django apps register, for the project's ``stack()`` to open."""
 
 import warnings
 
@@ -8,12 +8,12 @@ from ..errors import ConfigurationWarning
 from .contexts import ContextFactory, context_factories
 
 _registered: list[ContextFactory] = []
-# Whether a stack has taken what was registered by then.
+# Whether a stack has already taken the contexts.
 _taken = False
 
 
 def register_lifespan(context: ContextFactory) -> None:
-    """Let :func:`stack` open a context of this app, in its ``ready()``:
+    """Let :func:`stack` open a context of your app. Call it in ``AppConfig.ready()``:
 
         class PricesConfig(AppConfig):
             name = "prices"
@@ -21,11 +21,11 @@ def register_lifespan(context: ContextFactory) -> None:
             def ready(self):
                 register_lifespan(client)
 
-    The contexts of all apps are entered in the order of ``INSTALLED_APPS``, before those that
-    ``asgi.py`` lists. A context that is registered twice is entered once.
+    The contexts of all apps are entered in the order of ``INSTALLED_APPS``, before the contexts in
+    ``asgi.py``. A context that is registered twice is entered once.
 
     Raises :class:`ConfigurationError` for anything that cannot be a context. Warns with
-    :class:`ConfigurationWarning` if ``stack()`` was called before.
+    :class:`ConfigurationWarning` if ``stack()`` has already been called.
     """
     options.check("register_lifespan", context_factories("context", [context]))
     if context in _registered:
@@ -34,7 +34,7 @@ def register_lifespan(context: ContextFactory) -> None:
     if _taken:
         name = qualified_name(context)
         warnings.warn(
-            f"register_lifespan: {name} comes after stack(), which does not open it; use"
+            f"register_lifespan: {name} is not opened because stack() was called before; use"
             f" register_lifespan({name}) in AppConfig.ready(), and stack(get_asgi_application())",
             ConfigurationWarning,
             stacklevel=2,
@@ -42,7 +42,7 @@ def register_lifespan(context: ContextFactory) -> None:
 
 
 def registered_contexts() -> list[ContextFactory]:
-    """Return the contexts, for a stack; from now on, others are too late."""
+    """Return the contexts for a stack. A context that is registered after this is too late."""
     global _taken  # noqa: PLW0603
     _taken = True
     return list(_registered)

@@ -1,4 +1,4 @@
-"""A handler of ours in front of the server's, for the signals that end a process."""
+"""Our handler in front of the server's, for the signals that end a process."""
 
 import asyncio
 import multiprocessing
@@ -16,12 +16,12 @@ Handler = Callable[[int, FrameType | None], object]
 
 
 class SignalChain:
-    """Calls *handler* in place of the server's handlers, which :meth:`pass_on` calls.
+    """Calls *handler* instead of the server's handlers; :meth:`pass_on` calls those.
 
     *handler* runs in the main thread between any two instructions, so it should do little.
 
-    Some servers know a graceful end by SIGTERM only. uvicorn does not handle SIGQUIT, and
-    gunicorn's workers drop everything then. Such a signal is passed on as SIGTERM.
+    Some servers stop gracefully only on SIGTERM: uvicorn does not handle SIGQUIT, and gunicorn's
+    workers drop everything when they get one. Such a signal is passed on as SIGTERM.
     """
 
     def __init__(self, handler: Handler) -> None:
@@ -35,8 +35,8 @@ class SignalChain:
     def install(self) -> None:
         """Put *handler* before the handler of each signal, if we are in the main thread.
 
-        An ignored signal stays ignored. A handler that was not set from Python stays alone,
-        because it could not be called.
+        An ignored signal stays ignored. A handler that was not set from Python is left in place,
+        because we could not call it.
         """
         if not _in_main_thread():
             return
@@ -51,9 +51,12 @@ class SignalChain:
                 signal.signal(number, self._on_signal)
 
     def deafness(self) -> str | None:
-        """Return why the signals that end the server do not come here, None if they do."""
+        """Return why we do not get the signals that end the server, or None if we do."""
         if not _in_main_thread():
-            return "the app does not run in the main thread; call Drain.begin() before it ends"
+            return (
+                "the app does not run in the main thread; call Drain.begin() before you stop the"
+                " server"
+            )
         if multiprocessing.parent_process() and not self.can_terminate:
             return "the server's workers do not handle SIGTERM; start hypercorn with --workers 0"
         return None
@@ -77,20 +80,20 @@ class SignalChain:
             signal.raise_signal(number)
 
     def terminate(self) -> None:
-        """Send our own process the SIGTERM that the server handles.
+        """Send our own process a SIGTERM, which the server handles.
 
-        A real signal, because an event loop that handles signals hears no call of a handler. Not
-        by ``os.kill``, which ends a process on Windows at once.
+        It is a real signal because an event loop that handles signals would not notice a call of
+        its handler. ``os.kill`` would end the process at once on Windows.
         """
         self._expects_own = True
         signal.raise_signal(signal.SIGTERM)
 
     def _is_abrupt(self, number: int) -> bool:
-        """Tell whether the server would end without a shutdown, and take the signal from it."""
+        """Tell whether this signal ends the server without a shutdown; if so, take it over."""
         if number == signal.SIGTERM or not self.can_terminate:
             return False
-        # An event loop would hear of it before us. None of those servers needs it: granian and
-        # hypercorn do the same at SIGTERM, and gunicorn does better.
+        # A handler on the event loop would run before ours. No server needs it: granian and
+        # hypercorn do the same on SIGTERM, and gunicorn stops more gracefully on SIGTERM.
         try:
             taken = asyncio.get_running_loop().remove_signal_handler(number)
         except NotImplementedError:  # on Windows
@@ -101,7 +104,7 @@ class SignalChain:
         own = self._expects_own and number == signal.SIGTERM
         if own:
             self._expects_own = False
-        # A handler that replaced ours may still call it after the end.
+        # A handler that has replaced ours may still call ours after remove().
         handle = self._handler if self._installed and not own else self.pass_on
         handle(number, frame)
 

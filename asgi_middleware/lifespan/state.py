@@ -9,7 +9,7 @@ from ..types import Scope
 
 State = dict[str, Any]
 
-# Keys that layers set, with their owners: some once for all requests, some for each.
+# Keys that layers set, with their owners. Some are set once, others for each request.
 RESERVED = {
     "request_id": "RequestIDMiddleware",
     "tasks": "LifespanMiddleware",
@@ -21,7 +21,7 @@ current_state: ContextVar[State | None] = ContextVar("state", default=None)
 
 
 def state_of(scope: Scope) -> State:
-    """Return the state that a server has put into *scope*, not a copy; an empty one if it has not.
+    """Return the state that the server has put into *scope*, not a copy; else an empty one.
 
     https://asgi.readthedocs.io/en/latest/specs/lifespan.html#lifespan-state
     """
@@ -31,7 +31,7 @@ def state_of(scope: Scope) -> State:
 
 @contextmanager
 def as_current(state: State) -> Generator[None]:
-    """Make *state* what :func:`get_state` returns; afterwards it is what it was before."""
+    """Within it, :func:`get_state` returns *state*."""
     token = current_state.set(state)
     try:
         yield
@@ -40,21 +40,21 @@ def as_current(state: State) -> Generator[None]:
 
 
 def restore(token: "Token[State | None]") -> None:
-    """Undo what has set the current state.
+    """Set the current state back to what it was before *token*.
 
-    A ValueError says that this is another context: the garbage collector closes a coroutine that
-    nobody awaits anymore, during some other request. Nothing is to be restored there.
+    A ValueError means that this is another context: the garbage collector is closing an abandoned
+    coroutine during some other request. There is nothing to restore then.
     """
-    try:  # noqa: SIM105 -- suppress() costs three times as much, and every request comes here
+    try:  # noqa: SIM105 -- runs for every request, and suppress() costs three times as much
         current_state.reset(token)
     except ValueError:
         pass
 
 
 def merge(state: State, owners: dict[str, str], yielded: Mapping[str, Any], *, source: str) -> None:
-    """Add to *state* what *source* yielded, and to *owners* whose keys they are.
+    """Merge what *source* has yielded into *state*, and record in *owners* who set each key.
 
-    Raises ValueError if another source has set one of the keys, and then changes nothing.
+    Raises ValueError, and changes nothing, if another source has set one of the keys.
     """
     taken = [
         f"{owners.get(key, 'another')} and {source} both set {key!r} in the state; rename one"

@@ -27,7 +27,7 @@ GRACE = 1.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """What :meth:`TaskSupervisor.spawn` was given."""
+    """The arguments of one :meth:`TaskSupervisor.spawn`."""
 
     function: Callable[[], Awaitable[object]]
     name: str
@@ -37,13 +37,13 @@ class Job:
 
 
 class TaskSupervisor:
-    """Starts tasks, keeps them and restarts them; ``get_tasks()`` returns one.
+    """Starts background tasks, and restarts those that crash. ``get_tasks()`` returns it.
 
         get_tasks().spawn(send_receipt, restart="never")
 
-    Tasks live until shutdown, whether a context, a view or a consumer spawned them. Then each has
-    a second to finish, except those that always restart. After that they are cancelled, and
-    awaited before anything closes.
+    Tasks can run until shutdown, whether a context, a view or a consumer has spawned them. Shutdown
+    gives each a second to finish, except tasks with ``restart="always"``. Then it cancels the tasks
+    that still run, and waits for them before anything is closed.
     """
 
     def __init__(self, died: Callable[[str], object], state: State) -> None:
@@ -67,17 +67,18 @@ class TaskSupervisor:
     ) -> None:
         """Run the async function *fn*, which takes no arguments, as a task.
 
-        * ``name``: for logs; by default that of the function.
-        * ``restart``: ``"on-failure"`` if it raises, ``"always"`` also if it returns, ``"never"``.
+        * ``name``: for logs; by default the name of the function.
+        * ``restart``: ``"on-failure"`` restarts it if it raises, ``"always"`` also if it returns,
+          ``"never"`` in neither case.
         * ``backoff``: the first and the longest delay before a restart, in seconds. The delay
           doubles with each crash in a row, and is shortened at random by up to half.
-        * ``critical``: a crash is final, and ``/readyz`` is 503 from then on.
+        * ``critical``: the first crash is final, and ``/readyz`` returns 503 from then on.
 
-        You can call it from any thread. The task has a context of its own, without a request's ID
-        or thread. ``get_state()`` returns there what startup has opened. Each attempt has a thread
-        for its sync code and database connections, which end with it.
+        You can call ``spawn`` from any thread. The task has a context of its own, without the ID or
+        the thread of a request. In it, ``get_state()`` returns what startup has opened. Each
+        attempt has its own thread for sync code and database connections; they end with it.
 
-        Raises ValueError for options that cannot work, and RuntimeError at shutdown.
+        Raises ValueError for options that cannot work, and RuntimeError once shutdown has begun.
         """
         problems = [
             *_function("fn", fn),
@@ -89,7 +90,7 @@ class TaskSupervisor:
         self.accept(Job(fn, name or qualified_name(fn), restart, backoff, critical))
 
     def accept(self, job: Job) -> None:
-        """Start what was spawned, on the event loop of the process."""
+        """Start *job* on the event loop of the process."""
         if self.stopping:
             raise RuntimeError(_too_late(job))
         try:
@@ -102,7 +103,7 @@ class TaskSupervisor:
             self._loop.call_soon_threadsafe(self._start, job)
 
     async def stop(self, deadline: Deadline) -> Failure | None:
-        """Give all tasks a moment to finish, then cancel them, and wait for their end."""
+        """Give the tasks a moment to finish, then cancel them and wait until they have ended."""
         self.stopping = True
         finishing = [task for task, job in self._tasks.items() if job.restart != "always"]
         try:
@@ -144,7 +145,7 @@ class TaskSupervisor:
                 if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                     raise
                 if time.monotonic() - started > job.backoff[1]:
-                    crashes = 0  # it has worked in between
+                    crashes = 0  # it ran for long enough in between
                 crashes += 1
                 if not self._restarts(job, crashes, error):
                     return
@@ -175,7 +176,7 @@ def _function(option: str, value: object) -> Iterator[str]:
 
 def _delays(option: str, value: tuple[float, float]) -> Iterator[str]:
     if not 0 < value[0] <= value[1]:
-        yield f"{option}: {value!r} is not a first and a longest delay; use (1.0, 60.0)"
+        yield f"{option}: {value!r} is not a valid first and longest delay; use (1.0, 60.0)"
 
 
 def _too_late(job: Job) -> str:
@@ -183,13 +184,13 @@ def _too_late(job: Job) -> str:
 
 
 def _is_being_cancelled() -> bool:
-    """Tell whether this task is cancelled, as opposed to a CancelledError of its function's own."""
+    """Tell whether this task is being cancelled; its function may also raise CancelledError."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def _delay(backoff: tuple[float, float], crashes: int) -> float:
     shortest, longest = backoff
-    # The power is bounded: a float has no room for 2 ** 2000.
+    # The exponent is bounded because a float cannot hold 2 ** 2000.
     delay = min(longest, shortest * 2.0 ** min(max(crashes - 1, 0), 60))
-    return delay * random.uniform(0.5, 1)  # noqa: S311 -- it spreads load and guards no secret
+    return delay * random.uniform(0.5, 1)  # noqa: S311 -- spreads load, guards no secret

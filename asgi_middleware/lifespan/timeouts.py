@@ -2,12 +2,12 @@
 
 import time
 
-# Seconds that a part has after the deadline: to exit, and to react to a cancellation.
+# Seconds that each part has even after the deadline, to exit or to react to a cancellation.
 PATIENCE = 1.0
 
 
 class Deadline:
-    """The end of the time that startup, or shutdown, has as a whole."""
+    """The time by which startup or shutdown must be complete."""
 
     def __init__(self, what: str, seconds: float) -> None:
         self._what = what
@@ -18,7 +18,7 @@ class Deadline:
         return max(self._at - time.monotonic(), at_least)
 
     def missed(self, cause: BaseException | None = None) -> TimeoutError:
-        """Return the error of the part that was running; *cause* shows where it waited."""
+        """Return an error for the part that was still running; *cause* shows where it waited."""
         error = TimeoutError(f"{self._what} took more than {self._seconds:g} s")
         error.__cause__ = cause
         return error

@@ -172,7 +172,7 @@ async def test_a_task_group_that_fails_closes_everything(
     assert answer["type"] == "lifespan.shutdown.failed"
     assert "ExceptionGroup" in answer["message"]
     assert answer["message"].endswith("group)")
-    assert "a task group of a context has failed; everything is closed now" in caplog.messages
+    assert "the task group of a context has failed; everything is closed now" in caplog.messages
 
 
 # --- sync contexts ---

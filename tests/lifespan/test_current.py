@@ -296,7 +296,7 @@ async def test_when_missing_warn_has_an_empty_state_and_no_tasks() -> None:
 
     def view(_: Scope) -> None:
         seen.append(dict(get_state()))
-        with pytest.raises(LookupError, match=r"no lifespan\.startup; use .*when_missing='start'"):
+        with pytest.raises(LookupError, match=r"lifespan\.startup; use .*when_missing='start'"):
             get_tasks()
 
     await request(LifespanMiddleware(doing(view), when_missing="warn"))
@@ -306,7 +306,10 @@ async def test_when_missing_warn_has_an_empty_state_and_no_tasks() -> None:
 
 @pytest.mark.parametrize(
     ("function", "what"),
-    [pytest.param(get_state, "state", id="state"), pytest.param(get_tasks, "tasks", id="tasks")],
+    [
+        pytest.param(get_state, "state", id="state"),
+        pytest.param(get_tasks, "task supervisor", id="tasks"),
+    ],
 )
 async def test_without_the_layer_the_error_names_the_next_line(
     function: Callable[[], object], what: str

@@ -1523,7 +1523,8 @@ async def test_the_log_says_when_the_drain_begins_when_grace_is_over_and_when_ev
 
     assert [_without_numbers_of_seconds(line) for line in caplog.messages] == [
         "the drain begins (SIGTERM); open: requests 1, streams 1, WebSockets 1",
-        "the grace is over, N s after the drain began; ended: requests 1, streams 1, WebSockets 1",
+        "the grace period is over, N s after the drain began;"
+        " ended: requests 1, streams 1, WebSockets 1",
         "everything is closed, N s after the drain began",
     ]
     assert {record.levelname for record in caplog.records} == {"INFO"}
@@ -1615,7 +1616,7 @@ async def test_the_log_has_one_line_of_each_kind_however_often_the_drain_is_begu
     shut_down_first = not is_open and "shutdown" in events
     assert lines == {
         "the drain begins": 1,
-        **({} if shut_down_first else {"the grace is over": 1}),
+        **({} if shut_down_first else {"the grace period is over": 1}),
         "everything is closed": 1,
     }
 
@@ -1633,7 +1634,7 @@ def test_outside_the_main_thread_one_warning_says_that_no_signal_begins_the_drai
 
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
         "no signal begins the drain: the app does not run in the main thread;"
-        " call Drain.begin() before it ends"
+        " call Drain.begin() before you stop the server"
     ]
 
 

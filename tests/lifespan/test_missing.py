@@ -105,9 +105,9 @@ def test_the_end_of_the_loop_closes_the_contexts_that_a_request_has_opened() -> 
 
 UNASKED = (
     "WARNING",
-    "the server signals no startup: contexts are opened on the first request, and nothing will"
-    " close them. Use --lifespan on with uvicorn and DaphneLifespan with Daphne; around an app that"
-    " mounts this one, use LifespanMiddleware there",
+    "the server does not signal startup: contexts are opened on the first request, and nothing will"
+    " close them. Use --lifespan on with uvicorn and DaphneLifespan with Daphne; if another app"
+    " mounts this one, use LifespanMiddleware around that app",
 )
 
 
@@ -277,7 +277,7 @@ async def test_warn_warns_once_and_goes_on_with_an_empty_state(
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (
             logging.WARNING,
-            "a request came, but the server has sent no lifespan.startup;"
+            "a request has arrived, but the server has not sent lifespan.startup;"
             " requests are served with an empty state",
         )
     ]
@@ -289,7 +289,7 @@ async def test_error_raises_for_each_request() -> None:
     app = LifespanMiddleware(hello, when_missing="error")
 
     for _ in range(2):
-        with pytest.raises(RuntimeError, match=r"the server has sent no lifespan\.startup"):
+        with pytest.raises(RuntimeError, match=r"the server has not sent lifespan\.startup"):
             await request(app)
 
 
@@ -309,7 +309,7 @@ async def test_a_readiness_probe_starts_nothing_with_warn_or_error_and_says_so(
     assert [response.status for response in responses] == [503, 503]
     assert log == []
     assert logged(caplog) == [
-        ("WARNING", "the server has sent no lifespan.startup, so readiness is never told")
+        ("WARNING", "the server has not sent lifespan.startup; /readyz stays not ready")
     ]
 
 

@@ -110,7 +110,7 @@ def test_a_context_that_comes_after_the_stack_is_warned_about() -> None:
         register_lifespan(ThreadPool())
 
     assert str(caught[0].message) == (
-        "register_lifespan: ThreadPool comes after stack(), which does not open it; use"
+        "register_lifespan: ThreadPool is not opened because stack() was called before; use"
         " register_lifespan(ThreadPool) in AppConfig.ready(), and stack(get_asgi_application())"
     )
     assert caught[0].filename == __file__

@@ -58,7 +58,9 @@ async def test_requests_in_flight_are_not_awaited_forever(caplog: pytest.LogCapt
 
     assert await server.stop() == STOPPED
     assert log == ["+a", "-a"]
-    assert caplog.messages == ["still in flight at shutdown: 1; their resources are closed now"]
+    assert caplog.messages == [
+        "connections still in flight at shutdown: 1; their resources are closed now"
+    ]
     # It is not cancelled either: Django would not clean up.
     app.go_on.set()
     assert (await slow).status == 200

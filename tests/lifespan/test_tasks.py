@@ -479,12 +479,12 @@ async def test_a_supervisor_shows_the_names_of_its_tasks() -> None:
         ),
         pytest.param(
             {"backoff": (0, 1)},
-            r"backoff: \(0, 1\) is not a first and a longest delay; use",
+            r"backoff: \(0, 1\) is not a valid first and longest delay; use",
             id="no delay",
         ),
         pytest.param(
             {"backoff": (2, 1)},
-            r"backoff: \(2, 1\) is not a first and a longest delay; use",
+            r"backoff: \(2, 1\) is not a valid first and longest delay; use",
             id="shortest is longer",
         ),
     ],

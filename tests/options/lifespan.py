@@ -73,19 +73,19 @@ ROWS: list[Row] = [
         {"context": Cache()},
         ("context: Cache() was called already; use lambda state: Cache()",),
     ),
-    (Drain, {"grace": "10"}, ("grace: '10' is not a number of seconds 0 or more; use 10.0",)),
-    (Drain, {"grace": -1}, ("grace: -1 is not a number of seconds 0 or more; use 10.0",)),
+    (Drain, {"grace": "10"}, ("grace: '10' is not a number of seconds at or above 0; use 10.0",)),
+    (Drain, {"grace": -1}, ("grace: -1 is not a number of seconds at or above 0; use 10.0",)),
     (
         Drain,
         {"grace": float("nan")},
-        ("grace: nan is not a number of seconds 0 or more; use 10.0",),
+        ("grace: nan is not a number of seconds at or above 0; use 10.0",),
     ),
     (
         Drain,
         {"grace": None, "hold": -0.5},
         (
-            "grace: None is not a number of seconds 0 or more; use 10.0",
-            "hold: -0.5 is not a number of seconds 0 or more; use 5.0",
+            "grace: None is not a number of seconds at or above 0; use 10.0",
+            "hold: -0.5 is not a number of seconds at or above 0; use 5.0",
         ),
     ),
     (
@@ -110,7 +110,7 @@ ROWS: list[Row] = [
         LifespanMiddleware,
         {"lifespan": [pool]},
         (
-            f"lifespan: {pool!r} is async, which this option cannot be; use a function that takes"
+            f"lifespan: {pool!r} is async, but must be a plain function; use a function that takes"
             " the state and returns a context manager",
         ),
     ),
@@ -158,7 +158,7 @@ ROWS: list[Row] = [
             "lifespan: undecorated is async, and @contextmanager is not; use @asynccontextmanager",
             "lifespan: undecorated_sync is not async, and @asynccontextmanager is; use"
             " @contextmanager",
-            "lifespan: pool does not yield; use yield where the process serves",
+            "lifespan: pool does not yield; use yield between its startup and its shutdown",
         ),
     ),
     (
@@ -178,8 +178,8 @@ ROWS: list[Row] = [
         LifespanMiddleware,
         {"lifespan": [Plain]},
         (
-            "lifespan: Plain has no __aenter__ and __aexit__; use a class that has, or a function"
-            " that takes the state and returns a context manager",
+            "lifespan: Plain has no __aenter__ and __aexit__; use a class that has them, or a"
+            " function that takes the state and returns a context manager",
         ),
     ),
     (
@@ -242,16 +242,16 @@ ROWS: list[Row] = [
         LifespanMiddleware,
         {"max_requests": 0, "max_requests_jitter": -1},
         (
-            "max_requests: 0 is not a whole number 1 or more; use 10000 or None",
-            "max_requests_jitter: -1 is not a whole number 0 or more; use 1000",
+            "max_requests: 0 is not a whole number at or above 1; use 10000 or None",
+            "max_requests_jitter: -1 is not a whole number at or above 0; use 1000",
         ),
     ),
     (
         LifespanMiddleware,
         {"max_requests": True, "max_requests_jitter": None},
         (
-            "max_requests: True is not a whole number 1 or more; use 10000 or None",
-            "max_requests_jitter: None is not a whole number 0 or more; use 1000",
+            "max_requests: True is not a whole number at or above 1; use 10000 or None",
+            "max_requests_jitter: None is not a whole number at or above 0; use 1000",
         ),
     ),
     (

@@ -91,7 +91,7 @@ def test_a_server_that_signals_no_startup_is_one_warning(
     with serve(run, log=tmp_path / "log", environment={"SHAPE": "Django"}) as process:
         for _ in range(3):
             assert httpx.get(process.url, timeout=PATIENCE).text == "hello"
-        assert len(process.log_lines("the server signals no startup")) == 1
+        assert len(process.log_lines("the server does not signal startup")) == 1
 
 
 def test_hypercorn_with_trio_ends_at_startup_with_one_clear_error(tmp_path: Path) -> None:
