@@ -18,12 +18,12 @@ from django.db import (
     transaction,
 )
 
-from asgi_middleware import HealthMiddleware, LifespanMiddleware, TaskSupervisor
+from asgi_middleware import HealthMiddleware, LifespanMiddleware, TaskSupervisor, _threads
 from asgi_middleware._django import transactions_kept
 from asgi_middleware.lifespan import State
 from asgi_middleware.testing import lifespan, request
 from tests.apps import hello
-from tests.thread_pool.calls import until
+from tests.thread_pool.calls import PATIENCE, until
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +32,8 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings: dict[str, Any] = connections.settings["default"]
     monkeypatch.setitem(settings, "NAME", str(tmp_path / "db.sqlite3"))
     monkeypatch.setitem(settings, "CONN_MAX_AGE", None)
+    # On a slow machine, a thread may need longer to close its connections.
+    monkeypatch.setattr(_threads, "_CLOSING_PATIENCE", PATIENCE)
     yield
     connections.close_all()
 
@@ -214,7 +216,10 @@ async def test_a_health_check_passes_again_after_the_database_was_away(is_async:
             visits.query()
 
     app = HealthMiddleware(
-        hello, checks={"database": sync_to_async(check) if is_async else check}, cache=0
+        hello,
+        checks={"database": sync_to_async(check) if is_async else check},
+        cache=0,
+        timeout=PATIENCE,
     )
     statuses = [(await request(app, target="/readyz")).status for _ in range(3)]
 

@@ -35,9 +35,13 @@ from asgi_middleware.django import get_asgi_application as our_application
 from asgi_middleware.testing import Response, lifespan, recording, request, stream
 from asgi_middleware.testing.recording import RecordedApp
 from asgi_middleware.timing.record import Timing
+from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 
 MIB = 1024 * 1024
 CSRF = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
+
+# The seconds that a late view is given. Even on a slow machine, it has begun by then.
+LATE = 0.5
 
 seen: dict[str, Any] = {}
 
@@ -100,7 +104,7 @@ def stubborn(request: HttpRequest) -> HttpResponse:
 
 async def parts() -> AsyncIterator[bytes]:
     for _ in range(3):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(seen.get("pause", 0.0))
         yield b"part "
 
 
@@ -273,6 +277,19 @@ async def test_below_the_limit_django_does_as_without_it(
     assert shown(around) == shown(plain)
 
 
+def letting_go(app: ASGIApp) -> ASGIApp:
+    """Return *app*, whose sync view goes on once a response has begun, whoever sends it."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            await send(message)
+            seen["go"].set()
+
+        await app(scope, receive, sending)
+
+    return served
+
+
 both = pytest.mark.parametrize("pool", [False, True], ids=["plain", "pool"])
 
 
@@ -328,12 +345,12 @@ async def test_a_request_finishes_once_if_it_has_started(
     either_app: RecordedApp,
 ) -> None:
     inner = ThreadPoolMiddleware(either_app) if pool else either_app
-    app = RequestBodyLimitMiddleware(RequestTimeoutMiddleware(inner, 0.2), 1000)
-    asyncio.get_running_loop().call_later(0.4, seen["go"].set)
+    timeout = LATE if status == 504 else 30.0
+    app = RequestBodyLimitMiddleware(RequestTimeoutMiddleware(inner, timeout), 1000)
     responses: list[Response] = []
 
     async def call() -> None:
-        responses.append(await request(app, "POST", target, body=body))
+        responses.append(await request(letting_go(app), "POST", target, body=body))
 
     assert await signals_during(call()) == signals
     [response] = responses
@@ -346,7 +363,7 @@ async def test_a_request_finishes_once_if_it_has_started(
 @both
 async def test_an_async_view_that_is_late_is_cancelled(pool: bool, django_app: RecordedApp) -> None:
     inner = ThreadPoolMiddleware(django_app) if pool else django_app
-    app = RequestTimeoutMiddleware(inner, 0.1)
+    app = RequestTimeoutMiddleware(inner, LATE)
     responses: list[Response] = []
 
     async def call() -> None:
@@ -368,10 +385,9 @@ async def test_a_sync_view_that_is_late_runs_on_and_its_response_goes_nowhere(
     pool: bool, django_app: RecordedApp
 ) -> None:
     inner = ThreadPoolMiddleware(django_app) if pool else django_app
-    app = RequestTimeoutMiddleware(inner, 0.1)
-    asyncio.get_running_loop().call_later(0.5, seen["go"].set)
+    app = RequestTimeoutMiddleware(inner, LATE)
 
-    response = await request(app, target="/stubborn/")
+    response = await request(letting_go(app), target="/stubborn/")
 
     assert response.status == 504
     assert seen["ran on"]
@@ -382,7 +398,9 @@ async def test_a_sync_view_that_is_late_runs_on_and_its_response_goes_nowhere(
 
 
 async def test_a_stream_that_has_begun_is_not_limited(django_app: RecordedApp) -> None:
-    response = await request(RequestTimeoutMiddleware(django_app, 0.2), target="/streaming/")
+    seen["pause"] = LATE / 2
+
+    response = await request(RequestTimeoutMiddleware(django_app, LATE), target="/streaming/")
 
     assert (response.status, response.body) == (200, b"part " * 3)
 
@@ -400,7 +418,8 @@ async def test_a_request_that_was_late_gives_its_place_and_its_thread_back(
 ) -> None:
     """And one that was late while it waited for a place never takes it."""
     async with ThreadPool(size=1, max_overflow=0) as pool:
-        app = RequestTimeoutMiddleware(ThreadPoolMiddleware(either_app, pool=pool), 0.3)
+        pooled = ThreadPoolMiddleware(either_app, pool=pool)
+        app = RequestTimeoutMiddleware(pooled, LATE)
         async with stream(app, "POST", "/stubborn/") as first:
             first.send_body(b"", more_body=False)
             assert (await first.message())["status"] == 504
@@ -411,14 +430,14 @@ async def test_a_request_that_was_late_gives_its_place_and_its_thread_back(
 
         assert seen["begun"] == 1
         assert pool.statistics() == (0, 1, 0, 0)
-        response = await request(app, "POST", "/size/", body=b"four")
+        response = await request(pooled, "POST", "/size/", body=b"four")
 
     assert (response.status, response.text) == (200, "4")
 
 
 async def test_a_late_request_hears_of_it_through_a_drain(either_app: RecordedApp) -> None:
     inner = LifespanMiddleware(either_app, drain=Drain(grace=0.0), when_missing="warn")
-    app = RequestTimeoutMiddleware(inner, 0.2)
+    app = RequestTimeoutMiddleware(inner, 30.0, paths={"/patient/": LATE})
 
     async with lifespan(app) as running:
         late = await request(running, "POST", "/patient/")
@@ -467,7 +486,8 @@ async def test_a_consumer_of_channels_is_told_that_its_client_has_left(
     target: str, body: Any, status: int
 ) -> None:
     seen.clear()
-    app = RequestBodyLimitMiddleware(RequestTimeoutMiddleware(SizeConsumer.as_asgi(), 0.1), 100)
+    consumer = RequestTimeoutMiddleware(SizeConsumer.as_asgi(), 30.0, paths={"/late/": 0.1})
+    app = RequestBodyLimitMiddleware(consumer, 100)
 
     response = await request(app, "POST", target, body=body)
 
@@ -511,7 +531,6 @@ async def test_the_line_of_a_504_has_a_route_and_with_our_handler_the_record_too
     django_app: RecordedApp,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    asyncio.get_running_loop().call_later(0.5, seen["go"].set)
     records: list[Timing] = []
 
     class Responded:
@@ -525,11 +544,11 @@ async def test_the_line_of_a_504_has_a_route_and_with_our_handler_the_record_too
 
     with override_settings(MIDDLEWARE=middleware):
         app = TimingMiddleware(
-            RequestTimeoutMiddleware(recording(make()), 0.2), observers=[Responded()]
+            RequestTimeoutMiddleware(recording(make()), LATE), observers=[Responded()]
         )
         # Django has set logging up again.
         logging.getLogger().addHandler(caplog.handler)
-        await request(app, "POST", target)
+        await request(letting_go(app), "POST", target)
 
     assert seen["route"] == routes[target]
     assert [record.outcome for record in records] == ["timeout"]
