@@ -26,10 +26,11 @@ django.setup()
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not so soon that a slow machine cuts what is not stuck.
     for module in (connections, context_task, cycle, failure, inner, tasks):
-        monkeypatch.setattr(module, "PATIENCE", 0.05)
-    monkeypatch.setattr(tasks, "GRACE", 0.05)
-    monkeypatch.setattr(drain, "_REACTION", 0.05)
+        monkeypatch.setattr(module, "PATIENCE", 0.2)
+    monkeypatch.setattr(tasks, "GRACE", 0.2)
+    monkeypatch.setattr(drain, "_REACTION", 0.2)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from typing import Any
 from asgi_middleware.lifespan.contexts import ContextFactory
 from asgi_middleware.types import ASGIApp, Message
 
-PATIENCE = 10.0
+# In seconds. Only a failing test waits that long.
+PATIENCE = 30.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 COMPLETE = {"type": "lifespan.startup.complete"}
 STOPPED = {"type": "lifespan.shutdown.complete"}

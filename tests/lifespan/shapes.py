@@ -136,7 +136,7 @@ async def reading_ahead(scope: Scope, receive: Receive, send: Send) -> None:
     reading = asyncio.create_task(read())
     try:
         await messages.get()
-        await asyncio.sleep(0.2)  # longer than a test's PATIENCE
+        await asyncio.sleep(0.4)  # longer than a test's PATIENCE
         await send(COMPLETE)
         await messages.get()
         await send({"type": "lifespan.shutdown.complete"})

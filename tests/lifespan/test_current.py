@@ -248,7 +248,7 @@ async def test_a_supervised_task_sees_what_startup_has_opened_and_nothing_of_a_r
             spawn()
 
     app = LifespanMiddleware(doing(serve), lifespan=[spawning, client])
-    async with lifespan(app) as running, asyncio.timeout(10):
+    async with lifespan(app) as running, asyncio.timeout(30):
         started.set()
         await request(running, scope={"state": {"timing": "of a request"}})
         tasks = running.state["tasks"]

@@ -41,6 +41,7 @@ from tests.apps import BODY, START, hello
 
 from .server import (
     COMPLETE,
+    PATIENCE,
     SIGNALS,
     STOPPED,
     Handler,
@@ -358,10 +359,9 @@ async def test_a_second_signal_ends_the_grace_period_if_it_is_a_second_decision(
 
 async def _over(app: ASGIApp) -> bool:
     """Tell whether the grace period is over: new requests are refused then."""
-    response = asyncio.ensure_future(request(app))
-    done, _ = await asyncio.wait({response}, timeout=0.05)
-    response.cancel()
-    return bool(done) and response.result().status == 503
+    async with stream(app) as exchange:
+        exchange.send_body(b"", more_body=False)
+        return bool((await exchange.message())["status"] == 503)
 
 
 async def test_a_request_that_comes_after_the_drain_is_refused(
@@ -574,7 +574,7 @@ async def test_a_client_that_does_not_read_the_end_of_a_response_is_not_waited_f
         await asyncio.sleep(0)
         call = asyncio.ensure_future(wrapped({"type": "http"}, forever, send))
         await asyncio.sleep(0)
-        done, _ = await asyncio.wait({call}, timeout=10)
+        done, _ = await asyncio.wait({call}, timeout=PATIENCE)
 
     assert done
     assert sent == [BARE, END]
@@ -767,7 +767,7 @@ async def closing(
         call = asyncio.ensure_future(wrapped({"type": "websocket"}, receive, send))
         await asyncio.sleep(0)
         kill()
-        await asyncio.wait_for(call, 10)
+        await asyncio.wait_for(call, PATIENCE)
 
 
 async def test_a_server_that_refuses_1012_is_sent_1000(
@@ -915,7 +915,7 @@ async def test_a_response_that_begins_too_late_is_a_503(
         call = asyncio.ensure_future(request(wrapped))
         await asyncio.sleep(0)
         kill()
-        await asyncio.sleep(0.1)  # longer than the reaction that the fixture leaves
+        await reset(wrapped)
         go_on.set()
         response = await call
 
@@ -937,7 +937,7 @@ async def test_a_response_that_has_begun_may_still_end_by_itself(
         call = asyncio.ensure_future(request(wrapped))
         await asyncio.sleep(0)
         kill()
-        await asyncio.sleep(0.1)
+        await reset(wrapped)
         go_on.set()
         response = await call
 
@@ -959,7 +959,7 @@ async def test_an_app_waits_no_longer_for_a_client_that_does_not_read(
         call = asyncio.ensure_future(wrapped({"type": "http"}, forever, send))
         await asyncio.sleep(0)
         kill()
-        await asyncio.wait_for(call, 10)
+        await asyncio.wait_for(call, PATIENCE)
 
     assert sent == [BARE, PART, END]
 
@@ -984,7 +984,7 @@ async def test_the_last_message_to_a_client_that_does_not_read_is_not_waited_for
         call = asyncio.ensure_future(wrapped({"type": "http"}, forever, send))
         await asyncio.sleep(0)
         kill()
-        await asyncio.wait_for(call, 10)
+        await asyncio.wait_for(call, PATIENCE)
 
     assert log == ["finally"]
 
@@ -1095,7 +1095,7 @@ async def test_what_the_client_of_a_websocket_has_sent_is_taken_in_the_end(
         call = asyncio.ensure_future(wrapped({"type": "websocket"}, receive, send))
         await asyncio.sleep(0)
         kill()
-        await asyncio.wait_for(call, 10)
+        await asyncio.wait_for(call, PATIENCE)
 
     assert received == []
 
@@ -1200,7 +1200,7 @@ async def test_contexts_stay_open_as_long_as_a_request_does_not_end(
         call = asyncio.ensure_future(request(wrapped))
         await asyncio.sleep(0)
         kill()
-        await asyncio.sleep(0.1)
+        await reset(wrapped)
         assert log == ["+a"]
         go_on.set()
         await call
@@ -1322,9 +1322,13 @@ async def test_a_signal_drains_two_servers_on_one_loop_at_the_same_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log: list[str] = []
-    drain = Drain(grace=1, hold=hold)
+    drain = Drain(grace=NEVER, hold=hold)
     app = LifespanMiddleware(
-        without_lifespan(hello), lifespan=[context("a", log)], readiness=readiness, drain=drain
+        without_lifespan(hello),
+        lifespan=[context("a", log)],
+        readiness=readiness,
+        shutdown_timeout=NEVER * 2,
+        drain=drain,
     )
     first, second = Server(app), Server(app)
     await first.start()
@@ -1351,9 +1355,17 @@ def test_two_drains_with_the_same_times_are_equal() -> None:
 
 
 async def over(app: ASGIApp) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (await request(app)).status != 503:  # noqa: ASYNC110 -- of whatever is tested
             await asyncio.sleep(0.001)
+
+
+async def reset(app: LifespanMiddleware) -> None:
+    """Wait until the drain is over, and what the app sends raises."""
+    assert app.drain is not None
+    [countdown] = app.drain.countdowns
+    connections: Any = countdown._connections
+    await until(lambda: countdown.over and all(each._sending.ended for each in connections))
 
 
 # --- max_requests ---
@@ -1394,14 +1406,17 @@ async def test_a_websocket_counts_as_a_request(handler: Handler, readiness: Read
 
 
 async def test_recycling_holds_first(handler: Handler, readiness: Readiness) -> None:
-    app = recycling(readiness, max_requests=1, drain=Drain(grace=NEVER, hold=0.1))
+    drain = Drain(grace=NEVER, hold=NEVER)
+    app = recycling(readiness, max_requests=1, drain=drain)
 
     async with running(Server(app)):
         await request(app)
         await asyncio.sleep(0)
         assert handler.heard == []
         assert (await request(app)).status == 200
-        await until(lambda: handler.heard)
+        assert handler.heard == []
+        [countdown] = drain.countdowns
+        await take(countdown, "the hold has passed")
 
     assert handler.heard == [signal.SIGTERM]
 
@@ -1548,8 +1563,8 @@ async def test_the_log_says_what_began_the_drain(
     readiness: Readiness,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    drain = Drain(grace=1, hold=hold)
-    app = LifespanMiddleware(hello, readiness=readiness, drain=drain)
+    drain = Drain(grace=NEVER, hold=hold)
+    app = LifespanMiddleware(hello, readiness=readiness, shutdown_timeout=NEVER * 2, drain=drain)
 
     async with running(Server(app)):
         begin(drain)
@@ -1585,9 +1600,10 @@ async def test_the_log_has_one_line_of_each_kind_however_often_the_drain_is_begu
     readiness: Readiness,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    drain = Drain(grace=0.05, hold=hold)
+    shut_down_first = not is_open and "shutdown" in events
     serves = without_lifespan(endless if is_open else hello)
-    app = LifespanMiddleware(serves, readiness=readiness, drain=drain)
+    drain = Drain(grace=NEVER if shut_down_first else 0.05, hold=hold)
+    app = LifespanMiddleware(serves, readiness=readiness, shutdown_timeout=NEVER * 2, drain=drain)
     server = Server(app)
     await server.start()
     stopping: list[asyncio.Future[Any]] = []
@@ -1613,7 +1629,6 @@ async def test_the_log_has_one_line_of_each_kind_however_often_the_drain_is_begu
         await asyncio.gather(*stopping)
 
     lines = Counter(line.partition(",")[0].partition(" (")[0] for line in caplog.messages)
-    shut_down_first = not is_open and "shutdown" in events
     assert lines == {
         "the drain begins": 1,
         **({} if shut_down_first else {"the grace period is over": 1}),

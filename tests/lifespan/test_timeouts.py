@@ -2,17 +2,30 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from asgi_middleware import LifespanMiddleware
+from asgi_middleware.lifespan import cycle, timeouts
 from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import hello
 
-from .server import COMPLETE, Server, Stubborn, context, forever, start_failed, stop_failed, until
+from .server import (
+    COMPLETE,
+    PATIENCE,
+    Server,
+    Stubborn,
+    context,
+    forever,
+    start_failed,
+    stop_failed,
+    until,
+)
 
 State = dict[str, Any]
 SOON = 0.05
@@ -43,13 +56,20 @@ async def test_the_log_shows_where_startup_hung(caplog: pytest.LogCaptureFixture
     assert "in forever\n" in caplog.text
 
 
-async def test_the_timeout_is_for_all_of_startup() -> None:
-    async def half() -> None:
-        await asyncio.sleep(SOON * 0.7)
+async def test_the_timeout_is_for_all_of_startup(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = 0.0
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed)
+    monkeypatch.setattr(timeouts, "time", clock)
 
-    contexts = [context("a", enter=half), context("b", enter=half)]
+    async def long() -> None:
+        nonlocal passed
+        passed += PATIENCE * 10 - SOON
 
-    assert await Server(app_of(*contexts, start=SOON)).start() == start_failed(f"{STARTING} (in b)")
+    contexts = [context("a", enter=long), context("b", enter=forever)]
+
+    assert await Server(app_of(*contexts, start=PATIENCE * 10)).start() == start_failed(
+        f"TimeoutError: startup took more than {PATIENCE * 10:g} s (in b)"
+    )
 
 
 async def test_a_shutdown_that_hangs_fails_and_names_the_culprit() -> None:
@@ -67,7 +87,8 @@ async def test_each_remaining_exit_still_gets_a_moment() -> None:
 
     def closing(name: str) -> Callable[[], Awaitable[None]]:
         async def close() -> None:
-            await asyncio.sleep(0.01)
+            for _ in range(3):
+                await asyncio.sleep(0)
             closed.append(name)
 
         return close
@@ -192,8 +213,10 @@ def test_an_abandoned_task_does_not_keep_the_event_loop() -> None:
 
 @pytest.mark.parametrize("where", ["enter", "exit"])
 async def test_a_sync_context_that_is_stuck_is_abandoned(
-    where: str, caplog: pytest.LogCaptureFixture
+    where: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Long enough for threads that are not stuck, on a slow machine too.
+    monkeypatch.setattr(cycle, "PATIENCE", 1.0)
     log: list[str] = []
     stuck, release = threading.Event(), threading.Event()
 
@@ -201,10 +224,10 @@ async def test_a_sync_context_that_is_stuck_is_abandoned(
     def sync(state: State) -> Generator[None]:
         if where == "enter":
             stuck.set()
-            release.wait(10)
+            release.wait(PATIENCE)
         yield
         stuck.set()
-        release.wait(10)
+        release.wait(PATIENCE)
 
     @contextmanager
     def outer(state: State) -> Generator[None]:
@@ -214,13 +237,14 @@ async def test_a_sync_context_that_is_stuck_is_abandoned(
     sync.__qualname__ = "sync"
     try:
         if where == "enter":
-            # Long enough for the thread of the outer one.
-            answer = await Server(app_of(outer, sync, start=0.5)).start()
-            assert answer == start_failed("TimeoutError: startup took more than 0.5 s (in sync)")
+            answer = await Server(app_of(outer, sync, start=1.0)).start()
+            assert answer == start_failed("TimeoutError: startup took more than 1 s (in sync)")
         else:
-            server = Server(app_of(outer, sync, stop=SOON))
+            server = Server(app_of(outer, sync, stop=1.0))
             await server.start()
-            assert await server.stop() == stop_failed(f"{STOPPING} (in sync)")
+            assert await server.stop() == stop_failed(
+                "TimeoutError: shutdown took more than 1 s (in sync)"
+            )
         assert stuck.is_set()
         assert log == ["-outer"]
         assert "sync keeps running in its thread; it is abandoned" in caplog.messages
