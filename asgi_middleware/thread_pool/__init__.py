@@ -1,4 +1,4 @@
-"""Lend Django's sync code warm threads, where it would start new ones for every request.
+"""Lend warm threads to Django's sync code, instead of starting a new one for every request.
 
     pool = ThreadPool(size=8)
 
@@ -7,16 +7,16 @@
         partial(ThreadPoolMiddleware, pool=pool),
     )(get_asgi_application())
 
-Under ASGI Django gives each request a thread of its own, and throws it away. With a pool
-it serves more requests per second, ``CONN_MAX_AGE`` keeps connections on every database, and
-Channels' consumers query in parallel. Views stay as they are, and each request, stream, WebSocket
-and task finds on its thread what is its own. As under WSGI, a request can find what an earlier
-request left in a ``threading.local``.
+Under ASGI, Django starts a thread for each request and then throws it away. With a pool, Django
+serves more requests per second, ``CONN_MAX_AGE`` keeps connections to every database, and Channels'
+consumers query in parallel. Your views stay as they are: each request, stream, WebSocket and task
+still finds its own thread-locals. As under WSGI, a request can also find what an earlier request
+left in a ``threading.local``.
 
-Put it innermost, next to Django, which uses its threads: responses from further out need none.
-The layers further out also log a request that is refused here, and add their headers to it.
+Put it innermost, next to Django, because only Django needs its threads. The layers further out then
+log the requests that are refused here, and add their headers.
 
-Read ``pool`` first: the guarantees are at its top. ``lease`` is one request's claim to a thread,
+Read ``pool`` first: it begins with the guarantees. ``lease`` is one request's claim to a thread,
 ``shared`` holds the threads of WebSockets, and ``middleware`` connects them with ASGI.
 """
 

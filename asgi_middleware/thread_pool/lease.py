@@ -1,4 +1,4 @@
-"""What asgiref uses as executors: one for each request, and one for each WebSocket."""
+"""The executors that asgiref uses: one for each request, and one for each WebSocket."""
 
 import asyncio
 import logging
@@ -23,29 +23,29 @@ logger = logging.getLogger("asgi_middleware.thread_pool")
 
 # Seconds that the end of a request waits for the pool's lock, which is held for microseconds.
 _PATIENCE = 1.0
-# Turns of the event loop in which a request that does not wait for anything makes its next call.
+# A request that waits for nothing makes its next call within this many turns of the event loop.
 _STEPS = 20
 # A path in a log line is cut after this many characters.
 _LONGEST_PATH = 200
 
 
 class NoThreadError(TimeoutError):
-    """No thread was free for too long."""
+    """No thread became free in time."""
 
 
 class RequestLease(Executor):
-    """The thread of one request: lent at its first call, its own until :meth:`end`."""
+    """A request's claim to a thread: lent at its first call, and kept until :meth:`end`."""
 
     def __init__(self, pool: ThreadPool, scope: Scope) -> None:
-        # What the pool knows of it.
+        # The three attributes of a Claim, which the pool sets.
         self.worker: Worker | None = None
         self.has_place = False
         self.since = 0.0
         # Whether the response has started.
         self.has_started = False
-        # How many calls there were.
+        # The number of calls so far.
         self.calls = 0
-        # Whether the calls from now on only end the request. They wait for as long as it takes.
+        # Whether further calls only end the request. Those wait for as long as it takes.
         self.is_ending = False
         # Called when a call has waited too long; returns whether that ends the request.
         self.refuse: Callable[[], bool] | None = None
@@ -54,18 +54,18 @@ class RequestLease(Executor):
         self._ended_as = "a request"
         self._running = 0
         self._waiting: list[Call] = []
-        # Whether the thread goes back: between calls, or because the request has ended.
+        # Whether the thread goes back as soon as no call runs: the request has ended, or is a
+        # stream that releases its thread.
         self._gives_back = False
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Return a future of asyncio's, not the kind that other executors return.
+        """Return an asyncio future, unlike other executors.
 
-        ``loop.run_in_executor`` passes it on as it is, without chaining two futures for each call.
+        ``loop.run_in_executor`` passes it on as it is, which saves a second future for each call.
         """
         loop = asyncio.get_running_loop()
-        # The first call may be Django's own at the start of a request. A call after the last
-        # message of the response may be Django's own at the end.
-        # What ends a request waits for the call that runs: it may still read the body.
+        # The first call, and the calls after the last message of the response, may be Django's own,
+        # which need no thread. While a call runs, they wait for it: it may still read the body.
         if (self.is_ending or not self.calls) and not self._running:
             instead = without_thread(function)
             if instead is not None:
@@ -75,7 +75,7 @@ class RequestLease(Executor):
         call = Call(partial(function, *args, **kwargs), loop, self._returned)
         with self._pool.lock:
             self.calls += 1
-            # A request that is ending skips the queue: it has its thread, and gives it back sooner.
+            # A request that is ending skips the queue, so that it gives its thread back sooner.
             if (self.is_ending and self._has_thread()) or self._pool.take_place(self):
                 self._put(call)
             else:
@@ -83,13 +83,13 @@ class RequestLease(Executor):
         return call.future
 
     def granted(self) -> None:
-        """Make the calls that have waited. The lock is held."""
+        """Make the calls that have waited. The caller holds the lock."""
         for call in self._waiting:
             self._put(call)
         self._waiting.clear()
 
     def describe(self) -> str:
-        """Return the method, the path, and the URL pattern where it says more than the path."""
+        """Return the method and the path, and the URL pattern if it differs from the path."""
         if self._scope is None:
             return f"{self._ended_as}, whose client has gone,"
         path = path_below_root(self._scope)
@@ -105,11 +105,11 @@ class RequestLease(Executor):
 
     @property
     def needs_no_tidying(self) -> bool:
-        """Whether the pool tidies the connections. A call that runs may not have come to them."""
+        """Whether the pool tidies the connections. While a call runs, Django does so after it."""
         return not self._running
 
     def give_up_place(self) -> None:
-        """Leave the bound until :meth:`resume`, because the running call waits for the client."""
+        """Stop counting as at work until :meth:`resume`: the running call waits for the client."""
         with self._pool.lock:
             self._pool.give_up_place(self)
 
@@ -120,7 +120,7 @@ class RequestLease(Executor):
 
     @property
     def is_streaming(self) -> bool:
-        """Whether a response has started and is not complete: it waits for its client."""
+        """Whether the response has started but is not complete."""
         return self.has_started and not self.is_ending
 
     def release_stream(self) -> None:
@@ -132,14 +132,15 @@ class RequestLease(Executor):
 
     def end(self) -> None:
         """Give the thread back once no call runs."""
-        # The garbage collector may end a request, too, in a thread that another waits for.
+        # The garbage collector may also end a request, in a thread for which the lock's holder
+        # waits.
         if not self._pool.lock.acquire(timeout=_PATIENCE):
             if self.worker is not None:
                 self.worker.post(self.end)
             return
         try:
             self.is_ending = self._gives_back = True
-            if self._running:  # a sync call goes on, although nobody waits for it any more
+            if self._running:  # a sync call that nobody waits for any more
                 self._ended_as = self.describe()
             self.refuse = self._scope = None
             self._settle()
@@ -180,7 +181,7 @@ class RequestLease(Executor):
         loop.call_later(delay, self._look, call, loop, deadline)
 
     def _look(self, call: Call, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
-        """See whether other requests rest by now, and whether *call* has waited too long."""
+        """Look for requests that rest, and check whether *call* has waited too long."""
         with self._pool.lock:
             if call not in self._waiting:
                 return
@@ -193,16 +194,18 @@ class RequestLease(Executor):
         if warning is not None:
             logger.warning("%s", warning)
         if self.refuse is not None and self.refuse():
-            # Whoever still awaits the call waits on, and looks who rests, for others too.
+            # The call may still be awaited, so it keeps waiting. It also keeps looking for requests
+            # that rest, which helps others.
             self._look_later(call, loop, math.inf)
         elif not call.future.done():
-            error = NoThreadError(f"no thread within {self._pool.timeout:g} s: all are at work")
+            error = NoThreadError(f"no thread became free within {self._pool.timeout:g} s")
             call.future.set_exception(error)
 
     def _look_for_rest(self, loop: asyncio.AbstractEventLoop, steps: int, begun: float) -> None:
-        """Take the places of the requests that still rest after some turns of the loop.
+        """Take the places of requests that still rest after some turns of the loop.
 
-        On a busy loop some only seem to rest: they make their next call within these turns.
+        On a busy loop, some requests only seem to rest: they make their next call within those
+        turns.
         """
         if steps:
             loop.call_soon(self._look_for_rest, loop, steps - 1, begun)
@@ -221,10 +224,10 @@ class RequestLease(Executor):
 
 
 class SharedLease(Executor):
-    """The thread of a WebSocket, or of whatever else lasts: the same for all its calls.
+    """A WebSocket's claim to a thread, which makes all its calls.
 
-    It is given up once nobody can make a call any more, not even a task that outlives the
-    WebSocket.
+    Other long-lived scopes, such as a lifespan, have one too. The thread is given up once nothing
+    can make a call any more, including tasks that outlive the WebSocket.
     """
 
     def __init__(self, pool: ThreadPool) -> None:
@@ -235,7 +238,7 @@ class SharedLease(Executor):
         self._waiting: deque[Call] = deque()
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Return a future of asyncio's, as :meth:`RequestLease.submit` does."""
+        """Return an asyncio future, as :meth:`RequestLease.submit` does."""
         loop = asyncio.get_running_loop()
         call = Call(partial(function, *args, **kwargs), loop, self._returned)
         with self._pool.lock:
@@ -245,7 +248,7 @@ class SharedLease(Executor):
         return call.future
 
     def move(self, worker: Worker) -> None:
-        """Let *worker* make the calls that wait. The lock is held."""
+        """Let *worker* make the calls that wait. The caller holds the lock."""
         self.worker = worker
         for _ in self._waiting:
             worker.put(self._next_in(worker))
@@ -256,7 +259,7 @@ class SharedLease(Executor):
         return self._running > 0
 
     def give_up_place(self) -> None:
-        """Keep newcomers off the thread, until :meth:`resume`: its call waits for the client."""
+        """Keep new users off the thread until :meth:`resume`: its call waits for the client."""
         with self._pool.lock:
             self._stuck = self.worker
             if self._stuck is not None:
@@ -273,7 +276,7 @@ class SharedLease(Executor):
     def _make_next_call(self, worker: Worker) -> None:
         with self._pool.lock:
             if worker is not self.worker or not self._waiting:
-                return  # it has moved
+                return  # this lease has moved to another worker
             call = self._waiting.popleft()
             self._running += 1
             self._pool.shared.begin(self)

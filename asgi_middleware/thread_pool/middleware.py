@@ -17,15 +17,15 @@ from .pool import ThreadPool
 
 
 class ThreadPoolMiddleware:
-    """Let the sync code of the app run in the threads of a pool.
+    """Run the app's sync code in the threads of a pool.
 
-    * ``pool``: a :class:`ThreadPool`; None makes one of its own.
+    * ``pool``: a :class:`ThreadPool`; by default a new one.
 
-    A request has one thread for all its sync calls, from the first to its end, streams included.
-    WebSockets, and whatever else is not a request, have threads apart from those. Each of them
-    makes all its calls on one thread.
+    A request, streams included, keeps one thread from its first sync call to its end. WebSockets,
+    and everything else that is not a request, use other threads. Each WebSocket makes all its calls
+    on one thread.
 
-    Below ``async_to_sync``, as in an async test of Django's ``TestCase``, nothing is lent: the
+    Below ``async_to_sync``, as in an async test of Django's ``TestCase``, no thread is lent: the
     thread that waits there makes the calls, within its transaction.
 
     Raises :class:`ConfigurationError` for a ``pool`` that is not a :class:`ThreadPool`.
@@ -71,7 +71,7 @@ class ThreadPoolMiddleware:
 
 
 class _Refusable:
-    """The messages of a request that may have to be refused, and what they mean to its lease."""
+    """Passes a request's messages on, keeps its lease up to date, and refuses it if necessary."""
 
     def __init__(self, lease: RequestLease, pool: ThreadPool, receive: Receive, send: Send) -> None:
         self.has_started = False
@@ -92,11 +92,11 @@ class _Refusable:
     @as_async
     def send(self, message: Message) -> Awaitable[None]:
         if self.is_refused:
-            return asyncio.sleep(0)  # what is sent after a disconnect goes nowhere
+            return asyncio.sleep(0)  # messages after a disconnect are dropped
         if message["type"] == "http.response.start":
             self.has_started = self._lease.has_started = True
             if self.pool.releases_streams:
-                # Called once the app waits: a response that is no stream has sent its body by then.
+                # Runs when the app next waits; a response that is not a stream is complete by then.
                 asyncio.get_running_loop().call_soon(self._lease.release_stream)
         elif ends_body(message):
             self._lease.is_ending = True
@@ -105,9 +105,10 @@ class _Refusable:
         return self._send(message)
 
     async def respond(self) -> None:
-        """Send the refusal, if it has not been sent.
+        """Send the refusal, unless it has been sent already.
 
-        In a task, so that it is sent whole: Django cancels its task that listens for a disconnect.
+        It is sent by a task of its own, because Django may cancel the task that listens for a
+        disconnect in the middle of it.
         """
         if self._response is None:
             retry_after = math.ceil(self.pool.timeout)
@@ -117,7 +118,7 @@ class _Refusable:
             await asyncio.shield(self._response)
 
     def _refuse(self) -> bool:
-        """Tell the app that its client has gone, if it listens for that, as Django does.
+        """Send the app a disconnect if it listens for one, as Django does; return whether it does.
 
         Django then cancels the view, and ends the request in its own way.
         """
@@ -135,7 +136,7 @@ class _Refusable:
 
 
 def _sending(lease: SharedLease, send: Send) -> Send:
-    """Return a *send* that keeps others off a thread that waits for it."""
+    """Return a *send* that keeps new users off the thread while the thread waits for it."""
 
     @as_async
     def send_from_anywhere(message: Message) -> Awaitable[None]:
@@ -149,7 +150,7 @@ def _sending(lease: SharedLease, send: Send) -> Send:
 async def _send_without_place(
     lease: RequestLease | SharedLease, send: Send, message: Message
 ) -> None:
-    """Send a message for a thread, which meanwhile waits for the client and does no work."""
+    """Send a message for a thread, which does not count as at work while it waits."""
     lease.give_up_place()
     try:
         await send(message)

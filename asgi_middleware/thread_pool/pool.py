@@ -2,21 +2,21 @@
 
 What you can rely on:
 
-* **A request keeps its thread** from its first sync call to its end. Nobody else runs there
-  meanwhile.
-* **Requests share threads with requests only**, one after the other. WebSockets share threads with
+* **A request keeps its thread** from its first sync call to its end. No other code runs there in
+  the meantime.
+* **Requests share threads only with requests**, one after another. WebSockets share threads with
   WebSockets, and each stays on one thread. A task that outlives its request has a thread of its
   own.
-* **Connections are tidied at the borders of a request**, never between two of its calls. A
-  connection that is closed there takes with it whatever hung on it.
-* **The bound counts requests at work.** A stream between its calls, and a request that has called
-  nothing for half a second, keep their threads and leave their places to others. So a client that
-  does not read costs nobody else anything.
+* **Connections are tidied before and after a request**, never between two of its calls: closing a
+  connection there would lose whatever is attached to it.
+* **The bound counts requests at work.** A stream between its calls, and a request that has made no
+  call for half a second, keep their threads but give their places to others. So a client that does
+  not read holds nobody up.
 * **Requests wait in order of arrival**, up to ``timeout``. Calls that end a request are never
   refused, and neither are WebSockets and tasks.
-* **No reference to a request survives it**, and the interpreter always exits (``_threads``).
+* **No reference to a request outlives it**, and the interpreter always exits (``_threads``).
 
-A request's claim to a thread goes through these states. "Place" is what the bound counts.
+A request's claim to a thread goes through these states. The bound counts places.
 
 ============  ==========  ==========  ==============================================
 state         has thread  has place   left by
@@ -24,8 +24,8 @@ state         has thread  has place   left by
 new           no          no          a call: at work if there is a place, or waiting
 waiting       maybe       no          a place becomes free: at work
 at work       yes         yes         its last call returns: resting
-resting       yes         yes         a call: at work; somebody waits, and it is a stream or has
-                                      rested for long: parked
+resting       yes         yes         a call: at work; another request waits, and this one is a
+                                      stream or has rested for long: parked
 parked        yes         no          a call: at work if there is a place, or waiting
 any of these                          the end of the request: gone
 ============  ==========  ==========  ==============================================
@@ -43,8 +43,8 @@ from .._django import renew_connections
 from .._threads import OwnThread, Worker, is_exiting
 from .shared import SharedThreads
 
-# Seconds without a call after which a request leaves its place to one that waits. Less where
-# the pool's timeout is short: a quarter of that.
+# Seconds without a call after which a request gives its place to one that waits; at most a quarter
+# of the pool's timeout.
 REST = 0.5
 # How many of the requests at work one log line names.
 _NAMED = 10
@@ -52,10 +52,10 @@ _NAME = "thread pool"
 
 
 class ThreadPoolStatistics(NamedTuple):
-    """What the threads for requests do.
+    """The numbers of requests and their threads at one moment.
 
-    Requests that have a thread, threads with nothing to do, threads beyond ``size``, and requests
-    that wait for a place.
+    In this order: requests that have a thread, threads with nothing to do, threads beyond ``size``,
+    and requests that wait for a place.
     """
 
     leased: int
@@ -65,7 +65,7 @@ class ThreadPoolStatistics(NamedTuple):
 
 
 class Claim(Protocol):
-    """What the pool knows of a request. It changes under the pool's lock only."""
+    """A request, as the pool sees it. It changes only under the pool's lock."""
 
     worker: Worker | None
     has_place: bool
@@ -88,17 +88,17 @@ class ThreadPool:
 
         pool = ThreadPool(size=8, max_overflow=8)
 
-    * ``size``: how many threads stay once they have been needed. WebSockets have up to as many
-      more, of their own.
+    * ``size``: how many threads are kept once they have started. WebSockets have up to the same
+      number of their own.
     * ``max_overflow``: how many more requests may be at work under load. The threads beyond
       ``size`` end after a second with nothing to do. None: no bound, as under plain Django.
-    * ``timeout``: seconds that a request waits for its turn. It then gets a 503.
+    * ``timeout``: seconds that a request waits for its turn. After that, it gets a 503.
     * ``streams``: ``"keep"``, or ``"release"`` to give a stream's thread back between its calls.
-      **With "release", whatever a stream leaves on its thread or its connection is another
-      request's afterwards, and the stream finds what others left.**
+      **With "release", other requests find what a stream leaves on its thread or database
+      connection, and the stream finds what they leave.**
 
-    For ``ThreadPoolMiddleware(pool=pool)`` and ``LifespanMiddleware(lifespan=[pool])``. It is
-    also an async context manager. At its end every thread has ended and has closed its
+    Pass it to both ``ThreadPoolMiddleware(pool=pool)`` and ``LifespanMiddleware(lifespan=[pool])``.
+    It is also an async context manager; when it exits, every thread has ended and has closed its
     database connections.
 
     Raises :class:`ConfigurationError` for options that cannot work.
@@ -131,7 +131,7 @@ class ThreadPool:
         _pools.add(self)
 
     def _start_afresh(self) -> None:
-        """Begin without a thread, as a forked process does: it has none of its parent's."""
+        """Begin without threads. A forked process must, because it has none of its parent's."""
         # Everything in a pool and its leases changes under this lock, because event loops and
         # threads share them. Reentrant: the garbage collector may end a request at any point.
         self.lock = threading.RLock()
@@ -139,9 +139,9 @@ class ThreadPool:
         self._closed = False
         self.shared = SharedThreads(self._size)
         self._holders: dict[Claim, None] = {}
-        # In order of arrival.
+        # The requests that wait, in order of arrival.
         self._waiting: dict[Claim, None] = {}
-        # Which requests rest, and since when. The longest first.
+        # The requests that rest, and since when; the longest first.
         self._resting: dict[Claim, float] = {}
         self._looked_at = 0.0
         self._places_taken = 0
@@ -161,7 +161,7 @@ class ThreadPool:
         )
 
     def __call__(self, _state: object) -> Self:
-        """Return the pool: what ``LifespanMiddleware`` calls to get a context manager."""
+        """Return the pool; ``LifespanMiddleware`` calls it to get a context manager."""
         return self
 
     async def __aenter__(self) -> Self:
@@ -200,7 +200,7 @@ class ThreadPool:
             worker.join()
 
     def statistics(self) -> ThreadPoolStatistics:
-        """Return what the threads for requests do at the moment."""
+        """Return the numbers of requests and their threads at this moment."""
         with self.lock:
             leased, idle = len(self._holders), len(self._idle) + len(self._idle_overflow)
             overflow = max(0, leased + idle - len(self._lasting))
@@ -217,10 +217,10 @@ class ThreadPool:
             if since is not None and (seconds := time.monotonic() - since) > self.timeout:
                 raise TimeoutError(f"no thread for {seconds:.0f} s; {self._who()}")
 
-    # The rest is for leases. They hold the lock, except where it is taken here.
+    # Leases call the rest. They hold the lock, except for methods that take it themselves.
 
     def take_place(self, claim: Claim) -> bool:
-        """Let *claim* make a call; False if it has to wait until it is granted a place."""
+        """Let *claim* make a call. Return False if it must wait until it is granted a place."""
         if claim.has_place:
             self._resting.pop(claim, None)
             self._lend(claim)
@@ -249,7 +249,7 @@ class ThreadPool:
             self._grant()
 
     def resume(self, claim: Claim) -> None:
-        """Count *claim* again. It cannot wait for a place, because its call goes on."""
+        """Count *claim* again. It cannot wait for a place, because its call is running."""
         claim.has_place = True
         self._places_taken += 1
         if claim in self._waiting:  # for another call
@@ -266,7 +266,7 @@ class ThreadPool:
         self.give_up_place(claim)
 
     def may_look_for_rest(self) -> bool:
-        """Tell whether it is time to see who rests. One of those who wait does it for all."""
+        """Tell whether to look for requests that rest now: one waiting call looks for all."""
         now = time.monotonic()
         if now - self._looked_at < self.look_interval:
             return False
@@ -274,7 +274,7 @@ class ThreadPool:
         return True
 
     def park(self, looked_since: float) -> None:
-        """Give others the places of those who have called nothing for too long."""
+        """Give the places of requests that have rested for too long to requests that wait."""
         for claim in self._rested(looked_since):
             del self._resting[claim]
             claim.has_place = False
@@ -286,9 +286,9 @@ class ThreadPool:
         self._forget_exhaustion()
 
     def warning(self) -> str | None:
-        """Say that a request has waited for too long: once, until nobody has to wait any more.
+        """Return a line about a request that has waited too long: one line while requests wait.
 
-        The caller logs it without the lock: a handler may block, or run other people's code.
+        The caller logs it after it has released the lock, because a log handler may block.
         """
         if self._has_warned:
             return None
@@ -306,13 +306,13 @@ class ThreadPool:
             self.shared.leave(worker)
 
     def _grant(self) -> None:
-        """Give free places to those who have waited longest."""
+        """Give free places to the requests that have waited longest."""
         while self._waiting and self._places_taken < self._limit and not is_exiting():
             claim = next(iter(self._waiting))
             del self._waiting[claim]
             self._admit(claim)
             claim.granted()
-            self._exhausted_since = time.monotonic()  # as far as that one is concerned, it is over
+            self._exhausted_since = time.monotonic()  # a place has just become free
         self._forget_exhaustion()
 
     def _admit(self, claim: Claim) -> None:
@@ -321,7 +321,7 @@ class ThreadPool:
         self._lend(claim)
 
     def _lend(self, claim: Claim) -> None:
-        """See to it that *claim* has a thread that makes calls."""
+        """Give *claim* a thread, unless it has one that still makes calls."""
         if claim.worker is not None and not claim.worker.is_ending:
             return
         claim.worker = self._take_idle() or self._start()
@@ -362,7 +362,7 @@ class ThreadPool:
             self._has_warned = False
 
     def _rested(self, looked_since: float) -> list[Claim]:
-        """Return those who have rested for long enough. For a stream, any rest is enough."""
+        """Return the requests that have rested long enough. For a stream, any rest is enough."""
         long_ago = looked_since - self._rest_time
         return [
             claim
@@ -371,7 +371,7 @@ class ThreadPool:
         ]
 
     def _who(self) -> str:
-        """Say which requests are at work, and for how long."""
+        """Return which requests are at work, and for how long."""
         now = time.monotonic()
         at_work = [claim for claim in self._holders if claim.has_place]
         at_work.sort(key=lambda claim: claim.since)
@@ -383,7 +383,7 @@ class ThreadPool:
     # Called by the workers, in their threads.
 
     def _retire(self, worker: Worker) -> bool:
-        """Let an overflow thread go, unless it has just been lent."""
+        """End an overflow thread, unless it has just been lent."""
         with self.lock:
             if worker not in self._idle_overflow:
                 return False

@@ -1,4 +1,4 @@
-"""Threads that WebSockets share: each WebSocket stays on one, and they are spread evenly."""
+"""Threads that WebSockets share: evenly spread, with each WebSocket on one thread."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from .._threads import Worker
 
 
 class User(Protocol):
-    """What the threads know of a WebSocket. It changes under the pool's lock only."""
+    """A WebSocket, as these threads see it. It changes only under the pool's lock."""
 
     worker: Worker | None
 
@@ -16,18 +16,18 @@ class User(Protocol):
 
 
 class SharedThreads:
-    """Up to *size* threads, each for several users at once. The pool's lock is held.
+    """Up to *size* threads, each for several users at once. Callers hold the pool's lock.
 
-    Under plain Channels all consumers share one thread. Here calls of different sockets also run
+    Under plain Channels, all consumers share one thread. Here, calls of different sockets can run
     in parallel. A thread whose call waits for a client that does not read takes no new users, and
-    does not count as one of *size*.
+    does not count towards *size*.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._users: dict[Worker, int] = {}
         self._stuck: dict[Worker, int] = {}
-        # Users that have not made a call yet: nothing of theirs hangs on their thread.
+        # Users that have not made a call yet, and can still move to another thread.
         self._newcomers: dict[User, None] = {}
 
     def join(self, user: User) -> Worker:
@@ -40,7 +40,7 @@ class SharedThreads:
         self._newcomers.pop(user, None)
 
     def leave(self, worker: Worker) -> None:
-        """Note that *worker* has one user fewer. After the last one, its connections are tidied."""
+        """Note that *worker* has one user fewer. If it has none, its connections are tidied."""
         if worker not in self._users:
             return
         self._users[worker] -= 1
@@ -52,7 +52,7 @@ class SharedThreads:
             worker.end()
 
     def get_stuck(self, worker: Worker) -> None:
-        """Note that a call in *worker* waits for its client; nobody begins behind it."""
+        """Note that a call in *worker* waits for its client, and move newcomers elsewhere."""
         self._stuck[worker] = self._stuck.get(worker, 0) + 1
         for user in [user for user in self._newcomers if user.worker is worker]:
             self.leave(worker)
@@ -65,7 +65,7 @@ class SharedThreads:
             self._stuck[worker] = calls - 1
 
     def close(self) -> list[Worker]:
-        """Return all threads, and forget them. Those that start after that end with their users."""
+        """Return all threads, and forget them. Threads that start later end with their users."""
         workers = list(self._users)
         self._users.clear()
         self._size = 0
