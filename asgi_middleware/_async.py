@@ -1,6 +1,6 @@
-"""Which functions are async, and how a plain function says that it is one.
+"""How to tell that a function is async, and how to mark a plain function as async.
 
-asgiref's functions, because on Python 3.11 those of ``inspect`` do not see what Django marks as a
+This uses asgiref because on Python 3.11, ``inspect`` does not recognize what Django marks as a
 coroutine function, such as an async class-based view.
 """
 
@@ -14,19 +14,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def is_async(function: object) -> bool:
-    """Tell whether calling *function*, which may be an object, gives a coroutine."""
+    """Tell whether calling *function*, which may be any callable object, returns a coroutine."""
     if iscoroutinefunction(function):  # pyright: ignore[reportDeprecated]
         return True
-    if isinstance(function, FunctionType):  # the usual case, in which there is no more to ask
+    if isinstance(function, FunctionType):  # the usual case: nothing else to check
         return False
-    of_class = getattr(type(function), "__call__", None)  # noqa: B004 -- a function, or none
+    of_class = getattr(type(function), "__call__", None)  # noqa: B004 -- the method itself, or None
     return iscoroutinefunction(of_class)  # pyright: ignore[reportDeprecated]
 
 
 def as_async(function: F) -> F:
     """Mark a plain function that returns an awaitable, such as a ``send``, as async.
 
-    A sync consumer of Channels passes its ``send`` to ``async_to_sync``, which warns about a
+    Channels passes the ``send`` of a sync consumer to ``async_to_sync``, which warns about a
     function that looks sync.
     """
     return markcoroutinefunction(function)

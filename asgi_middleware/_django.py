@@ -1,9 +1,9 @@
-"""What Django expects of a thread that serves it, and how it can do with less.
+"""Django's settings and connections, and what it does in a thread as a request starts and ends.
 
-Everything works without Django, and before its settings are there: then there is nothing to do.
+This also works without Django, and before its settings are configured: there is nothing to do then.
 """
 
-# ruff: noqa: SLF001 -- Django has no public name for some of this; test_facts.py watches each.
+# ruff: noqa: SLF001 -- Django has no public name for some of this; test_facts.py checks it.
 
 import logging
 import sys
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def forced_script_name() -> str | None:
-    """Return Django's ``FORCE_SCRIPT_NAME``, None where it is not set or there are no settings."""
+    """Return Django's ``FORCE_SCRIPT_NAME``, or None if it is not set or there are no settings."""
     conf = sys.modules.get("django.conf")
     if conf is None or not conf.settings.configured:
         return None
@@ -29,7 +29,7 @@ def forced_script_name() -> str | None:
 
 
 def allowed_hosts() -> list[str] | None:
-    """Return Django's ``ALLOWED_HOSTS``, None where there are no settings."""
+    """Return Django's ``ALLOWED_HOSTS``, or None if there are no settings."""
     conf = sys.modules.get("django.conf")
     if conf is None or not conf.settings.configured:
         return None
@@ -38,7 +38,7 @@ def allowed_hosts() -> list[str] | None:
 
 
 def route_of(path: str) -> str | None:
-    """Return the URL pattern that *path* matches, None where there is none or no Django."""
+    """Return the URL pattern that *path* matches, or None without a match or Django."""
     urls = sys.modules.get("django.urls")
     if urls is None:
         return None
@@ -49,23 +49,23 @@ def route_of(path: str) -> str | None:
 
 
 def _connections() -> Any:
-    """Return ``django.db.connections``, and None where nothing can have used it."""
+    """Return ``django.db.connections``, or None if nothing can have used it."""
     db, conf = sys.modules.get("django.db"), sys.modules.get("django.conf")
     return db.connections if db is not None and conf and conf.settings.configured else None
 
 
 def _opened_here() -> list[Any]:
-    """Return this thread's connections, as far as they have been used."""
+    """Return the connections that this thread has used."""
     connections = _connections()
     return [] if connections is None else connections.all(initialized_only=True)
 
 
 def renew_connections() -> None:
-    """Do to a thread, at either border of a request, what Django does as a request starts.
+    """Do before and after a request, in its thread, what Django does as a request starts.
 
-    A connection that is closed takes with it what hangs on it: a tenant, an execute wrapper, the
-    debug cursor. So does one that was left in a transaction, which the next request would
-    otherwise find itself in.
+    A closed connection is dropped together with everything attached to it: a tenant, an execute
+    wrapper, the debug cursor. So is a connection that was left in a transaction; otherwise the
+    next request would run inside that transaction.
     """
     for connection in _opened_here():
         try:
@@ -92,7 +92,7 @@ def close_connections() -> None:
 
 
 def close_lost_connections() -> None:
-    """Close those of this thread's connections that the database has dropped meanwhile."""
+    """Close the connections of this thread that the database has dropped."""
     for connection in _opened_here():
         if connection.connection is not None and not connection.is_usable():
             connection.close()
@@ -100,10 +100,10 @@ def close_lost_connections() -> None:
 
 @asynccontextmanager
 async def transactions_kept() -> AsyncGenerator[None]:
-    """Within it, no request closes a connection that a test holds in a transaction.
+    """Keep requests from closing a connection that a test holds in a transaction.
 
-    As each request starts and ends, Django closes connections that do not commit by themselves,
-    which one in a transaction does not. Django's own test client prevents that in its way.
+    As a request starts and ends, Django closes each connection that is not in autocommit mode,
+    such as one in a transaction. Django's own test client prevents that in its own way.
     """
     if _connections() is None:
         yield
@@ -128,7 +128,7 @@ def _keep_transactions() -> list[Any]:
     return kept
 
 
-# The connections that are kept, and how many requests keep each.
+# How many requests keep each connection open.
 _kept: dict[Any, int] = {}
 _keeping = threading.Lock()
 
@@ -139,9 +139,9 @@ def _nothing() -> None:
 
 # --- the start and the end of a request, without a thread ---
 #
-# Django renews a thread's connections there. That is done when a thread is lent and given back, and
-# a request that has no thread needs none for it. Receivers that are not Django's, and whatever else
-# there is to close, need a thread as usual.
+# Django renews the thread's connections as a request starts and ends. We do that when a request
+# gets its thread and returns it, so a request without a thread does not need one for this.
+# Receivers other than Django's, and anything else that must be closed, need a thread as usual.
 
 
 def live_receivers(signal: Any, sender: object) -> tuple[list[Any], list[Any]]:
@@ -157,24 +157,25 @@ def starting(receivers: list[Any]) -> bool:
 
 
 def finishing(receivers: list[Any]) -> Callable[[], object] | None:
-    """Return what does the work of *receivers* of ``request_finished``, None if it needs a thread.
+    """Return a function that replaces *receivers* of ``request_finished``, or None.
 
-    It needs none if they are Django's, and there is no cache to close.
+    It needs no thread. None means that a thread is needed: a receiver is not Django's, or there is
+    a cache to close.
     """
     cache: Any = sys.modules["django.core.cache"]
     reset_urlconf: Any = sys.modules["django.core.handlers.base"].reset_urlconf
     known = {sys.modules["django.db"].close_old_connections, cache.close_caches, reset_urlconf}
-    # One that is missing was disconnected, as Django's test client does for a while.
+    # If one is missing, it was disconnected, as by Django's test client during a request.
     if set(receivers) != known or [*cache.caches.all(initialized_only=True)]:
         return None
     return partial(reset_urlconf, sender=None)
 
 
 def closing(close: Any) -> Callable[[], object] | None:
-    """Return what does the same as *close*, a response's method, None if it needs a thread.
+    """Return a function that replaces *close*, the method of a response, or None.
 
-    It needs none if the response has but a request to close that has no files. At the end,
-    ``request_finished`` is sent.
+    It needs no thread. None means that a thread is needed: the response has more to close than a
+    request without uploaded files, or ``request_finished``, which *close* sends, needs one.
     """
     http: Any = sys.modules["django.http"]
     if getattr(close, "__func__", None) is not http.HttpResponse.close:
@@ -201,12 +202,11 @@ def _close(response: Any, finish: Callable[[], object]) -> None:
 
 
 def without_thread(function: Any) -> Callable[[], object] | None:
-    """Return what does the same as *function* and needs no thread, None if it needs one.
+    """Return a function that replaces *function* and needs no thread, or None if it needs one.
 
-    *function* is a call of asgiref's. Our own handler has no need to recognize its calls; this
-    recognizes those of Django's own. asgiref hands over a partial of a partial of what is called.
-    Nothing public tells what Django calls: whatever does not look as it is known here is a call
-    like any other.
+    *function* is what asgiref submits: a partial of a partial of the function to call. This is
+    for the calls of Django's own handler. Nothing public identifies them, so any call that does
+    not look exactly as expected here runs in a thread, like all others.
     """
     try:
         called = function.args[-1].func
@@ -216,8 +216,8 @@ def without_thread(function: Any) -> Callable[[], object] | None:
 
 
 def _sending(sync_send: Any) -> Callable[[], object] | None:
-    """Return what stands for a signal of a request, if only Django's own receivers listen to it."""
-    # sync_send is a closure within Signal.asend.
+    """Return a function that replaces sending a signal, if only Django's receivers listen to it."""
+    # sync_send is a closure inside Signal.asend.
     cells = zip(sync_send.__code__.co_freevars, sync_send.__closure__, strict=True)
     free = {name: cell.cell_contents for name, cell in cells}
     receivers = free["sync_receivers"]
@@ -226,7 +226,7 @@ def _sending(sync_send: Any) -> Callable[[], object] | None:
     if free["self"] is signals.request_started:
         work = _nothing if starting(receivers) else None
     elif free["self"] is signals.request_finished:
-        # Of a request that has no response to close: it was refused, or its client has left.
+        # This request has no response to close: it was refused, or its client has left.
         work = finishing(receivers)
     return None if work is None else partial(_sent, work, receivers)
 

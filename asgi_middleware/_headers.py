@@ -1,9 +1,9 @@
 """Reading and changing lists of headers, without ever editing one in place.
 
-Names are compared in lower case: ASGI asks applications to send them that way
-(https://asgi.readthedocs.io/en/latest/specs/www.html#response-start-send-event),
-Django sends ``Content-Type`` and ``Vary``. Names given to these functions are
-lower case already.
+Names are compared in lower case. ASGI asks applications to send them that way
+(https://asgi.readthedocs.io/en/latest/specs/www.html#response-start-send-event), but
+Django sends ``Content-Type`` and ``Vary``. The names that these functions take must be
+in lower case already.
 """
 
 from collections.abc import Collection
@@ -15,28 +15,28 @@ from .types import Header, Headers, Scope
 TOKEN_BYTES = frozenset(
     b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
-# RFC 9110, section 5.6.3: what may surround a value, and servers may leave there.
+# RFC 9110, section 5.6.3: whitespace that may surround a value. Some servers leave it there.
 OWS = b" \t"
 
 
 def is_token(value: bytes) -> bool:
-    """Tell whether *value* is a token: a header name, a method."""
+    """Tell whether *value* is a token, as header names and methods must be."""
     return bool(value) and TOKEN_BYTES.issuperset(value)
 
 
 def with_readable_headers(scope: Scope) -> tuple[Scope, Headers]:
-    """Return *scope* and its headers, as a list if they could be read only once."""
+    """Return *scope* and its headers; an iterator, which can be read only once, becomes a list."""
     headers = scope.get("headers", ())
-    if isinstance(headers, (list, tuple)):  # a union type would be made anew each time
+    if isinstance(headers, (list, tuple)):  # faster than a union type
         return scope, cast("Headers", headers)
     headers = list(headers)
     return {**scope, "headers": headers}, headers
 
 
 def trimmed(value: bytes) -> bytes:
-    """Return *value* without the blanks around it, which are not part of it but may come along.
+    """Return *value* without the whitespace around it, which is not part of the value.
 
-    Some servers take them away, some do not. https://www.rfc-editor.org/rfc/rfc9110#section-5.5
+    Some servers strip it, and some do not. https://www.rfc-editor.org/rfc/rfc9110#section-5.5
     """
     return value.strip(OWS)
 
@@ -47,7 +47,7 @@ def values(headers: Headers, name: bytes) -> list[bytes]:
 
 
 def replaced(headers: Headers, name: bytes, value: bytes) -> list[Header]:
-    """Return *headers* with exactly one *name*, at the end."""
+    """Return *headers* with exactly one *name*, as the last header."""
     kept = [header for header in headers if header[0].lower() != name]
     kept.append((name, value))
     return kept
@@ -61,9 +61,9 @@ def elements(value: bytes) -> list[bytes]:
 def vary_on(
     headers: Headers, name: bytes, *, without: Collection[bytes] = (), more: Headers = ()
 ) -> list[Header]:
-    """Return *headers* with *name* listed in their one ``Vary``, keeping what is there.
+    """Return *headers* with *name* listed in their one ``Vary``, keeping the names already there.
 
-    In the same pass, those that *without* names are left out and *more* are added.
+    In the same pass, drop the headers named in *without* and add *more*.
     """
     kept: list[Header] = []
     vary: list[bytes] = []
@@ -81,15 +81,15 @@ def vary_on(
 
 
 def with_element(value: bytes, name: bytes) -> bytes:
-    """Return the list *value* of a ``Vary`` with *name* in it.
+    """Return *value*, the list of a ``Vary`` header, with *name* in it.
 
-    ``*`` says more than any name could, and stays alone.
+    ``*`` covers every name, so nothing is added to it.
     https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5
     """
     if not value:
         return name
     lower = value.lower()
-    # Split only where it may be there already.
+    # Split only if the name may already be there.
     if (name.lower() in lower or b"*" in lower) and {b"*", name.lower()} & {*elements(lower)}:
         return value
     return value + b", " + name

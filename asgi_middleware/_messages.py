@@ -1,4 +1,4 @@
-"""What ASGI's messages mean: which carry headers, which are the last of a response or a WebSocket.
+"""What ASGI's messages mean: which carry headers, and which end a response or a WebSocket.
 
 https://asgi.readthedocs.io/en/latest/specs/www.html and, for the messages that depend on an
 extension, https://asgi.readthedocs.io/en/latest/extensions.html
@@ -12,15 +12,15 @@ from .types import Message
 WITH_HEADERS = frozenset(
     {"http.response.start", "websocket.accept", "websocket.http.response.start"}
 )
-# Messages after which an app has nothing to say on a WebSocket, except the body of a refusal.
+# Messages after which an app sends nothing more on a WebSocket, except the body of a refusal.
 ENDS_WEBSOCKET = frozenset({"websocket.close", "websocket.http.response.start"})
 # Messages that say that the client has gone.
 DISCONNECTS = frozenset({"http.disconnect", "websocket.disconnect"})
 
 HTTP_DISCONNECT: dict[str, Any] = {"type": "http.disconnect"}
 
-# What an app sends after the start of a response, with the field that says whether more follows.
-# A path is sent whole.
+# The messages that follow the start of a response, each with the field that says whether more
+# follow. A path stands for a whole file, so its message has no such field.
 _MORE = {
     "http.response.body": "more_body",
     "http.response.pathsend": "",
@@ -30,14 +30,15 @@ _MORE = {
 
 # Messages that make the server send a file itself.
 SENT_BY_SERVER = frozenset({"http.response.pathsend", "http.response.zerocopysend"})
-# Responses whose body no client gets, as with any response to HEAD (RFC 9110, section 6.4.1).
+# The statuses of responses without content. A response to HEAD has none either
+# (RFC 9110, section 6.4.1).
 WITHOUT_CONTENT = frozenset({*range(100, 200), 204, 304})
 
 
 def is_last(message: Message, *, trailers: bool) -> bool:
     """Tell whether *message* completes an HTTP response.
 
-    *trailers* is that field of the response's start: whether trailers follow the body.
+    *trailers* is the field of that name in the start of the response: whether trailers follow.
     """
     more = _MORE.get(kind := message["type"])
     if more is None or message.get(more, False):

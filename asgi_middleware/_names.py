@@ -12,7 +12,7 @@ def qualified_name(value: object) -> str:
 
 
 def name_of(app: object) -> str:
-    """Return the name of an app: of what our own layers are around, if it is one of them."""
+    """Return the name of an app; for a layer of this package, that of the app inside it."""
     while _is_ours(app) and callable(inner := getattr(app, "app", None)):
         app = inner
     return qualified_name(app)

@@ -1,7 +1,7 @@
 """Whether an option can work: one check and one wording for every layer.
 
 Each check yields a sentence for each problem: the option, its value, and a way out that works.
-A constructor gives all of them to :func:`check`, which raises them together:
+A constructor passes its checks to :func:`check`, which raises all problems together:
 
     check(
         "TimingMiddleware",
@@ -28,14 +28,14 @@ Problems = Iterable[str]
 
 
 def check(subject: str, *problems: Problems) -> None:
-    """Raise a :class:`ConfigurationError` if there is any problem, with all of them."""
+    """Raise one :class:`ConfigurationError` with all problems, if there are any."""
     found = [problem for each in problems for problem in each]
     if found:
         raise ConfigurationError(subject, found)
 
 
 def boolean(option: str, value: object) -> Iterator[str]:
-    """Check a switch: a string such as "false" would be true."""
+    """Check a bool: a string such as "false" is refused because it would count as true."""
     if isinstance(value, bool):
         return
     text = str(value).strip().lower()
@@ -56,9 +56,9 @@ def strings(
     optional: bool = False,
     each: Callable[[str, str], Problems] | None = None,
 ) -> Iterator[str]:
-    """Check a collection of strings that is not itself one string, and is not a mapping.
+    """Check a collection of strings; a single string or a mapping is refused.
 
-    *each* checks one of them, and gets the option and the string.
+    *each* checks one of the strings: it is called with the option and the string.
     """
     if value is None and optional:
         return
@@ -82,7 +82,7 @@ def strings(
 
 
 def _unsplit(option: str, element: str, each: Callable[[str, str], Problems]) -> list[str]:
-    """Return the problem with *element* if it is a list in one string, as variables have it."""
+    """Return the problem with *element* if it is a list in one string, as from the environment."""
     parts = split(element) if re.search(r"[,;\n'\"(\[{]", element) else [element]
     if parts == [element] or any(True for part in parts for _ in each(option, part)):
         return []
@@ -91,7 +91,7 @@ def _unsplit(option: str, element: str, each: Callable[[str, str], Problems]) ->
 
 
 def split(text: str) -> list[str]:
-    """Return the list that somebody had in mind who wrote *text*: separated, quoted or as JSON."""
+    """Return the list that *text* was meant to be: separated, quoted or as JSON."""
     text = text.strip()
     try:
         listed: object = ast.literal_eval(text)
@@ -107,7 +107,7 @@ def split(text: str) -> list[str]:
 
 
 def _bare(text: str) -> str:
-    """Return *text* without quotes, and without half a pair of brackets."""
+    """Return *text* without the quotes and unpaired brackets around it."""
     bare = text.strip("'\"(){}")
     return bare.strip("[]'\"") if bare.count("[") != bare.count("]") else bare
 
@@ -121,21 +121,21 @@ def function(
     may_be_async: bool = False,
     arguments: int | None = None,
 ) -> Iterator[str]:
-    """Check a function that is called while serving; *example* says of what."""
+    """Check a function that is called while serving; *example* names or describes one."""
     if value is None and optional:
         return
     if not callable(value):
         yield f"{option}: {shown(value)} cannot be called; use {example}{_or_none(optional)}"
     elif not may_be_async and is_async(value):
-        yield f"{option}: {shown(value)} is async, which this option cannot be; use {example}"
+        yield f"{option}: {shown(value)} is async, but must be a plain function; use {example}"
     elif arguments is not None and not takes(value, arguments):
-        yield f"{option}: {shown(value)} takes other arguments; use {example}"
+        yield f"{option}: {shown(value)} takes the wrong arguments; use {example}"
 
 
 def takes(function: Callable[..., object], number: int) -> bool:
-    """Tell whether *function* can be called with so many arguments."""
+    """Tell whether *function* can be called with *number* positional arguments."""
     try:
-        # What a function wraps may take other arguments: as_asgi() of Channels shows its class.
+        # Not the signature of what it wraps, which may differ: Channels' as_asgi() wraps a class.
         signature(function, follow_wrapped=False).bind(*[None] * number)
     except TypeError:
         return False
@@ -153,12 +153,12 @@ def number(
     zero: bool = False,
     example: float = 1.0,
 ) -> Iterator[str]:
-    """Check a finite number of some unit, above 0 or, with *zero*, 0 or more."""
+    """Check a finite number of *unit* that is above 0 or, with *zero*, at or above 0."""
     if value is None and optional:
         return
     given = _number(value)
     if given is None or not (given >= 0 if zero else given > 0) or given == math.inf:
-        least = "0 or more" if zero else "above 0"
+        least = "at or above 0" if zero else "above 0"
         yield (
             f"{option}: {shown(value)} is not a number of {unit} {least};"
             f" use {example!r}{_or_none(optional)}"
@@ -182,7 +182,7 @@ def whole_number(
         return
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not is_whole or value < lowest or (highest is not None and value > highest):  # type: ignore[operator]
-        span = f"{lowest} or more" if highest is None else f"from {lowest} to {highest}"
+        span = f"at or above {lowest}" if highest is None else f"from {lowest} to {highest}"
         yield (
             f"{option}: {shown(value)} is not a whole number {span};"
             f" use {example!r}{_or_none(optional)}"
@@ -196,7 +196,7 @@ def text(option: str, value: object, example: str) -> Iterator[str]:
 
 
 def path(option: str, value: object, example: str, *, asterisk: bool = False) -> Iterator[str]:
-    """Check a path that starts with a slash and, with *asterisk*, may end with one."""
+    """Check a path, which must start with a slash; with *asterisk*, it may end with an asterisk."""
     if not isinstance(value, str):
         yield f"{option}: {shown(value)} is not a path; use {example!r}"
         return
@@ -211,7 +211,7 @@ def path(option: str, value: object, example: str, *, asterisk: bool = False) ->
 
 
 def paths(option: str, value: object, example: Collection[str]) -> Iterator[str]:
-    """Check a collection of paths, and of beginnings of paths with an asterisk: ``Paths``."""
+    """Check the paths of a ``Paths``, which may end with an asterisk."""
     problems = list(strings(option, value, example))
     yield from problems
     if not problems:
@@ -236,7 +236,7 @@ def mapping(option: str, value: object, example: str, *, optional: bool = False)
 def instance(
     option: str, value: object, kind_wanted: type[Any], example: str, *, optional: bool = False
 ) -> Iterator[str]:
-    """Check an object of a class of ours; a class in place of an object is the usual slip."""
+    """Check an instance of *kind_wanted*; the usual mistake is to pass a class instead."""
     if (value is None and optional) or isinstance(value, kind_wanted):
         return
     if isinstance(value, type):
@@ -247,14 +247,14 @@ def instance(
 
 
 def choice(option: str, value: object, choices: Collection[str]) -> Iterator[str]:
-    """Check one of a few words."""
+    """Check that *value* is one of a few words."""
     if value not in choices:
         *most, last = map(repr, choices)
         yield f"{option}: {shown(value)} is not known; use {', '.join(most)} or {last}"
 
 
 def repr_of(layer: object, **values: object) -> str:
-    """Return the call that builds *layer*: what its ``__repr__`` shows, with functions by name."""
+    """Return the call that builds *layer*, for its ``__repr__``; functions are shown by name."""
     if _briefly.get():
         values = {k: v for k, v in values.items() if not _is_default(layer, k, v)}
     arguments = [f"{option}={_by_name(value)}" for option, value in values.items()]
@@ -266,8 +266,8 @@ _briefly = ContextVar("_briefly", default=False)
 
 
 def brief(layer: object) -> str:
-    """Return what a layer is and which options it was given, for a list of layers."""
-    if type(layer).__repr__ is object.__repr__:  # of another package
+    """Return a layer's ``repr`` without the options that have their defaults."""
+    if type(layer).__repr__ is object.__repr__:  # from another package
         return qualified_name(layer)
     token = _briefly.set(True)
     try:
@@ -297,7 +297,7 @@ def _by_name(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """Return *value* for a message, cut where it is long."""
+    """Return the ``repr`` of *value* for a message, cut if it is long."""
     written = repr(value)
     return written if len(written) <= 200 else f"{written[:197]}..."
 

@@ -1,12 +1,12 @@
-"""Origins and patterns of origins: what a client may send, and how a configuration names it.
+"""Origins and patterns of origins: what a client may send, and what you may configure.
 
-These are two questions. :func:`is_sendable` is for what arrives: could a client send that as its
-``Origin``, so that it may be looked up, matched or asked about? :func:`problem_with` is for what is
-configured: does it name an origin, or a pattern of origins, exactly as clients send them?
+These are two questions. :func:`is_sendable` is about a request: could a client send this text as
+its ``Origin``? If not, nobody needs to look it up. :func:`problem_with` is about an option: is
+this text an origin, or a pattern of origins, exactly as clients send it?
 
-Both go by the URL standard, which knows two kinds of schemes. Those that are *special*, such as
-``https``, have hosts in lower case and in ASCII, and default ports. Those of browser extensions,
-mobile shells and desktop shells have neither: ``capacitor://localhost``, ``app://.``, ``file://``.
+Both follow the URL standard, which has two kinds of schemes. *Special* schemes, such as ``https``,
+have hosts in lower-case ASCII, and all but ``file`` have a default port. The schemes of browser
+extensions and of mobile and desktop shells have neither: ``capacitor://localhost``, ``app://.``.
 https://url.spec.whatwg.org/#special-scheme
 https://html.spec.whatwg.org/multipage/browsers.html#ascii-serialisation-of-an-origin
 """
@@ -23,8 +23,8 @@ MAX_LENGTH = 326
 # The special schemes. A file has no port.
 DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21", "file": ""}
 
-# A host, of any scheme, has no forbidden code point (https://url.spec.whatwg.org/#host-miscellaneous).
-# Nor has it a comma here, which stands between several origins.
+# No host contains a forbidden code point (https://url.spec.whatwg.org/#host-miscellaneous). Here it
+# contains no comma either, because a comma separates several origins.
 _SHAPE = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[^\]]*\]|[^\x00-\x20#,/:<>?@\[\\\]^|\x7f]*)"
     r"(?::(?P<port>[0-9]+|\*))?"
@@ -42,7 +42,7 @@ _SPECIAL_USE = frozenset(
     {"example", "home.arpa", "internal", "invalid", "local", "localhost", "onion", "test"}
 )
 # Anybody can get a name under these, so a page there may be a stranger's. This is a short list
-# of suffixes that configurations do name; the complete list has thousands.
+# of suffixes that people do configure; the complete list has thousands.
 SHARED_SUFFIXES = frozenset(
     {
         *("co.uk", "org.uk", "ac.uk", "gov.uk", "com.au", "net.au", "co.nz", "co.jp", "ne.jp"),
@@ -76,7 +76,7 @@ def parse(text: str) -> Origin | None:
 def is_sendable(origin: str) -> bool:
     """Tell whether a client could send *origin*.
 
-    The asterisk is not for hosts of clients, but for patterns.
+    Text with an asterisk is a pattern, which no client sends.
     """
     if origin == "null" or (len(origin) <= MAX_LENGTH and _USUAL.fullmatch(origin)):
         return True
@@ -85,10 +85,10 @@ def is_sendable(origin: str) -> bool:
 
 
 class Patterns:
-    """A set of patterns: many cost no more than one.
+    """A set of patterns; matching many of them costs no more than matching one.
 
-    In ``https://*.example.org`` the asterisk matches one label or more. ``http://localhost:*``
-    matches any port, and no port. A pattern may have both.
+    In ``https://*.example.org``, the asterisk matches one or more labels. ``http://localhost:*``
+    matches with any port and without one. A pattern may have both asterisks.
     """
 
     def __init__(self, patterns: Collection[str]) -> None:
@@ -112,7 +112,7 @@ def is_pattern(text: str) -> bool:
 
 
 def problem_with(text: str) -> str | None:
-    """Return why *text*, an origin or a pattern, matches nothing, and the way out."""
+    """Return why *text*, an origin or a pattern, matches nothing, and what to use instead."""
     if text == "null":
         return None
     if not text:
@@ -124,20 +124,20 @@ def problem_with(text: str) -> str | None:
     if corrected:
         way_out = repr(corrected)
     elif not text.isascii():
-        way_out = f"what a browser's console says to new URL({text!r}).origin"
+        way_out = f"the value of new URL({text!r}).origin in a browser's console"
     else:
         way_out = "an origin such as 'https://app.example:8443'"
     return f"{text!r} {_fault(text)}; use {way_out}"
 
 
 def problems(option: str, text: str) -> Iterator[str]:
-    """Check an origin or a pattern that is one of an option's strings."""
+    """Check one string of an option, an origin or a pattern."""
     if problem := problem_with(text):
         yield f"{option}: {problem}"
 
 
 def shared_suffix(pattern: str) -> str | None:
-    """Return the suffix under which anybody could get an origin that *pattern* matches."""
+    """Return the suffix of *pattern* if anybody can get a name under that suffix."""
     parsed = parse(pattern)
     if parsed is None or not parsed.host.startswith("*."):
         return None
@@ -164,7 +164,7 @@ def is_loopback(text: str) -> bool:
 
 
 def _candidates(host: str) -> list[str]:
-    """Return the hosts of all patterns that would match *host*: itself, and wildcards."""
+    """Return the hosts of all patterns that match *host*: the host itself, and its wildcards."""
     candidates = [host]
     label, dot, base = host.partition(".")
     while label and dot:
@@ -174,14 +174,14 @@ def _candidates(host: str) -> list[str]:
 
 
 def _corrected(text: str) -> str | None:
-    """Return *text* as a client would send it, None if that cannot be known."""
+    """Return *text* as a client would send it, or None if that cannot be known."""
     scheme, _, rest = text.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     parsed = parse(f"{scheme.lower()}://{authority.rpartition('@')[2].removesuffix(':')}")
     if parsed is None:
         return None
     if authority != parsed.host and (not parsed.host or parsed.scheme == "file"):
-        return None  # a port or a user, which these cannot have
+        return None  # a port or a user, which neither of them can have
     is_wildcard = parsed.host.startswith("*.")
     host = parsed.host.removeprefix("*.")
     if "*" in host or (is_wildcard and not host.strip(".")):
@@ -197,15 +197,17 @@ def _corrected(text: str) -> str | None:
 def _fault(text: str) -> str:
     """Say what is wrong with *text*, which is known to be wrong."""
     if text != text.strip():
-        return "has blanks around it"
+        return "has whitespace around it"
     if "://" not in text:
         return "has no scheme"
     scheme, _, rest = text.partition("://")
     authority, slash, path = rest.partition("/")
     if slash and not path:
         return "ends with a slash"
-    if slash or "?" in rest or "#" in rest:
+    if slash:
         return "has a path"
+    if "?" in rest or "#" in rest:
+        return "has a query or a fragment"
     if "@" in authority:
         return "has a user name"
     if not text.isascii():
@@ -219,7 +221,7 @@ def _fault(text: str) -> str:
 
 
 def _serialized(origin: Origin) -> Origin | None:
-    """Return an origin as the URL standard writes it, None if it is not valid or not certain."""
+    """Return an origin as the URL standard serializes it, or None if it is not valid or unclear."""
     scheme, host, port = origin
     if host.startswith("["):
         written = _ipv6(host)
@@ -241,11 +243,11 @@ def _serialized(origin: Origin) -> Origin | None:
 
 
 def _domain(host: str) -> str | None:
-    """Return the host of a special scheme; its labels may be of any length, even empty.
+    """Return the host of a special scheme, serialized; a label may have any length, even zero.
 
     https://url.spec.whatwg.org/#concept-host-parser
     """
-    # Only ASCII letters: what becomes of the others has changed over the years.
+    # Lower only ASCII letters: the mapping of other letters has changed over the years.
     labels = [
         _label(label) for label in host.encode().lower().decode().removesuffix(".").split(".")
     ]
@@ -261,9 +263,9 @@ def _domain(host: str) -> str | None:
 
 
 def _label(label: str) -> str | None:
-    """Return a label in ASCII, None if it is not valid or versions of IDNA disagree on it."""
+    """Return a label in ASCII, or None if it is not valid or versions of IDNA disagree about it."""
     if label.startswith("xn--"):
-        if len(label) > 63:  # longer than in any name, and slow to decode
+        if len(label) > 63:  # longer than DNS allows, and slow to decode
             return None
         try:
             decoded = label[4:].encode("ascii").decode("punycode")
@@ -279,17 +281,18 @@ def _label(label: str) -> str | None:
 
 
 def _is_stable(label: str) -> bool:
-    """Tell whether a label keeps all its characters (https://www.unicode.org/reports/tr46/#Processing)."""
+    """Tell whether a label stays as it is (https://www.unicode.org/reports/tr46/#Processing)."""
     folded = "".join(char if char in "ßς" else char.casefold() for char in label)
     return normalize("NFKC", folded) == label and "Cc" not in map(category, label)
 
 
 def _ipv6(host: str) -> str | None:
-    """https://url.spec.whatwg.org/#concept-ipv6-serializer, for which ``str()`` is no substitute.
+    """Return an IPv6 host, serialized, or None if it is not valid.
 
-    Python writes an IPv4 address in it with dots, or not, by its version.
+    Not with ``str()``: whether it writes an embedded IPv4 address with dots depends on the version
+    of Python. https://url.spec.whatwg.org/#concept-ipv6-serializer
     """
-    if "%" in host:  # a zone, which it cannot have: https://url.spec.whatwg.org/#concept-ipv6
+    if "%" in host:  # a zone, which a URL cannot have: https://url.spec.whatwg.org/#concept-ipv6
         return None
     try:
         packed = IPv6Address(host[1:-1]).packed

@@ -14,8 +14,8 @@ def path_below_root(scope: Scope) -> str:
     """Return the path that Django's URLconf sees, with a slash at its start.
 
     uvicorn puts ``root_path`` before the path, as ASGI asks; hypercorn, granian and Daphne do not.
-    So it is taken away where it is there, as a whole segment. Django's ``FORCE_SCRIPT_NAME`` takes
-    the place of ``root_path``, as it does in Django.
+    So it is removed only if the path starts with it, as whole segments. As in Django,
+    ``FORCE_SCRIPT_NAME`` takes precedence over ``root_path``.
     https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
     """
     path: str = scope["path"]
@@ -31,9 +31,9 @@ def is_below(path: str, prefix: str) -> bool:
 
 
 class Paths:
-    """The paths of an option, which are below ``root_path``: ``scope in Paths(["/livez"])``.
+    """The paths of an option, below ``root_path``: ``scope in Paths(["/livez"])``.
 
-    One that ends with an asterisk stands for all that start with the rest of it.
+    ``/static/*`` stands for every path that starts with ``/static/``.
     """
 
     def __init__(self, paths: Collection[str]) -> None:
@@ -69,7 +69,7 @@ class ByPrefix(Generic[T]):
 def prefix_problems(
     option: str, given: object, example: str, each: Callable[[str, object], Iterable[str]]
 ) -> Iterator[str]:
-    """Check what :class:`ByPrefix` is given; *each* checks one value, and gets the option too."""
+    """Check the mapping for a :class:`ByPrefix`; *each* is called with the option and one value."""
     yield from options.mapping(option, given, example, optional=True)
     if not isinstance(given, Mapping):
         return
@@ -81,7 +81,7 @@ def prefix_problems(
             prefix = path.rstrip("/")
             if prefix in prefixes:
                 yield (
-                    f"{option}: {path!r} is there twice, with and without a slash at the end;"
+                    f"{option}: {path!r} appears twice, with and without a slash at the end;"
                     " use one of them"
                 )
             prefixes.add(prefix)

@@ -1,4 +1,4 @@
-"""Waits for the server that code outside of the app can end."""
+"""Waiting for the server, until code outside the app ends the wait."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,15 +19,15 @@ class Endable:
         self.waiting: set[asyncio.Task[object]] = set()
 
     def end(self) -> None:
-        """Wake the tasks that wait."""
+        """Wake the waiting tasks."""
         self.ended = True
         for task in self.waiting:
             task.cancel()
 
     async def unless_ended(self, server: Awaitable[_T]) -> _T | None:
-        """Await *server*, and return None if :meth:`end` is called before it is done.
+        """Await *server*, or return None if :meth:`end` is called first.
 
-        Like ``asyncio.timeout``, but cheaper: a cancellation that is not ours passes.
+        Like ``asyncio.timeout``, but cheaper: it lets a cancellation that is not ours through.
         """
         task: Any = asyncio.current_task()
         others = task.cancelling()
@@ -45,9 +45,9 @@ class Endable:
 class EndableReceive(Endable):
     """Passes on the server's messages until the client has gone or :meth:`end` is called.
 
-    After :meth:`end`, *instead* is awaited for the message to return in place of the server's.
-    Once a message says that the client has gone, it is returned forever: the server is not asked
-    again. https://asgi.readthedocs.io/en/latest/specs/www.html#disconnect-receive-event
+    After :meth:`end`, ``receive`` returns the message that *instead* returns. Once a message says
+    that the client has gone, ``receive`` returns that message forever, without asking the server.
+    https://asgi.readthedocs.io/en/latest/specs/www.html#disconnect-receive-event
     """
 
     _disconnect: Message | None = None
@@ -59,7 +59,7 @@ class EndableReceive(Endable):
 
     async def receive(self) -> Message:
         if self._disconnect is not None:
-            await asyncio.sleep(0)  # an app that asks in a loop lets others go on
+            await asyncio.sleep(0)  # so that an app that asks in a loop blocks nobody
             return self._disconnect
         message = None if self.ended else await self.unless_ended(self._receive())
         if message is None:

@@ -15,7 +15,7 @@ async def send_response(send: Send, status: int, headers: Headers, body: bytes =
 
 
 async def send_text(send: Send, status: int, headers: Headers, text: str) -> None:
-    """Send a whole response that is one short line of text."""
+    """Send a whole response with one short line of text."""
     body = text.encode()
     about_body = (
         (b"content-type", b"text/plain; charset=utf-8"),
@@ -37,9 +37,9 @@ async def refuse_handshake(
 
     https://asgi.readthedocs.io/en/latest/extensions.html#websocket-denial-response
     """
-    await receive()  # websocket.connect, which has to be taken before a response
+    await receive()  # websocket.connect, which must be received before a response
     if "websocket.http.response" not in (scope.get("extensions") or {}):
-        # Servers make a 403 of it. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
+        # Servers turn this into a 403. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
         await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         return
 
@@ -50,9 +50,9 @@ async def refuse_handshake(
 
 
 async def close_websocket(send: Send, code: int) -> None:
-    """Close a WebSocket with *code*, or with 1000 on a server that does not send that code.
+    """Close a WebSocket with *code*, or with 1000 on a server that cannot send that code.
 
-    autobahn, and so Daphne, sends 1000 and an application's own codes, and raises for others.
+    autobahn, which Daphne uses, sends only 1000 and 3000 to 4999, and raises for other codes.
     """
     try:
         await send({"type": "websocket.close", "code": code})

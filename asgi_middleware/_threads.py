@@ -4,13 +4,13 @@ What you can rely on:
 
 * A :class:`Worker` makes its calls one at a time and in order, in one thread. As it ends, it
   closes the database connections that Django opened there.
-* Nothing of a call stays in its thread: no argument, no result, no error, no context variable.
-* A result returns to the loop in one way, :class:`Call`. A loop that is closed by then, or a
-  future that nobody awaits any more, does no harm.
-* The interpreter always exits. At exit each worker ends after the call that it is making, whether
-  or not somebody still counts on it.
+* A call leaves nothing behind in its thread: no argument, result, error or context variable.
+* A result gets back to the loop only through a :class:`Call`. It does no harm if the loop is closed
+  by then, or if nobody awaits the future any more.
+* The interpreter always exits. At exit, the workers have ten seconds for the calls that they have
+  accepted.
 
-asgiref asks an executor to run what ``sync_to_async`` calls. :class:`ThreadContext` says which
+asgiref passes the calls of ``sync_to_async`` to an executor. :class:`ThreadContext` decides which
 executor that is:
 https://docs.djangoproject.com/en/stable/topics/async/#async-adapter-functions
 """
@@ -39,21 +39,21 @@ T = TypeVar("T")
 
 # Seconds that a worker with `retire` waits for another call before it asks whether to end.
 LINGER = 1.0
-# Seconds that running calls have, all together, when the interpreter exits.
+# Seconds that all calls together have to finish when the interpreter exits.
 EXIT_PATIENCE = 10.0
-# Seconds that a thread has to close its connections. After that, nobody waits for it.
+# Seconds that a thread has to close its connections before it is left alone.
 _CLOSING_PATIENCE = 1.0
 
 
 class Worker:
     """A thread that makes calls in turn, until :meth:`end`.
 
-    * ``retire``: asked, in the thread, after a second without a call; the thread ends if it
-      returns True. By default the thread waits as long as it takes.
-    * ``ended``: called in the thread as the last thing.
+    * ``retire``: called in the thread after each second without a call; the thread ends if it
+      returns True. By default, the thread waits forever.
+    * ``ended``: the last function called in the thread.
 
-    It is a daemon thread. Python waits for all other threads before it runs ``_end_workers``,
-    which ends this one.
+    It is a daemon thread, because at exit Python waits for all other threads before it runs
+    ``_end_workers``, which ends this one.
     """
 
     def __init__(
@@ -71,37 +71,37 @@ class Worker:
         self._lock = threading.RLock()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         if _is_exiting:
-            raise RuntimeError("no thread starts while the interpreter exits")
+            raise RuntimeError("cannot start a thread while the interpreter exits")
         _workers[self] = None
         try:
             self._thread.start()
-        except RuntimeError:  # the system has no more
+        except RuntimeError:  # the system has no more threads
             del _workers[self]
             raise
 
     def put(self, call: Callable[[], None]) -> bool:
-        """Make *call* after the calls that wait. Return False if the worker was told to end."""
+        """Queue *call*. Return False if the worker was told to end."""
         with self._lock:
             if not self.is_ending:
                 self._calls.put(call)
             return not self.is_ending
 
     def end(self) -> None:
-        """End the thread after the calls that wait."""
+        """End the thread after the queued calls."""
         with self._lock:
             if not self.is_ending:
                 self.is_ending = True
                 self._calls.put(None)
 
     def post(self, call: "Callable[[], None] | None") -> None:
-        """Put *call*, or None for the end, without a lock: for finalizers, which may run anywhere.
+        """Queue *call*, or None to end, without a lock: for finalizers, which may run anywhere.
 
-        It may never be made if the worker has been told to end.
+        The call may never be made if the worker was told to end.
         """
         self._calls.put(call)
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for the end of the thread, and return whether it has come."""
+        """Wait for the thread to end, and return whether it has ended."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -109,7 +109,7 @@ class Worker:
         try:
             while (call := self._next()) is not None:
                 call()
-                del call  # or it, and with it a request, would be kept until the next call
+                del call  # otherwise it would keep its request alive until the next call
             close_connections()
         finally:
             _workers.pop(self, None)
@@ -152,7 +152,7 @@ class Call:
             self._returned()
         with suppress(RuntimeError):  # the loop is closed, and nobody waits
             self._loop.call_soon_threadsafe(_resolve, self.future, result, error)
-        # This frame is in the traceback of the error, which must not lead back to the error.
+        # The traceback of the error contains this frame, so the frame must not hold the error.
         del self, result, error
 
 
@@ -160,7 +160,7 @@ def _outcome(function: Callable[[], object]) -> tuple[object, BaseException | No
     try:
         return function(), None
     except StopIteration as error:
-        # No coroutine can raise StopIteration. Before Python 3.12, its awaiter waits forever.
+        # A future refuses a StopIteration. Before Python 3.12, its awaiter would wait forever.
         instead = RuntimeError("a sync function raised StopIteration")
         instead.__cause__ = error
         return None, instead
@@ -169,7 +169,7 @@ def _outcome(function: Callable[[], object]) -> tuple[object, BaseException | No
 
 
 def _resolve(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
-    if future.done():  # it was cancelled, or refused, meanwhile
+    if future.done():  # it was cancelled or refused in the meantime
         return
     if error is None:
         future.set_result(result)
@@ -180,8 +180,8 @@ def _resolve(future: "asyncio.Future[Any]", result: object, error: BaseException
 class OwnThread(Executor):
     """A thread that nobody else uses: it starts with the first call and ends with :meth:`end`.
 
-    It also ends when nobody can call it any more. A call that comes after the end starts another
-    thread. *started* is called with each worker.
+    The thread also ends when this object is garbage-collected. A call after :meth:`end` starts
+    another thread. *started* is called with each new :class:`Worker`.
     """
 
     def __init__(self, name: str, started: Callable[[Worker], object] | None = None) -> None:
@@ -191,7 +191,7 @@ class OwnThread(Executor):
         self._lock = threading.Lock()
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Return a future of asyncio's, which ``loop.run_in_executor`` passes on as it is."""
+        """Return an asyncio future, which ``loop.run_in_executor`` returns unchanged."""
         call = Call(partial(function, *args, **kwargs), asyncio.get_running_loop())
         with self._lock:
             if self._worker is None or not self._worker.put(call):
@@ -204,29 +204,31 @@ class OwnThread(Executor):
     async def run(self, function: Callable[[], T]) -> T:
         """Call *function* in the thread, in a copy of our context.
 
-        If this is cancelled, it ends at once, but the call goes on.
+        If this is cancelled, it ends at once, but a call that has started runs to its end.
         """
         result: T = await self.submit(copy_context().run, function)
         return result
 
     async def run_if_started(self, function: Callable[[], object]) -> None:
-        """Call *function* in the thread, unless nothing has been called there."""
+        """Call *function* in the thread, if the thread has started."""
         if self._worker is not None:
             await self.run(function)
 
     def end(self) -> None:
-        """End the thread after the calls that wait."""
+        """End the thread after the queued calls."""
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.end()
 
     async def close(self) -> None:
-        """End the thread, and wait for at most a second until its connections are closed."""
+        """End the thread; wait at most a second for it to close its connections."""
         try:
             async with asyncio.timeout(_CLOSING_PATIENCE):
                 await self.run_if_started(close_connections)
         except TimeoutError:
-            logger.warning("a call in the thread %r goes on; nobody waits for it", self._name)
+            logger.warning(
+                "a call in the thread %r is still running; no longer waiting for it", self._name
+            )
         finally:
             self.end()
 
@@ -236,10 +238,10 @@ class OwnThread(Executor):
 
 
 class ThreadContext(ThreadSensitiveContext):
-    """Within it, asgiref gives *executor* each thread-sensitive call.
+    """A context in which asgiref passes each thread-sensitive call to *executor*.
 
-    Tasks that outlive it go on, as they do after the context that Django makes: their calls go to
-    the executor that *afterwards* returns.
+    Tasks that outlive the context can still make calls, as they can with the context that Django
+    creates. Those calls go to the executor that *afterwards* returns.
     """
 
     def __init__(self, executor: Executor, afterwards: Callable[[], Executor]) -> None:
@@ -248,7 +250,7 @@ class ThreadContext(ThreadSensitiveContext):
 
     async def __aexit__(self, *error: object) -> None:
         await super().__aexit__(*error)  # type: ignore[no-untyped-call]
-        # asgiref bars outliving tasks from a context with an executor, and has no option for it.
+        # asgiref refuses calls after the end of a context with an executor. No option changes that.
         self._exited = False
         self._executor = self._afterwards()
         SyncToAsync.context_to_thread_executor[self] = self._executor
@@ -256,10 +258,10 @@ class ThreadContext(ThreadSensitiveContext):
 
 @asynccontextmanager
 async def own_thread(name: str) -> AsyncGenerator[None]:
-    """Within it, sync code runs in a thread that nobody else uses, and that ends with it.
+    """A context whose sync code runs in a thread that nobody else uses and that ends with it.
 
-    Its database connections end with the thread. Below ``async_to_sync``, as in a test, the thread
-    that waits there makes the calls as usual, even those of a task with a context of its own.
+    The thread closes its database connections as it ends. Below ``async_to_sync``, as in a test,
+    the waiting thread makes the calls as usual, even those of a task with a context of its own.
     """
     if has_waiting_thread():
         yield
@@ -273,18 +275,18 @@ async def own_thread(name: str) -> AsyncGenerator[None]:
 
 
 def is_below_sync_code() -> bool:
-    """Tell whether a thread waits for us in ``async_to_sync``; it then makes our sync calls.
+    """Tell whether a thread that waits for us in ``async_to_sync`` makes our sync calls.
 
-    An async test of Django's ``TestCase`` is such a case, and so sees its own transaction.
+    This is how an async test of Django's ``TestCase`` sees its own transaction.
     """
-    # asgiref has no public name for it. A context with an executor would hide it.
+    # asgiref has no public name for this, and hides it inside a context with an executor.
     return getattr(AsyncToSync.executors, "current", None) is not None
 
 
 def needs_no_tidying() -> bool:
-    """Tell whether the connections of this request are tidied for it, or it has no thread yet.
+    """Tell whether this request has no thread yet, or an executor that tidies its connections.
 
-    An executor says the former by an attribute of this name.
+    Such an executor has an attribute with the name of this function.
     """
     if is_below_sync_code():
         return False
@@ -296,12 +298,12 @@ def needs_no_tidying() -> bool:
 
 
 def has_waiting_thread() -> bool:
-    """Tell whether a thread waits for this loop, even in a task with a context of its own."""
-    # asgiref has no public name for that either.
+    """Tell whether a thread waits for this loop, even if this task has a context of its own."""
+    # asgiref has no public name for this either.
     return is_below_sync_code() or asyncio.get_running_loop() in AsyncToSync.loop_thread_executors
 
 
-# The workers whose threads run. A set could not be copied while another thread adds to it.
+# The workers whose threads run. Not a set, which cannot be copied while another thread adds to it.
 _workers: dict[Worker, None] = {}
 
 
@@ -310,7 +312,7 @@ _is_exiting = False
 
 
 def is_exiting() -> bool:
-    """Tell whether the interpreter exits: a thread that starts now could hang it."""
+    """Tell whether the interpreter exits, when a new thread could make it hang."""
     return _is_exiting
 
 
@@ -324,7 +326,9 @@ def _end_workers() -> None:
     deadline = time.monotonic() + EXIT_PATIENCE
     for worker in workers:
         if not worker.join(max(0.0, deadline - time.monotonic())):
-            logger.warning("a call goes on in a thread at exit; the process ends without it")
+            logger.warning(
+                "a call is still running in a thread at exit; the process does not wait for it"
+            )
             return
 
 

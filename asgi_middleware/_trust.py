@@ -1,7 +1,7 @@
-"""Whose headers to believe: the option ``trusted``, checked and compiled to a function.
+"""Whose headers to believe: the option ``trusted``, checked and compiled into a function.
 
-It is about the peer, ``scope["client"]``: the other end of the connection, or the address that
-the server names in its place (https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope).
+It decides by the peer, ``scope["client"]``: the other end of the connection, or the address that
+the server reports instead (https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope).
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -17,7 +17,7 @@ _EXAMPLE = "10.0.0.0/8"
 
 
 def trust_problems(trusted: object) -> Iterator[str]:
-    """Check the option."""
+    """Check the option ``trusted``."""
     if callable(trusted):
         yield from options.function("trusted", trusted, "(scope) -> bool")
     elif trusted == "*":
@@ -56,14 +56,14 @@ def _false_on_error(function: Callable[[Scope], bool]) -> Callable[[Scope], bool
     def trusts(scope: Scope) -> bool:
         try:
             return bool(function(scope))
-        except Exception:  # noqa: BLE001 -- a request must not fail because of this question
+        except Exception:  # noqa: BLE001 -- a request must not fail because of this function
             return False
 
     return trusts
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the address of a client; of an IPv4 client on an IPv6 socket, the IPv4 address."""
+    """Return the address of a client; for an IPv4 client on an IPv6 socket, the IPv4 address."""
     try:
         address = ip_address(host)
     except ValueError:

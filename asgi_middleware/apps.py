@@ -1,4 +1,4 @@
-"""What Django finds if INSTALLED_APPS names the package in place of its app."""
+"""What Django finds if INSTALLED_APPS names the package instead of its app."""
 
 from django.apps import AppConfig
 
@@ -6,7 +6,7 @@ from .errors import ConfigurationError
 
 
 class NotTheApp(AppConfig):
-    """Says which name the app has."""
+    """Raises an error that names the app to use."""
 
     name = "asgi_middleware"
 

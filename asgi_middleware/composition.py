@@ -34,17 +34,17 @@ from .timing import AccessLog, TimingMiddleware
 from .trace_context import TraceContextMiddleware
 from .types import ASGIApp, Middleware
 
-# Outermost first, each with what is lost when it stands further in.
+# Outermost first, each with what it gains by being outside the layers that follow.
 _ORDER: tuple[tuple[type, str], ...] = (
-    (HealthMiddleware, "a probe is not logged, and is served while others wait"),
-    (RequestIDMiddleware, "what the other layers log and send has the ID"),
-    (TraceContextMiddleware, "what the other layers log has the trace"),
+    (HealthMiddleware, "probes are not logged, and do not wait for other requests"),
+    (RequestIDMiddleware, "everything that the other layers log and send has the ID"),
+    (TraceContextMiddleware, "everything that the other layers log has the trace"),
     (TimingMiddleware, "it measures what the client gets"),
-    (CORSMiddleware, "a page of another origin can read what the other layers refuse"),
-    (WebSocketOriginMiddleware, "nothing is opened for a handshake that is refused"),
-    (RequestBodyLimitMiddleware, "a body that is refused takes no thread"),
-    (RequestTimeoutMiddleware, "the time that a request waits for a thread counts"),
-    (LifespanMiddleware, "only requests that it lets in are given a thread"),
+    (CORSMiddleware, "a page of another origin can read the refusals of the other layers"),
+    (WebSocketOriginMiddleware, "nothing is opened for a refused handshake"),
+    (RequestBodyLimitMiddleware, "a refused body takes no thread"),
+    (RequestTimeoutMiddleware, "the time that a request waits for a thread counts too"),
+    (LifespanMiddleware, "only requests that it lets in get a thread"),
     (ThreadPoolMiddleware, ""),
 )
 
@@ -74,15 +74,15 @@ class Composition:
         self._check((layer for each in middleware for layer in _layers(each)), stacklevel + 2)
 
     def __call__(self, app: ASGIApp, *others: object) -> ASGIApp:
-        # A server calls its application with three arguments or, if it takes it for an app of
-        # ASGI 2, with the scope alone.
+        # A server calls an app with three arguments, or with only the scope if it takes the app
+        # for an ASGI 2 app.
         if others or not callable(app):
             problem = "the result is a middleware, not an app; use compose(...)(app)"
             raise ConfigurationError("compose", [problem])
         return self.around(app, stacklevel=2)
 
     def around(self, app: ASGIApp, *, stacklevel: int) -> ASGIApp:
-        """Return *app* with the middleware around it, and warn whoever called that far up."""
+        """Return *app* with the middleware around it. Warnings point *stacklevel* frames up."""
         options.check(self._subject, app_problems("app", app))
         errors: list[ConfigurationError] = []
         for wrap in reversed(self.middleware):
@@ -104,12 +104,12 @@ class Composition:
         name = qualified_name(wrap)
         if any(True for _ in app_problems(name, wrapped)):
             shown = options.shown(wrapped)
-            problem = f"{name} has returned {shown}; use a middleware that returns an ASGI app"
+            problem = f"{name} returned {shown}; use a middleware that returns an ASGI app"
             raise ConfigurationError(self._subject, [problem])
         return wrapped
 
     def _check(self, layers: Iterable[Layer], stacklevel: int) -> None:
-        """Check the layers, those of an app too, and tell of each problem once."""
+        """Check the layers, including those of an app, and warn about each problem once."""
         layers = list(layers)
         options.check(self._subject, errors_in(layers))
         for problem in warnings_about(layers):
@@ -141,7 +141,7 @@ def errors_in(layers: Iterable[Layer]) -> Iterator[str]:
     if health.options["readiness"] is not lifespan.options.get("readiness"):
         yield (
             "HealthMiddleware has a readiness that LifespanMiddleware does not have, so /readyz"
-            " would be 503 forever; use readiness = Readiness(), and give it to both"
+            " would be 503 forever; use readiness = Readiness(), and pass it to both"
         )
 
 
@@ -151,7 +151,7 @@ def warnings_about(layers: Iterable[Layer]) -> Iterator[str]:
     places = [layer.place for layer in layers]
     for outer, inner in combinations(layers, 2):
         if outer.place == inner.place:
-            yield f"{inner.name} is there twice; use it once"
+            yield f"{inner.name} appears twice; use it once"
         elif outer.place > inner.place and places.count(inner.place) == 1:
             reason = _ORDER[inner.place][1]
             yield f"{inner.name} is inside {outer.name}; move it outside, so that {reason}"
@@ -165,17 +165,17 @@ def warnings_about(layers: Iterable[Layer]) -> Iterator[str]:
     if health is not None and health.options.get("readiness") is None:
         yield (
             "HealthMiddleware does not have the readiness of LifespanMiddleware, so /readyz would"
-            " not know of startup and shutdown; use readiness = Readiness(), and give it to both"
+            " ignore startup and shutdown; use readiness = Readiness(), and pass it to both"
         )
     contexts = lifespan.options.get("lifespan", ())
     has_contexts = isinstance(contexts, Collection)  # if not, the constructor refuses it
     if has_contexts:
         for name in _repeated(cast("Collection[object]", contexts)):
-            yield f"{name} is there twice among the contexts of LifespanMiddleware; use it once"
+            yield f"{name} appears twice among the contexts of LifespanMiddleware; use it once"
     if pool is not None and has_contexts and pool.options.get("pool") not in contexts:
         yield (
             "the pool of ThreadPoolMiddleware is not among the contexts of LifespanMiddleware, so"
-            " shutdown would not close it; use pool = ThreadPool(), and give it to both as"
+            " shutdown would not close it; use pool = ThreadPool(), and pass it to both as"
             " pool=pool and lifespan=[pool]"
         )
 
@@ -200,7 +200,7 @@ def _repeated(contexts: Collection[object]) -> list[str]:
 def layers_of(application: ASGIApp) -> list[ASGIApp]:
     """Return the layers of *application*, the outermost first, and the app inside them.
 
-    A layer keeps the app that it wraps as ``app``, as all middleware of this package does.
+    A layer keeps the app that it wraps in its attribute ``app``, as do all layers of this package.
     """
     layers = [application]
     while (inner := getattr(layers[-1], "app", None)) is not None:
@@ -215,7 +215,7 @@ def shown_layers(application: ASGIApp) -> list[str]:
 
 
 def built_layers(application: ASGIApp) -> Iterator[Layer]:
-    """Yield what is known of the layers of this package around an application."""
+    """Yield a :class:`Layer` for each layer of this package around an application."""
     for layer in layers_of(application):
         if (place := _place(type(layer))) is not None:
             shared = ("readiness", "lifespan", "pool", "observers")
@@ -224,7 +224,7 @@ def built_layers(application: ASGIApp) -> Iterator[Layer]:
 
 
 def layer_of(middleware: object) -> Layer | None:
-    """Return what is known of a middleware before it is built; None if it is not one of ours."""
+    """Return the :class:`Layer` that a middleware would build; None if it is not one of ours."""
     keywords: dict[str, Any] = {}
     while isinstance(middleware, partial):
         keywords = {**middleware.keywords, **keywords}
@@ -269,7 +269,7 @@ def app_problems(option: str, app: object) -> Iterator[str]:
     elif isinstance(app, Composition) or layer_of(app) is not None:
         yield f"{option}: {name} is a middleware, not an app; {way_out}"
     elif isinstance(app, type) and not hasattr(app, "__await__"):  # Starlette's endpoints have it
-        yield f"{option}: {name} is a class; use an object of it"
+        yield f"{option}: {name} is a class; use an instance of it"
     elif not options.takes(app, 3):
         if options.takes(app, 0):
             yield f"{option}: {name} is not called; use {name}()"
@@ -278,7 +278,7 @@ def app_problems(option: str, app: object) -> Iterator[str]:
 
 
 def _problems(middleware: object) -> Iterator[str]:
-    """Check that *middleware* can be called with an app, and is not itself one."""
+    """Check that *middleware* can be called with an app, and is not an app itself."""
     name = qualified_name(middleware)
     if isinstance(middleware, list | tuple):
         yield "middleware is given one by one, not in a list; use compose(*[...])"

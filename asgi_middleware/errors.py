@@ -1,4 +1,4 @@
-"""The error that a wrong option raises at startup, with a way out, and a warning."""
+"""The error for options that cannot work, and the warning for those that may surprise you."""
 
 from collections.abc import Iterable
 
@@ -23,4 +23,4 @@ class ConfigurationError(ValueError):
 
 
 class ConfigurationWarning(UserWarning):
-    """An option has no effect, or one that you may not expect."""
+    """An option has no effect, or an effect that you may not expect."""

@@ -5,8 +5,8 @@
     application = HealthMiddleware(application, readiness=readiness, checks={"database": ping})
 
 ``/livez`` is 200 while the process runs. ``/readyz`` is 200 while the process should get requests:
-from the end of startup until the first signal to end, if every check passes. The error that a
-check raises is logged and never shown to a client.
+from the end of startup until the first shutdown signal, if every check passes. If a check raises,
+the error is logged and never shown to a client.
 
 Belongs outermost: probes come every few seconds and before startup is complete, and they address
 the process by IP, without a Host that Django would allow.
@@ -45,10 +45,10 @@ class HealthMiddleware:
       then only the checks count.
     * ``live_path``, ``ready_path``: whole paths, below the ``root_path``. A slash at the end makes
       no difference.
-    * ``checks``: names, each with a function without arguments, sync (it runs in a thread) or
-      async. A check fails if it raises, returns False, or takes more than ``timeout`` seconds. It
-      is not called again before it has returned.
-    * ``cache``: how many seconds results are kept. Probes at the same time share one run.
+    * ``checks``: a dict of names and functions without arguments, async or sync (called in a
+      thread). A check fails if it raises, returns False, or takes more than ``timeout`` seconds.
+      It is not called again until it has returned.
+    * ``cache``: how many seconds results are kept. Simultaneous probes share one run.
 
     Raises :class:`ConfigurationError` for options that cannot work.
     """
@@ -87,7 +87,7 @@ class HealthMiddleware:
         self._not_run = dict.fromkeys(self._checks, "not run")
         self._timeout = timeout
         self._cache = cache
-        # Tasks belong to a loop, and so does the run that probes on it share.
+        # A task belongs to one event loop, so only the probes of one loop can share a run.
         self._runs: WeakKeyDictionary[asyncio.AbstractEventLoop, _CheckRuns] = WeakKeyDictionary()
 
     def __repr__(self) -> str:
@@ -152,7 +152,7 @@ class _CheckRuns:
     async def results(self) -> Mapping[str, str]:
         """Return the result of each check: ``ok``, ``failed`` or ``timed out``."""
         if self._run is None and time.monotonic() >= self._expires:
-            # In a task and a context of its own: it serves every probe, not only the first.
+            # In a task and context of its own, because it serves every probe, not only the first.
             self._run = asyncio.create_task(self._check(), context=Context())
         if self._run is not None:
             await asyncio.wait({self._run})
@@ -187,7 +187,7 @@ class _CheckRuns:
         if result != before:
             level = logging.INFO if result == "ok" else logging.WARNING
             logger.log(
-                level, "the check %s: %s, was %s before", name, result, before, exc_info=error
+                level, "health check %s: %s (before: %s)", name, result, before, exc_info=error
             )
         return result
 
@@ -198,7 +198,7 @@ class _CheckRuns:
 async def _outcome(check: Check) -> BaseException | None:
     """Return the error that *check* raises, None if it passes."""
     try:
-        # In a thread of its own: a connection that the database has dropped fails only one check.
+        # In a thread of its own: a connection that the database drops fails only this call.
         async with own_thread("health check"):
             passed = await (check() if is_async(check) else sync_to_async(check)())
             if isawaitable(passed):
@@ -225,7 +225,7 @@ def _same_path(live_path: object, ready_path: object) -> Iterator[str]:
         return
     if live_path.removesuffix("/") == ready_path.removesuffix("/"):
         other = "/livez" if ready_path.startswith("/readyz") else "/readyz"
-        yield f"ready_path: {ready_path!r} is the live_path too; use {other!r}"
+        yield f"ready_path: {ready_path!r} is also the live_path; use {other!r}"
 
 
 def _functions(checks: object) -> Iterator[str]:

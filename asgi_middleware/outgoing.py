@@ -1,4 +1,4 @@
-"""Take the request ID and the trace along to the services that a request calls.
+"""Pass on the request ID and the trace to the services that a request calls.
 
     await client.get(url, headers=outgoing_headers())
 
@@ -11,7 +11,7 @@ from .trace_context import get_trace_context
 
 
 def outgoing_headers() -> dict[str, str]:
-    """Return the headers that take the current request's ID and trace to another service.
+    """Return the headers that pass on the current request's ID and trace to another service.
 
         await client.get(url, headers=outgoing_headers())
 

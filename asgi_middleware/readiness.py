@@ -35,9 +35,9 @@ class Readiness:
         return self.reason is None
 
     def probed(self) -> bool:
-        """Return ``ready``, and start what only waits for a first request.
+        """Return ``ready``, and start a lifespan that waits for the first request.
 
-        Warns once if there is nothing that could set it: two layers then have one each.
+        Warns once if nothing can ever set it, because the two layers do not share one object.
         """
         if self.when_probed is not None:
             self.when_probed()
@@ -45,15 +45,15 @@ class Readiness:
             self._warned = True
             logger.warning(
                 "not ready, and nothing will change that: no LifespanMiddleware has the Readiness"
-                " of HealthMiddleware; use readiness = Readiness(), and give it to both"
+                " of HealthMiddleware; use readiness = Readiness(), and pass it to both"
             )
         return self.ready
 
     def starting(self, life: object = None) -> None:
-        """Begin again: a startup clears the reason that an earlier one left.
+        """Begin a startup, which clears the reason of an earlier shutdown.
 
-        Several lives may overlap, such as those of two servers in one process. The first of them
-        to start makes the process ready, and the last to end withdraws that.
+        Several cycles may overlap, such as those of two servers in one process; *life* identifies
+        one. The first to start makes the process ready, and the last to end withdraws that.
         """
         others_serve = self.ready and self._lives
         self._lives.add(life)
@@ -66,7 +66,7 @@ class Readiness:
             self.reason = None
 
     def ended(self, reason: str, life: object = None) -> None:
-        """Withdraw readiness if no other life serves."""
+        """Withdraw readiness if no other cycle is open."""
         self._lives.discard(life)
         if not self._lives:
             self.withdraw(reason)

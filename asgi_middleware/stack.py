@@ -6,7 +6,7 @@
     )
 
 From the outside in: health, request ID, timing with an access log, CORS, WebSocket origins,
-limits, lifespan with a drain, thread pool. Layers that have to share an object get the same one.
+limits, lifespan with a drain, thread pool. Layers that must share an object get the same one.
 ``print(application)`` shows them all.
 """
 
@@ -76,7 +76,7 @@ def stack(
 
     * ``cors``: a policy for all paths, or ``{"/api/": CORSPolicy(...), "/admin/": None}``.
     * ``websocket_origins``: whose pages may open WebSockets, as for
-      :class:`WebSocketOriginMiddleware`. Around Django, ``ALLOWED_HOSTS`` counts too.
+      :class:`WebSocketOriginMiddleware`. Around Django, ``ALLOWED_HOSTS`` applies too.
     * ``max_body_size``: bytes, as for :class:`RequestBodyLimitMiddleware`; ``request_timeout``:
       seconds, as for :class:`RequestTimeoutMiddleware`.
     * ``lifespan``: the contexts to open at startup, in this order, after the pool and those that
@@ -84,8 +84,8 @@ def stack(
     * ``drain``: a :class:`Drain` with other times, or None.
     * ``pool``: a :class:`ThreadPool` of another size, or None.
     * ``checks``: what ``/readyz`` checks, as for :class:`HealthMiddleware`.
-    * ``observers``: who else gets the record of each request, besides an access log. If one of
-      them is an :class:`AccessLog`, it replaces the default one.
+    * ``observers``: observers that get the record of each request, besides an access log. If one
+      of them is an :class:`AccessLog`, it replaces the default one.
     * ``server_timing``, ``slow_threshold``: as for :class:`TimingMiddleware`.
 
     None leaves a layer out. A layer with other options replaces the default one, and still gets
@@ -151,11 +151,11 @@ def stack(
         raise ConfigurationError("stack", problems) from None
 
 
-# What to use for an option that also takes something shorter than a layer.
+# What to suggest for an option that also takes something simpler than a layer.
 _WANTED = {"cors": "CORSPolicy(allow_origins=['https://app.example'])", "pool": "ThreadPool()"}
 
 
-# The options of a layer that stand for an option of stack().
+# The options of layers that an option of stack() sets.
 _STANDING_FOR = {
     ("cors", "policies"): "cors",
     ("websocket_origins", "allow_origins"): "websocket_origins",
@@ -174,9 +174,9 @@ class _Part(NamedTuple):
     given: object
     """A middleware; None leaves the layer out."""
     shared: Mapping[str, object] = {}
-    """What the layer gets unless it has its own."""
+    """The options that the layer gets unless it has them already."""
     own: Mapping[str, object] = {}
-    """The options of :func:`stack` for this layer; None is not given."""
+    """The options of :func:`stack` for this layer; None means that an option is not given."""
 
     def layer(self) -> Middleware:
         known = self._known()
@@ -195,14 +195,14 @@ class _Part(NamedTuple):
                 yield f"{shown} has no effect because {self.option} is None; use {option}=None"
             elif known is None:
                 yield (
-                    f"{shown} does not reach {qualified_name(self.given)}, which stands in place of"
-                    f" {name}; use None, and give it the option yourself"
+                    f"{shown} does not reach {qualified_name(self.given)}, which replaces {name};"
+                    " use None, and pass it the option yourself"
                 )
             elif option in known.options:
-                yield f"{shown} is also an option of what {self.option} is given; use None"
+                yield f"{shown} is also set in {self.option}; use None"
 
     def _misplaced(self) -> Iterator[str]:
-        """Tell if what was given is not a middleware that can stand here."""
+        """Yield the problem if what was given is not a middleware for this place."""
         name, known, other = self.kind.__name__, self._known(), layer_of(self.given)
         wanted = _WANTED.get(self.option, name)
         if not callable(self.given):
@@ -210,7 +210,7 @@ class _Part(NamedTuple):
         elif self.given is CORSPolicy:
             yield f"{self.option}: CORSPolicy is a class; use {wanted}"
         elif isinstance(self.given, self.kind):
-            yield f"{self.option}: a {name} has an app already; use {name}, or partial({name}, ...)"
+            yield f"{self.option}: a {name} already has an app; use {name}, or partial({name}, ...)"
         elif known is None and other is not None and other.kind is not TraceContextMiddleware:
             yield f"{self.option}: {other.name} is another layer; use {wanted} or None"
         elif known is None and self.kind is LifespanMiddleware:
@@ -230,7 +230,7 @@ class _Part(NamedTuple):
 
 
 def _in_terms_of_stack(line: str, parts: Iterable[_Part]) -> str:
-    """Return the problem of a layer with the option that the user of :func:`stack` knows."""
+    """Return the problem of a layer in terms of the options of :func:`stack`."""
     line = line.removeprefix("stack: ")
     subject, _, problem = line.partition(": ")
     option, _, fault = problem.partition(": ")
@@ -249,35 +249,35 @@ def _app_problems(app: object) -> Iterator[str]:
     yield from app_problems("app", app)
     for layer in layers_of(cast("Any", app)):
         if isinstance(layer, Stack):
-            yield "app: it has a stack around it already; use stack() once"
+            yield "app: it already has a stack around it; use stack() once"
         elif type(layer).__name__ == "DaphneLifespan":  # importing it would need Daphne
-            yield "app: DaphneLifespan has to be outermost; use DaphneLifespan(stack(app))"
+            yield "app: DaphneLifespan must be outermost; use DaphneLifespan(stack(app))"
 
 
 def _policy_problems(cors: object) -> Iterator[str]:
-    """Check the policy of every path; CORSMiddleware checks the others."""
+    """Check the policy of ``/``; CORSMiddleware checks the policies of other paths."""
     if isinstance(cors, Mapping):
         every = cast("Mapping[object, object]", cors).get("/")
         yield from options.instance("cors", every, CORSPolicy, _WANTED["cors"], optional=True)
 
 
 def _pool_problems(checks: object, contexts: object, pool: object) -> Iterator[str]:
-    """Check that a pool that another option names is the one that serves."""
+    """Check that a pool in another option is the one that serves requests."""
     if isinstance(checks, Mapping):
         for name, check in cast("Mapping[object, object]", checks).items():
             of = getattr(check, "__self__", None)
             if isinstance(of, ThreadPool) and of is not pool:
-                yield f"checks: {name!r} asks a pool that serves nothing; use pool=pool too"
+                yield f"checks: {name!r} asks a pool that serves no requests; use pool=pool too"
     if isinstance(contexts, list | tuple) and isinstance(pool, ThreadPool):
         for each in cast("Sequence[object]", contexts):
             if each is not pool and (isinstance(each, ThreadPool) or each is ThreadPool):
                 shown = options.shown(each)
-                yield f"lifespan: {shown} serves nothing; use pool=pool instead"
+                yield f"lifespan: {shown} serves no requests; use pool=pool instead"
 
 
 def _unlikely(websocket_origins: object) -> Iterator[str]:
     if isinstance(websocket_origins, list | tuple) and not websocket_origins:
-        yield "websocket_origins: [] lets in nobody; use ['same-origin'], or None for no guard"
+        yield "websocket_origins: [] lets nobody in; use ['same-origin'], or None for no guard"
 
 
 def _from_policy(cors: object) -> object:
@@ -311,7 +311,7 @@ def _from_seconds(timeout: object) -> object:
 
 
 def _threads(pool: object) -> object:
-    """Return the pool of the stack, also of a layer of ours; otherwise what was given."""
+    """Return the pool of the stack, even if a layer of ours has it; otherwise what was given."""
     known = layer_of(pool)
     if known is not None and issubclass(known.kind, ThreadPoolMiddleware):
         return known.options.get("pool") or ThreadPool()
@@ -329,7 +329,7 @@ def _from_pool(pool: object, threads: object) -> object:
 def _from_contexts(
     lifespan: object, pool: object, registered: Sequence[ContextFactory] = ()
 ) -> object:
-    """Return the layer: with the pool entered first, then what apps have registered."""
+    """Return the layer, whose first contexts are the pool and what apps have registered."""
     layer = layer_of(lifespan)
     if layer is None:
         if lifespan is None or callable(lifespan):
@@ -348,7 +348,7 @@ def _from_contexts(
 
 
 def _time_for(drain: object) -> dict[str, object]:
-    """Return the timeout of a shutdown that leaves *drain* the time that it needs."""
+    """Return a ``shutdown_timeout`` if the default does not leave *drain* the time it needs."""
     needed = drain.grace + 10 if isinstance(drain, Drain) else 0
     return {"shutdown_timeout": needed} if needed > 20 else {}
 
@@ -362,7 +362,7 @@ def _with_access_log(
 
 
 def _access_log() -> AccessLog:
-    """Return an access log; where logging is not set up at all, its lines go to stderr."""
+    """Return an access log; if logging is not configured at all, its lines go to stderr."""
     logger = logging.getLogger("asgi_middleware.access")
     if not logger.hasHandlers():
         handler = logging.StreamHandler()

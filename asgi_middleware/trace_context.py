@@ -2,13 +2,13 @@
 
     middleware = compose(RequestIDMiddleware, TraceContextMiddleware)
 
-A caller's ``traceparent`` is continued; a request without one begins a trace. Your code reads the
-trace with :func:`get_trace_context` and passes it to the services that it calls with
+A request with a ``traceparent`` continues its caller's trace; one without starts a trace. Your
+code reads the trace with :func:`get_trace_context`, and passes it on to other services with
 :func:`asgi_middleware.outgoing_headers`. No spans are recorded or exported.
 
 Belongs next to the request ID, outside everything that logs or calls other services. Do not use it
-together with OpenTelemetry, whose propagator has to see the headers as they were sent: the parent
-ID that is made here belongs to no span, so the trace would fall apart.
+together with OpenTelemetry, whose propagator must see the headers as they were sent: the parent ID
+that is generated here belongs to no span, so the trace would fall apart.
 
 https://www.w3.org/TR/trace-context-1/, and for the flag ``random``
 https://www.w3.org/TR/trace-context-2/#random-trace-id-flag
@@ -28,7 +28,7 @@ from .types import ASGIApp, Header, Headers, Receive, Scope, Send
 _SAMPLED = 0x01
 _RANDOM = 0x02
 
-# Version 00 ends after 55 characters. A later one, except ff, may continue after a dash.
+# Version 00 ends after 55 characters. Later versions, except ff, may continue after a dash.
 # https://www.w3.org/TR/trace-context-1/#versioning-of-traceparent
 _TRACEPARENT = re.compile(
     r"(?!ff|00.{54})[0-9a-f]{2}"
@@ -36,14 +36,14 @@ _TRACEPARENT = re.compile(
     r"-(?P<parent_id>(?!0{16})[0-9a-f]{16})"
     r"-(?P<flags>[0-9a-f]{2})(?:-.*)?"
 )
-# https://www.w3.org/TR/trace-context-1/#key and #value; the key of a tenant contains an '@'.
+# https://www.w3.org/TR/trace-context-1/#key and #value; a multi-tenant key contains an '@'.
 _MEMBER = re.compile(
     rb"(?P<key>[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
     rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
 _MOST_MEMBERS = 32
-# A server may let in megabytes. What is longer than all of these members, or than a traceparent of
-# a later version can be expected to be, is refused unread.
+# A server may let in megabytes. A header is refused unread if it is longer than that many members,
+# or than a traceparent of a later version is likely to be.
 _LONGEST_TRACESTATE = _MOST_MEMBERS * (256 + len("=") + 256 + len(","))
 _LONGEST_TRACEPARENT = 512
 # https://www.w3.org/TR/trace-context-1/#tracestate-limits
@@ -55,9 +55,9 @@ _LONG_MEMBER = 128
 class TraceContext:
     """The trace that a request is part of.
 
-    ``trace_id`` is 32 hexadecimal digits, the same in every service. ``parent_id`` is 16, made
-    here; it identifies this request to the services that it calls. ``tracestate`` is the header of
-    that name, for other tracing systems; it is empty if there is none.
+    ``trace_id`` is 32 hexadecimal digits, the same in every service. ``parent_id`` is 16 digits,
+    generated here; it identifies this request to the services that it calls. ``tracestate`` is the
+    header of that name, for other tracing systems; it is empty if there is none.
     """
 
     trace_id: str
@@ -77,7 +77,7 @@ class TraceContext:
 
     @property
     def traceparent(self) -> str:
-        """The header of that name, version 00."""
+        """The value of the header ``traceparent``, in version 00."""
         return f"00-{self.trace_id}-{self.parent_id}-{self.flags:02x}"
 
     def child(self) -> "TraceContext":
@@ -94,16 +94,17 @@ def get_trace_context() -> TraceContext | None:
 
 
 class TraceContextMiddleware:
-    """Continue the trace of each HTTP request and WebSocket, or begin one.
+    """Continue the trace of each HTTP request and WebSocket, or start one.
 
         application = TraceContextMiddleware(get_asgi_application(), trusted=["10.0.0.0/8"])
 
     * ``trusted``: whose headers to believe, as for :class:`asgi_middleware.RequestIDMiddleware`.
       A client that is not trusted gets a new trace. If you trust everybody, any client can have
-      all its requests recorded, or join the trace of somebody else.
+      all its requests recorded, or join somebody else's trace.
 
-    The app finds exactly one ``traceparent`` among the request's headers, which is that of this
-    request. Raises :class:`ConfigurationError` for a ``trusted`` that cannot work.
+    The app finds exactly one ``traceparent`` among the request's headers: the one of this request.
+
+    Raises :class:`ConfigurationError` for a ``trusted`` that cannot work.
     """
 
     def __init__(self, app: ASGIApp, *, trusted: Trusted = True) -> None:
@@ -122,8 +123,8 @@ class TraceContextMiddleware:
         headers: list[Header] = list(scope.get("headers", ()))
         trace = (_continued_trace(headers) if self._trusts(scope) else None) or _new_trace()
 
-        # As for the request ID: set it whatever was there before, and give that back only to a
-        # caller that goes on.
+        # As for the request ID: a trace that is already there belongs to another request. Restore
+        # it for an app that has called this one, unless this app raises.
         outer = _current.get()
         _current.set(trace)
         await self.app({**scope, "headers": _with_trace(headers, trace)}, receive, send)
@@ -132,12 +133,12 @@ class TraceContextMiddleware:
 
 
 def _new_trace() -> TraceContext:
-    """Return a new trace, of which nobody has recorded anything yet."""
+    """Return a new trace, which is not sampled: nobody has recorded any of it."""
     return TraceContext(os.urandom(16).hex(), _new_parent_id(), _RANDOM)
 
 
 def _continued_trace(headers: Sequence[Header]) -> TraceContext | None:
-    """Return the trace that a request continues, or None unless its headers are valid.
+    """Return the trace that a request continues, or None if its headers are not valid.
 
     Reserved flags are not passed on: in version 00 they are zero.
     https://www.w3.org/TR/trace-context-1/#other-flags
@@ -167,7 +168,7 @@ def _members_of(tracestates: list[bytes]) -> list[bytes]:
     if len(members) > _MOST_MEMBERS:
         return []
     keys = {match["key"] for member in members if (match := _MEMBER.fullmatch(member))}
-    # A member with a syntax error, or with a key that was there before, adds no key.
+    # A member with a syntax error or a repeated key adds no key.
     return members if len(keys) == len(members) else []
 
 

@@ -3,8 +3,8 @@
 What a middleware is *given* is read-only. A scope or a message belongs to somebody else, who may
 use it again, so ``scope["path"] = "/"`` is a type error: use ``{**scope, "path": "/"}``. What a
 middleware *calls* is typed loosely. Django, Starlette, httpx and uvicorn each type it differently
-(``dict``, ``MutableMapping``, one ``TypedDict`` for each message), and each has to fit without a
-cast.
+(``dict``, ``MutableMapping``, one ``TypedDict`` for each message), and all of them must fit without
+a cast.
 
 https://asgi.readthedocs.io/en/latest/specs/main.html#middleware
 """

@@ -117,11 +117,11 @@ PROBLEMS: list[tuple[Callable[[], object], str]] = [
     ),
     (
         lambda: compose(RequestIDMiddleware)(Starlette),  # type: ignore[arg-type]
-        "app: Starlette is a class; use an object of it",
+        "app: Starlette is a class; use an instance of it",
     ),
     (
         lambda: compose(forgets_to_return)(hello),  # type: ignore[arg-type]
-        "forgets_to_return has returned None; use a middleware that returns an ASGI app",
+        "forgets_to_return returned None; use a middleware that returns an ASGI app",
     ),
 ]
 
@@ -199,12 +199,12 @@ def test_a_layer_that_is_further_in_than_it_should_be_is_told(outer: int, inner:
     [
         (
             lambda: compose(RequestIDMiddleware)(RequestIDMiddleware(hello)),
-            "RequestIDMiddleware is there twice; use it once",
+            "RequestIDMiddleware appears twice; use it once",
         ),
         (
             lambda: compose(TimingMiddleware)(HealthMiddleware(hello)),
-            "HealthMiddleware is inside TimingMiddleware; move it outside, so that a probe is not"
-            " logged, and is served while others wait",
+            "HealthMiddleware is inside TimingMiddleware; move it outside, so that probes are"
+            " not logged, and do not wait for other requests",
         ),
     ],
     ids=["twice", "order"],
@@ -219,7 +219,7 @@ def test_layers_that_an_app_has_already_count_too(make: Callable[[], ASGIApp], t
 
 @pytest.mark.parametrize("layer", ALL, ids=lambda each: getattr(each, "func", each).__name__)
 def test_a_layer_that_is_there_twice_is_told(layer: "partial[ASGIApp]") -> None:
-    with pytest.warns(ConfigurationWarning, match="is there twice; use it once"):
+    with pytest.warns(ConfigurationWarning, match="appears twice; use it once"):
         compose(layer, compose(layer))
 
 
@@ -239,7 +239,7 @@ def test_another_readiness_for_health_is_refused() -> None:
     ids=["neither has one", "lifespan has one"],
 )
 def test_health_without_the_readiness_of_lifespan_is_told(lifespan: "partial[ASGIApp]") -> None:
-    with pytest.warns(ConfigurationWarning, match="/readyz would not know of startup"):
+    with pytest.warns(ConfigurationWarning, match="/readyz would ignore startup"):
         compose(HealthMiddleware, lifespan)
 
 

@@ -277,7 +277,7 @@ async def test_a_readiness_that_nothing_sets_is_one_warning(
         (
             "WARNING",
             "not ready, and nothing will change that: no LifespanMiddleware has the Readiness of"
-            " HealthMiddleware; use readiness = Readiness(), and give it to both",
+            " HealthMiddleware; use readiness = Readiness(), and pass it to both",
         )
     ]
     await server.stop()
@@ -393,7 +393,7 @@ async def test_the_error_of_a_check_is_logged_and_not_shown(
     response = await request(HealthMiddleware(hello, checks={"a": sync_raises}), target="/readyz")
 
     assert "hunter2" not in response.text
-    assert caplog.messages == ["the check a: failed, was ok before"]
+    assert caplog.messages == ["health check a: failed (before: ok)"]
     assert "hunter2" in caplog.text
 
 
@@ -406,8 +406,8 @@ async def test_only_a_new_result_is_logged(caplog: pytest.LogCaptureFixture) -> 
 
     assert statuses == [503, 503, 200, 200]
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "the check a: failed, was ok before"),
-        ("INFO", "the check a: ok, was failed before"),
+        ("WARNING", "health check a: failed (before: ok)"),
+        ("INFO", "health check a: ok (before: failed)"),
     ]
 
 

@@ -149,7 +149,7 @@ def test_an_async_function_is_refused_where_nobody_would_await_it(value: Any) ->
     [problem] = options.function("make", value, "len")
 
     assert problem.startswith("make: ")
-    assert problem.endswith("is async, which this option cannot be; use len")
+    assert problem.endswith("is async, but must be a plain function; use len")
     assert list(options.function("make", value, "len", may_be_async=True)) == []
 
 

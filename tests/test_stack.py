@@ -445,7 +445,7 @@ async def test_a_class_that_serves_each_request_is_an_app(app: Any) -> None:
             wsgi,
             "wsgi cannot be called with scope, receive and send; use get_asgi_application()",
         ),
-        (DaphneLifespan, "DaphneLifespan is a class; use an object of it"),
+        (DaphneLifespan, "DaphneLifespan is a class; use an instance of it"),
         (
             LifespanMiddleware,
             "LifespanMiddleware is a middleware, not an app; use get_asgi_application()",
@@ -454,10 +454,10 @@ async def test_a_class_that_serves_each_request_is_an_app(app: Any) -> None:
             compose(RequestIDMiddleware),
             "Composition is a middleware, not an app; use get_asgi_application()",
         ),
-        (stack(hello), "it has a stack around it already; use stack() once"),
+        (stack(hello), "it already has a stack around it; use stack() once"),
         (
             DaphneLifespan(hello),
-            "DaphneLifespan has to be outermost; use DaphneLifespan(stack(app))",
+            "DaphneLifespan must be outermost; use DaphneLifespan(stack(app))",
         ),
     ],
     ids=lambda value: value.partition(" ")[0] if isinstance(value, str) else "",
@@ -480,7 +480,7 @@ async def client(state: object) -> AsyncGenerator[None]:
         pytest.param(
             hello,
             {"websocket_origins": []},
-            ["websocket_origins: [] lets in nobody; use ['same-origin'], or None for no guard"],
+            ["websocket_origins: [] lets nobody in; use ['same-origin'], or None for no guard"],
             id="no origins",
         ),
         pytest.param(
@@ -492,13 +492,13 @@ async def client(state: object) -> AsyncGenerator[None]:
         pytest.param(
             hello,
             {"lifespan": [client, client]},
-            ["client is there twice among the contexts of LifespanMiddleware; use it once"],
+            ["client appears twice among the contexts of LifespanMiddleware; use it once"],
             id="a context twice",
         ),
         pytest.param(
             RequestIDMiddleware(hello),
             {},
-            ["RequestIDMiddleware is there twice; use it once"],
+            ["RequestIDMiddleware appears twice; use it once"],
             id="a layer inside",
         ),
     ],

@@ -137,7 +137,9 @@ async def test_closing_does_not_wait_for_a_call_that_is_stuck(
     await thread.close()
     blocking.let_go.set()
 
-    assert caplog.messages == ["a call in the thread 'own' goes on; nobody waits for it"]
+    assert caplog.messages == [
+        "a call in the thread 'own' is still running; no longer waiting for it"
+    ]
     await running
 
 

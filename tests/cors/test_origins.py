@@ -70,7 +70,10 @@ def test_an_origin_or_pattern_in_a_browsers_form_has_no_problem(origin: str) -> 
         ("", "'' is empty; use an origin such as 'https://app.example' or leave it out"),
         ("https://a.example/", "'https://a.example/' ends with a slash; use 'https://a.example'"),
         ("https://a.example/b", "'https://a.example/b' has a path; use 'https://a.example'"),
-        ("https://a.example?b", "'https://a.example?b' has a path; use 'https://a.example'"),
+        (
+            "https://a.example?b",
+            "'https://a.example?b' has a query or a fragment; use 'https://a.example'",
+        ),
         (
             "https://me@a.example",
             "'https://me@a.example' has a user name; use 'https://a.example'",
@@ -105,14 +108,14 @@ def test_an_origin_or_pattern_in_a_browsers_form_has_no_problem(origin: str) -> 
         *(
             (
                 origin,
-                f"{origin!r} is not in its ASCII form; use what a browser's console says to"
-                f" new URL({origin!r}).origin",
+                f"{origin!r} is not in its ASCII form; use the value of"
+                f" new URL({origin!r}).origin in a browser's console",
             )
             for origin in ("https://STRAẞE.example", "https://ﬁ.example", "https://日本.example")
         ),
         (
             " https://a.example",
-            "' https://a.example' has blanks around it; use 'https://a.example'",
+            "' https://a.example' has whitespace around it; use 'https://a.example'",
         ),
         ("APP://A.b", "'APP://A.b' is not in lower case; use 'app://A.b'"),
         ("file:///", "'file:///' ends with a slash; use 'file://'"),

@@ -79,7 +79,7 @@ LISTS: list[Row] = [
             ['["https://a", "https://b"]'],
             "'[\"https://a\", \"https://b\"]' is a list in one string; use 'https://a', 'https://b'",
         ),
-        ("allow_origins", [" https://a"], "' https://a' has blanks around it; use 'https://a'"),
+        ("allow_origins", [" https://a"], "' https://a' has whitespace around it; use 'https://a'"),
         (
             "allow_origins",
             ["https://straße.example"],
@@ -89,7 +89,7 @@ LISTS: list[Row] = [
             "allow_origins",
             ["https://日本.example"],
             "'https://日本.example' is not in its ASCII form; use"
-            " what a browser's console says to new URL('https://日本.example').origin",
+            " the value of new URL('https://日本.example').origin in a browser's console",
         ),
         ("allow_origins", ["file:///"], "'file:///' ends with a slash; use 'file://'"),
         ("allow_origins", ["App://."], "'App://.' is not in lower case; use 'app://.'"),
@@ -138,7 +138,7 @@ VALUES: list[Row] = [
         ("allow_credentials", "false", "'false' is a string; use False"),
         ("allow_private_network", "False", "'False' is a string; use False"),
         *(
-            ("max_age", age, f"{age!r} is not a whole number 0 or more; use 600 or None")
+            ("max_age", age, f"{age!r} is not a whole number at or above 0; use 600 or None")
             for age in (-1, 1.5, "600", True)
         ),
         (
@@ -212,7 +212,7 @@ MIDDLEWARE: list[Row] = [
         (
             "policies",
             {"/a": None, "/a/": None},
-            "'/a/' is there twice, with and without a slash at the end; use one of them",
+            "'/a/' appears twice, with and without a slash at the end; use one of them",
         ),
         ("policies", {"/a": "*"}, f"'*' is not a CORSPolicy; use {POLICY} or None"),
         ("policies", {"/a": CORSPolicy}, f"CORSPolicy is a class; use {POLICY} or None"),
@@ -231,7 +231,7 @@ ROWS: list[Row] = [
             "allow_origins: 'b.example' has no scheme; use 'https://b.example'",
             "allow_origins: 'https://b.example/c' has a path; use 'https://b.example'",
             "allow_origins: 3 is not a string; use 'https://app.example'",
-            "max_age: -1 is not a whole number 0 or more; use 600 or None",
+            "max_age: -1 is not a whole number at or above 0; use 600 or None",
         ),
     ),
     (
@@ -353,7 +353,7 @@ ROWS: list[Row] = [
             " 'https://b']",
             "CORS_ALLOW_METHODS: 'GET, POST' is one string; use ['GET', 'POST']",
             "CORS_ALLOW_CREDENTIALS: 'no' is a string; use False",
-            "CORS_PREFLIGHT_MAX_AGE: '600' is not a whole number 0 or more; use 600 or None",
+            "CORS_PREFLIGHT_MAX_AGE: '600' is not a whole number at or above 0; use 600 or None",
             "CORS_URLS_REGEX: None is not a single prefix; use '^/api/.*$' or the option policies"
             " of CORSMiddleware",
         ),

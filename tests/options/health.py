@@ -39,17 +39,17 @@ ROWS: list[Row] = [
     (
         HealthMiddleware,
         {"ready_path": "/livez"},
-        ("ready_path: '/livez' is the live_path too; use '/readyz'",),
+        ("ready_path: '/livez' is also the live_path; use '/readyz'",),
     ),
     (
         HealthMiddleware,
         {"ready_path": "/livez/"},
-        ("ready_path: '/livez/' is the live_path too; use '/readyz'",),
+        ("ready_path: '/livez/' is also the live_path; use '/readyz'",),
     ),
     (
         HealthMiddleware,
         {"live_path": "/readyz"},
-        ("ready_path: '/readyz' is the live_path too; use '/livez'",),
+        ("ready_path: '/readyz' is also the live_path; use '/livez'",),
     ),
     (
         HealthMiddleware,
@@ -62,14 +62,18 @@ ROWS: list[Row] = [
         ("checks: 'database': 1 cannot be called; use a function without arguments",),
     ),
     (HealthMiddleware, {"timeout": 0}, ("timeout: 0 is not a number of seconds above 0; use 2.0",)),
-    (HealthMiddleware, {"cache": -1}, ("cache: -1 is not a number of seconds 0 or more; use 1.0",)),
+    (
+        HealthMiddleware,
+        {"cache": -1},
+        ("cache: -1 is not a number of seconds at or above 0; use 1.0",),
+    ),
     (
         HealthMiddleware,
         {"live_path": "a", "timeout": "2", "cache": None},
         (
             "live_path: 'a' does not start with a slash; use '/a'",
             "timeout: '2' is not a number of seconds above 0; use 2.0",
-            "cache: None is not a number of seconds 0 or more; use 1.0",
+            "cache: None is not a number of seconds at or above 0; use 1.0",
         ),
     ),
 ]

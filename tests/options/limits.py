@@ -4,7 +4,7 @@ from asgi_middleware import RequestBodyLimitMiddleware, RequestTimeoutMiddleware
 
 from .row import Row
 
-WHOLE = "is not a whole number 0 or more; use 1000000"
+WHOLE = "is not a whole number at or above 0; use 1000000"
 SECONDS = "is not a number of seconds above 0; use 30.0"
 
 ROWS: list[Row] = [
@@ -23,7 +23,7 @@ ROWS: list[Row] = [
         (
             "paths: 'upload' does not start with a slash; use '/upload'",
             f"paths: '/a/': -1 {WHOLE} or None",
-            "paths: '/b/' is there twice, with and without a slash at the end; use one of them",
+            "paths: '/b/' appears twice, with and without a slash at the end; use one of them",
         ),
     ),
     (

@@ -11,7 +11,7 @@ from asgi_middleware import (
 
 from .row import Row
 
-ASYNC = "is async, which this option cannot be"
+ASYNC = "is async, but must be a plain function"
 
 
 async def coroutine_function(*_: object) -> Any: ...
@@ -54,14 +54,14 @@ TRUSTED: list[tuple[object, tuple[str, ...]]] = [
 
 LOGS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"default_value": None}, ("default_value: None is not a str; use '-'",)),
-    ({"length": 0}, ("length: 0 is not a whole number 1 or more; use 8 or None",)),
-    ({"length": "8"}, ("length: '8' is not a whole number 1 or more; use 8 or None",)),
-    ({"length": True}, ("length: True is not a whole number 1 or more; use 8 or None",)),
+    ({"length": 0}, ("length: 0 is not a whole number at or above 1; use 8 or None",)),
+    ({"length": "8"}, ("length: '8' is not a whole number at or above 1; use 8 or None",)),
+    ({"length": True}, ("length: True is not a whole number at or above 1; use 8 or None",)),
     (
         {"default_value": 0, "length": 1.5},
         (
             "default_value: 0 is not a str; use '-'",
-            "length: 1.5 is not a whole number 1 or more; use 8 or None",
+            "length: 1.5 is not a whole number at or above 1; use 8 or None",
         ),
     ),
 ]

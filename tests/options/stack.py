@@ -62,7 +62,7 @@ MISPLACED: list[Row] = [
         (
             "health",
             HealthMiddleware(hello),
-            "health: a HealthMiddleware has an app already; use HealthMiddleware,"
+            "health: a HealthMiddleware already has an app; use HealthMiddleware,"
             " or partial(HealthMiddleware, ...)",
         ),
         (
@@ -104,19 +104,19 @@ MISPLACED: list[Row] = [
         (
             "pool",
             ThreadPoolMiddleware(hello),
-            "pool: a ThreadPoolMiddleware has an app already; use ThreadPoolMiddleware,"
+            "pool: a ThreadPoolMiddleware already has an app; use ThreadPoolMiddleware,"
             " or partial(ThreadPoolMiddleware, ...)",
         ),
         ("pool", False, "pool: False is not a layer; use ThreadPool() or None"),
         (
             "checks",
             {"threads": OTHER_POOL.check},
-            "checks: 'threads' asks a pool that serves nothing; use pool=pool too",
+            "checks: 'threads' asks a pool that serves no requests; use pool=pool too",
         ),
         (
             "lifespan",
             [OTHER_POOL],
-            f"lifespan: {OTHER_POOL!r} serves nothing; use pool=pool instead",
+            f"lifespan: {OTHER_POOL!r} serves no requests; use pool=pool instead",
         ),
     )
 ]
@@ -146,12 +146,12 @@ REFUSED_BY_A_LAYER: list[Row] = [
         (
             "server_timing",
             client,
-            f"server_timing: {client!r} takes other arguments; use attrgetter('expose')",
+            f"server_timing: {client!r} takes the wrong arguments; use attrgetter('expose')",
         ),
         (
             "checks",
             {"database": client},
-            f"checks: 'database': {client!r} takes other arguments;"
+            f"checks: 'database': {client!r} takes the wrong arguments;"
             " use a function without arguments",
         ),
         (
@@ -198,7 +198,7 @@ REFUSED_BY_A_LAYER: list[Row] = [
         (
             "max_body_size",
             "10MB",
-            "max_body_size: '10MB' is not a whole number 0 or more; use 1000000",
+            "max_body_size: '10MB' is not a whole number at or above 0; use 1000000",
         ),
         (
             "request_timeout",
@@ -209,7 +209,7 @@ REFUSED_BY_A_LAYER: list[Row] = [
         (
             "lifespan",
             [ThreadPool],
-            f"lifespan: {ThreadPool!r} serves nothing; use pool=pool instead",
+            f"lifespan: {ThreadPool!r} serves no requests; use pool=pool instead",
         ),
         (
             "lifespan",
@@ -246,19 +246,19 @@ ROWS: list[Row] = [
         stack,
         {"timing": foreign, "slow_threshold": 1.0},
         (
-            "slow_threshold: 1.0 does not reach foreign, which stands in place of"
-            " TimingMiddleware; use None, and give it the option yourself",
+            "slow_threshold: 1.0 does not reach foreign, which replaces TimingMiddleware;"
+            " use None, and pass it the option yourself",
         ),
     ),
     (
         stack,
         {"timing": partial(TimingMiddleware, slow_threshold=2.0), "slow_threshold": 1.0},
-        ("slow_threshold: 1.0 is also an option of what timing is given; use None",),
+        ("slow_threshold: 1.0 is also set in timing; use None",),
     ),
     (
         stack,
         {"lifespan": partial(LifespanMiddleware, drain=Drain()), "drain": Drain(grace=5)},
-        ("drain: Drain(grace=5, hold=0.0) is also an option of what lifespan is given; use None",),
+        ("drain: Drain(grace=5, hold=0.0) is also set in lifespan; use None",),
     ),
     (
         stack,

@@ -5,13 +5,13 @@ from asgi_middleware import ThreadPool, ThreadPoolMiddleware
 from .row import Row
 
 ROWS: list[Row] = [
-    (ThreadPool, {"size": 0}, ("size: 0 is not a whole number 1 or more; use 8",)),
-    (ThreadPool, {"size": 2.5}, ("size: 2.5 is not a whole number 1 or more; use 8",)),
-    (ThreadPool, {"size": True}, ("size: True is not a whole number 1 or more; use 8",)),
+    (ThreadPool, {"size": 0}, ("size: 0 is not a whole number at or above 1; use 8",)),
+    (ThreadPool, {"size": 2.5}, ("size: 2.5 is not a whole number at or above 1; use 8",)),
+    (ThreadPool, {"size": True}, ("size: True is not a whole number at or above 1; use 8",)),
     (
         ThreadPool,
         {"max_overflow": -1},
-        ("max_overflow: -1 is not a whole number 0 or more; use 8 or None",),
+        ("max_overflow: -1 is not a whole number at or above 0; use 8 or None",),
     ),
     (ThreadPool, {"timeout": 0}, ("timeout: 0 is not a number of seconds above 0; use 30.0",)),
     (
@@ -24,8 +24,8 @@ ROWS: list[Row] = [
         ThreadPool,
         {"size": 0, "max_overflow": -1, "timeout": "5"},
         (
-            "size: 0 is not a whole number 1 or more; use 8",
-            "max_overflow: -1 is not a whole number 0 or more; use 8 or None",
+            "size: 0 is not a whole number at or above 1; use 8",
+            "max_overflow: -1 is not a whole number at or above 0; use 8 or None",
             "timeout: '5' is not a number of seconds above 0; use 30.0",
         ),
     ),

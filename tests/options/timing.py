@@ -63,7 +63,7 @@ ROWS: list[Row] = [
         TimingMiddleware,
         {"server_timing": in_vain},
         (
-            f"server_timing: {in_vain!r} is async, which this option cannot be;"
+            f"server_timing: {in_vain!r} is async, but must be a plain function;"
             " use attrgetter('expose')",
         ),
     ),

@@ -63,7 +63,7 @@ def test_a_refused_option_changes_no_record_factory(
 
     assert str(refused.value) == (
         f"{subject}: default_value: None is not a str; use '-'\n"
-        f"{subject}: length: 0 is not a whole number 1 or more; use 8 or None"
+        f"{subject}: length: 0 is not a whole number at or above 1; use 8 or None"
     )
     assert logging.getLogRecordFactory() is factory
 

@@ -114,7 +114,7 @@ def test_the_interpreter_exits_although_a_call_is_stuck() -> None:
     ended = python("-c", STUCK)
 
     assert (ended.returncode, ended.stdout) == (0, "the end\n")
-    assert "a call goes on in a thread at exit" in ended.stderr
+    assert "a call is still running in a thread at exit" in ended.stderr
 
 
 def test_a_call_that_runs_at_exit_is_made_to_its_end() -> None:
