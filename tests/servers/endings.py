@@ -9,10 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Collection, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import httpx
@@ -21,14 +20,14 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect
 
 from .lifespan import events
-from .server import HOST, PATIENCE, ROOT, SERVERS, Server, serve
+from .server import HOST, PATIENCE, ROOT, SERVERS, UVICORN_WORKERS, Server, serve
 
 _APP = "tests.servers.apps.drain:application"
 _GUNICORN = ("gunicorn", "--bind", f"{HOST}:{{port}}", "--graceful-timeout", "20")
 # Each as docs/deployment.md calls it: the module to run, its options, and the app.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "uvicorn": (*SERVERS["uvicorn"], _APP),
-    "uvicorn --workers 2": (*SERVERS["uvicorn"], "--workers", "2", _APP),
+    "uvicorn --workers 2": (*SERVERS["uvicorn"], *UVICORN_WORKERS, _APP),
     "hypercorn --workers 0": (
         *(*SERVERS["hypercorn"], "--workers", "0", "--graceful-timeout", "20", _APP),
     ),
@@ -99,27 +98,23 @@ def connected(
 
     The clients connect *after* that many seconds. *unfinished* is what others have sent.
     """
-    release = Event()
-    begun = (*paths, *unread)
     with (
-        ThreadPoolExecutor(len(begun) + len(unfinished) + 1) as pool,
+        ThreadPoolExecutor(len(paths) + 1) as pool,
         serve(
             command(name, *options, app=app), log=folder / "log", environment=environment
         ) as server,
+        ExitStack() as others,
     ):
         try:
             server.log_lines(" opened$", at_least=2 if "workers 2" in name else 1)
             time.sleep(after)
-            for said in unfinished:
-                pool.submit(_say_and_wait, server, said, release)
-            for path in unread:
-                pool.submit(_say_and_wait, server, request_for(path), release)
+            for said in (*unfinished, *map(request_for, unread)):
+                others.enter_context(_said(server, said))
             responses = {path: pool.submit(request, server, path) for path in paths}
-            for path in begun:
+            for path in (*paths, *unread):
                 server.log_lines(f" {path}: begun$")
             yield Clients(server, responses)
         finally:
-            release.set()
             server.process.kill()
 
 
@@ -151,13 +146,13 @@ def request_for(path: str) -> str:
     return f"GET /{path} HTTP/1.1\r\nhost: localhost\r\n{upgrade}\r\n"
 
 
-def _say_and_wait(server: Server, said: str, release: Event) -> None:
-    """Send that much, and read nothing of the response, which may not fit into all buffers."""
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.connect((HOST, server.port))
-        client.sendall(said.encode())
-        release.wait()
+def _said(server: Server, said: str) -> socket.socket:
+    """Send that much. Nobody reads the response, which may not fit into all buffers."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect((HOST, server.port))
+    client.sendall(said.encode())
+    return client
 
 
 def _ended_well(path: str, got: str) -> bool:
@@ -186,6 +181,11 @@ def open_contexts(server: Server) -> dict[int, int]:
     }
 
 
+def until_closed(server: Server) -> None:
+    """Wait until each process that served has exited its context."""
+    server.until(lambda: set(open_contexts(server).values()) == {0}, "exit of each context")
+
+
 def replaced(
     clients: Clients, old: Collection[int], meanwhile: Callable[[], object] = lambda: None
 ) -> bool:
@@ -193,7 +193,7 @@ def replaced(
 
     Their connections may be those of *clients*, and are waited for.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 3 * PATIENCE
     while time.monotonic() < deadline:
         meanwhile()
         now = open_contexts(clients.server)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from .server import ROOT, Server, command, serve
+from .server import ROOT, UVICORN_WORKERS, Server, command, serve
 
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "uvicorn": (),
-    "uvicorn --workers 2": ("--workers", "2"),
+    "uvicorn --workers 2": UVICORN_WORKERS,
     "hypercorn": (),
     "hypercorn --workers 0": ("--workers", "0"),
     "granian": (),

@@ -25,6 +25,9 @@ SERVERS = {
     "daphne": ("daphne", "-b", HOST, "-p", "{port}"),
 }
 
+# On a busy machine, a worker of uvicorn takes longer to start than its parent waits by default.
+UVICORN_WORKERS = ("--workers", "2", "--timeout-worker-healthcheck", "60")
+
 # These are meant for the process that runs the tests, not for the server under test.
 _NOT_INHERITED = {"DJANGO_ENV", "DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY"}
 

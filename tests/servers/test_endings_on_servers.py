@@ -29,6 +29,7 @@ from .endings import (
     request_for,
     rows,
     server_of,
+    until_closed,
 )
 from .server import HOST, PATIENCE, ROOT, Server
 
@@ -56,14 +57,18 @@ def test_a_signal_ends_a_server_as_the_page_says(way: str, name: str, tmp_path: 
             assert set(open_contexts(clients.server).values()) == {1}
         else:
             assert f"{clients.kinds()}, {ended}" == expected
-            assert set(open_contexts(clients.server).values()) == {0}
+            until_closed(clients.server)
             for line in clients.server.log_lines("everything is closed"):
-                assert seconds(line) < GRACE + 2
+                # By the drain, not by a timeout of the server or of the shutdown.
+                assert seconds(line) < GRACE + 9
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_second_sigterm_ends_the_grace_as_the_page_says(name: str, tmp_path: Path) -> None:
-    with connected(name, tmp_path, STREAMS, GRACE="3") as clients:
+    expected = WAYS["a second SIGTERM", name]
+    # On a busy machine too, the signal comes before the end of a grace that it is to end.
+    grace = 60 if expected == "at once" else 3
+    with connected(name, tmp_path, STREAMS, GRACE=f"{grace}") as clients:
         kill(clients.server, signal.SIGTERM)
         clients.server.log_lines("the drain begins")
         time.sleep(_ONE_DECISION + 0.2)
@@ -72,7 +77,7 @@ def test_a_second_sigterm_ends_the_grace_as_the_page_says(name: str, tmp_path: P
         assert clients.kinds() == "drained"
         [*_, line] = clients.server.log_lines("the grace period is over")
 
-    assert WAYS["a second SIGTERM", name] == ("at once" if seconds(line) < 3 else "after grace")
+    assert expected == ("at once" if seconds(line) < grace else "after grace")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -91,13 +96,13 @@ def test_after_max_requests_a_process_ends_and_another_takes_its_place(
                 assert page(clients.server)
             ended = end_of(clients.server.process, PATIENCE)
             assert f"{clients.kinds()}, {ended}" == expected
-            assert set(open_contexts(clients.server).values()) == {0}
+            until_closed(clients.server)
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if WAYS["SIGHUP", name]])
 def test_at_sighup_old_workers_drain_while_new_ones_serve(name: str, tmp_path: Path) -> None:
     # Longer than a new worker takes to start.
-    with connected(name, tmp_path, STREAMS, GRACE="4") as clients:
+    with connected(name, tmp_path, STREAMS, GRACE="10") as clients:
         old = set(open_contexts(clients.server))
 
         def is_served_by_a_new_one() -> bool:
@@ -182,7 +187,7 @@ def check_the_end(clients: Clients, old: dict[int, int], expected: str) -> None:
     else:
         ended = end_of(clients.server.process, PATIENCE)
         assert f"{clients.kinds()}, {ended}" == expected
-        assert set(open_contexts(clients.server).values()) == {0}
+        until_closed(clients.server)
 
 
 @pytest.mark.parametrize("row", rows("Clients that do not read"))
@@ -205,7 +210,7 @@ def test_a_client_that_does_not_read_keeps_a_server_as_the_page_says(
         assert ended == expected
         assert clients.kinds() == "drained"
         # Even if only SIGKILL can end the process now.
-        assert set(open_contexts(clients.server).values()) == {0}
+        until_closed(clients.server)
 
 
 @pytest.mark.parametrize("row", rows("Clients that do not read"))
@@ -229,7 +234,7 @@ def test_no_kind_of_app_is_kept_by_a_client_that_does_not_read(
         ended = end_of(clients.server.process, 4 if expected == "goes on" else PATIENCE)
         assert ended == expected
         assert clients.kinds() == "drained"
-        assert set(open_contexts(clients.server).values()) == {0}
+        until_closed(clients.server)
 
 
 @pytest.mark.parametrize("row", rows("Clients that do not read"))
@@ -256,7 +261,7 @@ def test_a_client_that_does_not_finish_its_request_keeps_the_servers_that_the_pa
         else:
             assert f"drained, {ended}" == WAYS["SIGTERM", name]
         assert clients.kinds() == "drained"
-        assert set(open_contexts(clients.server).values()) == {0}
+        until_closed(clients.server)
 
 
 @pytest.mark.parametrize("row", rows("Clients that do not read"))
@@ -282,7 +287,7 @@ def test_a_client_that_pipelines_behind_a_stream_keeps_only_hypercorn(
         else:
             assert f"drained, {ended}" == WAYS["SIGTERM", name]
         assert clients.kinds() == "drained"
-        assert set(open_contexts(clients.server).values()) == {0}
+        until_closed(clients.server)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -303,7 +308,7 @@ def test_a_program_ends_its_own_server_with_begin(thread: bool, tmp_path: Path) 
         kill(clients.server, signal.SIGUSR1)
         assert end_of(clients.server.process, PATIENCE) == "0"
         assert clients.kinds() == "drained"
-        assert set(open_contexts(clients.server).values()) == {0}
+        until_closed(clients.server)
         assert clients.server.log_lines(r"the drain begins \(Drain.begin\(\)\)")
         warned = "no signal begins the drain" in clients.server.log()
         assert warned is thread
@@ -311,9 +316,9 @@ def test_a_program_ends_its_own_server_with_begin(thread: bool, tmp_path: Path) 
 
 def test_hypercorns_workers_say_that_they_hear_no_signal(tmp_path: Path) -> None:
     with connected("hypercorn", tmp_path, (), GRACE="1", MAX_REQUESTS="5") as clients:
-        lines = clients.server.log().splitlines()
+        lines = clients.server.log_lines("^asgi_middleware.lifespan.drain")
 
-    assert [line for line in lines if line.startswith("asgi_middleware.lifespan.drain")] == [
+    assert lines == [
         "asgi_middleware.lifespan.drain: no signal begins the drain and max_requests has no effect:"
         " the server's workers do not handle SIGTERM; start hypercorn with --workers 0"
     ]
@@ -350,7 +355,8 @@ class Visitors:
                     client.request("GET", f"/{request}")
                     response = client.getresponse()
                     whole = response.read() == b"whole"
-                    self.processes.add(int(response.headers["x-process"]))
+                    if whole:
+                        self.processes.add(int(response.headers["x-process"]))
                 except (OSError, HTTPException) as error:
                     self.refused |= isinstance(error, ConnectionRefusedError)
                     whole = False
@@ -360,10 +366,12 @@ class Visitors:
 
 
 def page(server: Server) -> int | None:
-    """Return the process that responds; None if the server is away, as during a restart."""
+    """Return the process that responds; None if none serves, as during a restart."""
     try:
         response = httpx.get(f"{server.url}/page", timeout=PATIENCE)
     except httpx.TransportError:
+        return None
+    if response.status_code == 503:  # from one that is about to end
         return None
     assert response.status_code == 200
     return int(response.headers["x-process"])

@@ -15,7 +15,7 @@ from example_project.inspector.scenarios.player import watched
 from .example import UVICORN
 from .postgresql import PostgreSQL
 from .redis import Redis, redis
-from .server import PATIENCE, Server, command, manage, serve
+from .server import PATIENCE, UVICORN_WORKERS, Server, command, manage, serve
 
 pytestmark = pytest.mark.process
 
@@ -24,7 +24,7 @@ GUNICORN = (
     *("--worker-class", "uvicorn_worker.UvicornWorker", "--bind", "127.0.0.1:{port}"),
 )
 TWO_WORKERS = {
-    "uvicorn": command("uvicorn", "example_project.asgi:application", "--workers", "2"),
+    "uvicorn": command("uvicorn", "example_project.asgi:application", *UVICORN_WORKERS),
     "hypercorn": command("hypercorn", "example_project.asgi:application", "--workers", "2"),
     "granian": command("granian", "example_project.asgi:application", "--workers", "2"),
     "gunicorn": GUNICORN,

@@ -147,15 +147,13 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     name = scope["path"].strip("/")
     # The query, if there is one, tells requests of one kind apart.
     called = f"{name}?{query}" if (query := scope["query_string"].decode()) else name
-    say(f"{called}: begun")
     try:
-        if scope["type"] == "http":
-            await HTTP[name](receive, send)
-        else:
+        if scope["type"] == "websocket":
             await receive()
             if name != "undecided":
                 await send({"type": "websocket.accept"})
-            await WEBSOCKET[name](receive, send)
+        say(f"{called}: begun")
+        await {**HTTP, **WEBSOCKET}[name](receive, send)
     finally:
         say(f"{called}: ended")
 
