@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,8 +27,8 @@ from .server import PATIENCE, Server
 
 pytestmark = pytest.mark.process
 
-# Longer than the requests take, so they can all complete.
-GRACE = 3
+# Longer than the requests take once they may go on, so they can all complete.
+GRACE = 5
 # For how many seconds a server is watched that goes on.
 WATCHED = GRACE + 2
 GOES_ON = "goes on"
@@ -87,13 +87,25 @@ CONNECTIONS: dict[str, Callable[[Server, str], str]] = {
 
 def ended(name: str, folder: Path, environment: dict[str, str], *, alone: bool = False) -> Ending:
     """Open a connection of each kind, send SIGTERM, and see which of them end."""
-    expected = page_row(ALONE if alone else DRAINED, name)[-1]
+    *ends, expected = page_row(ALONE if alone else DRAINED, name)
+    held = folder / "held"
+    environment = {**environment, "HELD": str(held)}
     with ThreadPoolExecutor(len(CONNECTIONS)) as pool:
         with serving(name, folder, environment, alone=alone) as server:
+            if "workers 2" in name:
+                server.log_lines("Application startup complete", at_least=2)
             opened = {path: pool.submit(use, server, path) for path, use in CONNECTIONS.items()}
             for path in opened:
                 server.log_lines(f" {path}: begun$")
             server.process.send_signal(signal.SIGTERM)
+            # The requests are still in flight when the server has the signal.
+            if "complete" in ends:
+                time.sleep(0.5)
+            else:
+                wait([opened["slow"], opened["slow-sync"]], PATIENCE)
+            held.touch()
+            ending = zip(opened.values(), ends, strict=True)
+            wait([use for use, end in ending if end != GOES_ON], PATIENCE)
             try:
                 status = server.process.wait(WATCHED if expected == GOES_ON else PATIENCE)
                 process = "ends by SIGTERM" if status == -signal.SIGTERM else f"ends with {status}"
@@ -207,20 +219,22 @@ def test_a_server_with_django_alone_logs_that_lifespan_is_not_supported(
 def test_a_second_signal_ends_the_process_immediately(name: str, tmp_path: Path) -> None:
     with (
         ThreadPoolExecutor() as pool,
-        serving(name, tmp_path, {"GRACE": "15"}) as server,
+        serving(name, tmp_path, {"GRACE": "60"}) as server,
     ):
         streaming = pool.submit(stream, server, "stream")
         server.log_lines("stream: begun")
         # Granian's main process passes on only the first signal.
         [process] = events(server)
         os.kill(int(process), signal.SIGTERM)
+        server.log_lines("the drain begins")
         time.sleep(_ONE_DECISION + 0.2)  # two signals in less time than this count as one
         assert not streaming.done()
         if server.process.poll() is None:
             os.kill(int(process), signal.SIGTERM)
 
-        assert streaming.result(10) == "ended"
-        server.process.wait(10)
+        # Before the servers cut it themselves.
+        assert streaming.result(15) == "ended"
+        server.process.wait(PATIENCE)
 
     assert events(server)[process][-1] == "first closed"
 
@@ -229,13 +243,17 @@ def test_a_second_signal_ends_the_process_immediately(name: str, tmp_path: Path)
 def test_without_grace_a_sync_view_is_waited_for_but_its_response_is_lost(
     name: str, tmp_path: Path
 ) -> None:
+    held = tmp_path / "held"
     with (
         ThreadPoolExecutor() as pool,
-        serving(name, tmp_path, {"GRACE": "0"}) as server,
+        serving(name, tmp_path, {"GRACE": "0", "HELD": str(held)}) as server,
     ):
         asking = pool.submit(get, server, "slow-sync")
         server.log_lines("slow-sync: begun")
-        server.stop()
+        server.process.send_signal(signal.SIGTERM)
+        server.log_lines("the grace period is over")
+        held.touch()
+        server.process.wait(PATIENCE)
 
         assert asking.result() == "503: Not available at the moment."
 

@@ -5,10 +5,13 @@ Environment variables:
 * ``GRACE``, ``HOLD``: the seconds of the drain. Without ``GRACE`` there is no drain.
 * ``FAULT``: what is wrong with the second context: ``raises``, ``hangs`` or ``exit hangs``.
 * ``GATE``: a file. The first context waits until it exists.
+* ``HELD``: a file. The slow views wait until it exists.
 """
 
 import asyncio
+import logging
 import os
+import sys
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -32,6 +35,11 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "tests.servers.apps.lifespan.settings"
 django_application = get_asgi_application()
 
 from .urls import Consumer, handlers  # noqa: E402 -- Django is set up
+
+# Where the test finds what the drain says.
+drain_log = logging.getLogger("asgi_middleware.lifespan.drain")
+drain_log.setLevel(logging.INFO)
+drain_log.addHandler(logging.StreamHandler(sys.stdout))
 
 FAULT = os.environ.get("FAULT")
 drain = None
@@ -84,7 +92,7 @@ application = compose(
         LifespanMiddleware,
         lifespan=[first, second, task_group],
         startup_timeout=1 if FAULT == "hangs" else 30,
-        shutdown_timeout=1 if FAULT == "exit hangs" else 20,
+        shutdown_timeout=1 if FAULT == "exit hangs" else 90,
         readiness=readiness,
         drain=drain,
     ),

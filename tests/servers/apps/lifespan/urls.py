@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer  # type: ignore[import-untyped]
@@ -15,7 +16,8 @@ from django.urls import path
 from .log import say
 from .settings import BODY
 
-SECONDS = 2
+# A file, for which the slow views wait. Without the variable, this is a folder, which exists.
+HELD = Path(os.environ.get("HELD", ""))
 
 
 def started(**_: object) -> None:
@@ -52,13 +54,15 @@ async def stream(_request: HttpRequest) -> Stream:
 
 async def slow(_request: HttpRequest) -> HttpResponse:
     say("slow: begun")
-    await asyncio.sleep(SECONDS)
+    while not HELD.exists():  # noqa: ASYNC110, ASYNC240 -- the test makes it
+        await asyncio.sleep(0.02)
     return HttpResponse(BODY)
 
 
 def slow_sync(_request: HttpRequest) -> HttpResponse:
     say("slow-sync: begun")
-    time.sleep(SECONDS)
+    while not HELD.exists():
+        time.sleep(0.02)
     return HttpResponse(BODY)
 
 
