@@ -1,4 +1,4 @@
-"""Let pages of other origins call this site, exactly as far as a policy says.
+"""Let pages of other origins call this site, exactly as far as a policy allows.
 
     application = CORSMiddleware(
         get_asgi_application(),
@@ -8,9 +8,9 @@
         allow_credentials=True,
     )
 
-The middleware responds to preflights in Django's place. Every other response, errors and streams
-too, gets the headers that a browser looks for. A header that may be there only once replaces the
-view's own; a list keeps what a view put into it.
+The middleware responds to preflights in Django's place. Every other response, including errors and
+streams, gets the headers that a browser looks for. A header that may occur only once replaces the
+view's own; a list, such as ``Vary``, keeps the view's entries.
 
 Put it outside every layer that may refuse a request, so that a browser can read the refusal, and
 inside timing, so that preflights are measured.

@@ -1,4 +1,4 @@
-"""Which origins are allowed, and why: one decision for HTTP and for WebSockets."""
+"""Which origins are allowed, and why: one decision for HTTP and WebSockets."""
 
 import inspect
 import logging
@@ -37,7 +37,7 @@ class AllowedOrigins:
         self.have_function = function is not None
         patterns = [origin for origin in origins if is_pattern(origin)]
         self._patterns = Patterns(patterns) if patterns else None
-        # Each has its own flags, groups and comments, so they cannot be joined as text.
+        # Each regex has its own flags, groups and comments, so they cannot be joined into one.
         each = (regexes,) if isinstance(regexes, str | re.Pattern) else regexes or ()
         self._regexes = [re.compile(regex) for regex in each]
         self._function = function
@@ -60,7 +60,7 @@ class AllowedOrigins:
         return None
 
     async def grant_by_function(self, origin: bytes, scope: Scope) -> Grant | None:
-        """Ask the function about *origin*. If it raises, log that, and refuse the origin."""
+        """Ask the function about *origin*. If it raises, log the error and refuse the origin."""
         if self._function is None or (text := _text(origin)) is None:
             return None
         try:
@@ -70,11 +70,11 @@ class AllowedOrigins:
         except Exception:
             logger.exception("allow_origin_func failed; the origin is refused")
             return None
-        # A value that is only truthy does not count, such as a coroutine that nobody awaited.
+        # Only True counts: any other truthy value, such as a string, is probably a mistake.
         return "function" if verdict is True else None
 
 
 def _text(origin: bytes) -> str | None:
-    """Return *origin* as text, None if no client could send it."""
+    """Return *origin* as text, or None if no client could send it."""
     text = origin.decode("latin-1")
     return text if is_sendable(text) else None

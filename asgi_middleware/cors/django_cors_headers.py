@@ -39,11 +39,11 @@ _PREFIX = re.compile(r"\^?(?P<path>/[A-Za-z0-9_/-]*[A-Za-z0-9_-]/)(?:\.\*\$?)?")
 
 
 def cors_options(settings: object) -> dict[str, Any]:
-    """Return the options of ``CORSMiddleware`` that django-cors-headers' settings stand for.
+    """Return the options of ``CORSMiddleware`` that match the settings of django-cors-headers.
 
         partial(CORSMiddleware, **cors_options(settings))
 
-    A setting that is missing has that package's default. Raises :class:`ConfigurationError` for
+    A missing setting has the default of that package. Raises :class:`ConfigurationError` for
     settings that cannot work or would let every site act as its visitors, and for a
     ``CORS_URLS_REGEX`` that is not a prefix such as ``^/api/.*$``. Warns if that package's
     middleware is still in ``MIDDLEWARE``.
@@ -54,7 +54,7 @@ def cors_options(settings: object) -> dict[str, Any]:
     policy["allow_origin_regex"] = None if wrong_regexes else policy["allow_origin_regex"] or None
     checked = {**policy, "allow_origin_func": None}
     if all_origins is True:
-        checked["allow_origins"] = ()  # the list does not count
+        checked["allow_origins"] = ()  # the list is ignored
     options.check(
         "cors_options",
         wrong_regexes,
@@ -81,13 +81,14 @@ def _read(settings: object, name: str, former: str, default: object) -> Any:
 
 
 def _source(regex: Any) -> Any:
-    """Return the text of a regular expression that has no flags."""
+    """Return the text of a compiled regex without flags; return anything else as it is."""
     is_plain = getattr(regex, "flags", None) == re.compile("").flags
     return regex.pattern if is_plain else regex
 
 
 def _regexes_problems(regexes: object) -> Iterator[str]:
-    # Each is checked later, with the danger in mind. One string is not split at its commas.
+    # policy_problems() checks each regex. A single string is not split at commas: a regex may
+    # contain one.
     example = [r"https://a\.example"]
     if isinstance(regexes, str):
         parts = options.split(regexes) if regexes.lstrip().startswith(('["', "['")) else [regexes]
@@ -103,7 +104,7 @@ def _regexes_problems(regexes: object) -> Iterator[str]:
 
 
 def _with_settings(problem: str) -> str:
-    """Return a problem of an option, with the names of the settings."""
+    """Return *problem* with the names of the settings instead of those of the options."""
     for option, (setting, _, _) in _SETTINGS.items():
         problem = re.sub(rf"\b{option}(?=[:=])", setting, problem)
     return problem
@@ -122,7 +123,7 @@ def _all_origins_problems(all_origins: object, credentials: object) -> Iterator[
 def _star_problems(policy: Mapping[str, Any]) -> Iterator[str]:
     origins = policy["allow_origins"]
     is_list = isinstance(origins, list | tuple | set)
-    # There, it matches nothing. With credentials, there is a problem with it already.
+    # In this setting, '*' matches nothing. With credentials, policy_problems() refuses it already.
     if is_list and "*" in origins and policy["allow_credentials"] is not True:
         yield (
             "CORS_ALLOWED_ORIGINS: '*' is not an origin; use the list without it, or"

@@ -21,10 +21,10 @@ from .preflight import PreflightResponse
 
 logger = logging.getLogger("asgi_middleware.cors")
 
-# A path prefix that the log can show as it is, and how many it has a word for.
+# A path prefix that can be logged as it is, and how many prefixes the log gives advice for.
 _PREFIX = re.compile(r"/[\w.~-]{1,64}(?=/|\Z)", re.ASCII)
 _MOST_PREFIXES = 100
-# In place of an origin, if there are several lines of it: matches nothing.
+# Stands for several Origin lines: it matches nothing.
 _SEVERAL = b","
 
 
@@ -33,14 +33,14 @@ class CORSMiddleware:
 
         CORSMiddleware(app, allow_origins=["https://app.example"], allow_methods=["GET", "PUT"])
 
-    The first options are those of :class:`CORSPolicy`, in Starlette's order. They are the policy
-    of all paths but those in ``policies``. The others are keyword-only:
+    The first options are those of :class:`CORSPolicy`, in Starlette's order. They apply to all
+    paths except those in ``policies``. The other options are keyword-only:
 
     * ``policies``: ``{"/api/": CORSPolicy(...), "/admin/": None}``; the longest prefix of the
       path below ``root_path`` decides. None means no CORS at all: the app gets such requests as
       they are.
-    * ``debug``: if a preflight fails for its method or a header, let the browser's console name
-      that one. The request stays forbidden.
+    * ``debug``: if a preflight fails because of its method or a header, let the browser's console
+      name it. The request stays forbidden.
     * ``error_responses``: if the app raises before it has responded to an allowed origin, send a
       plain 500 that the page can read. The exception still reaches the server.
 
@@ -97,7 +97,7 @@ class CORSMiddleware:
         self._policies = ByPrefix(by_path, policy.compiled())
         self._debug = debug
         self._error_responses = error_responses
-        # The only thing here that requests change: what the log has had a word for.
+        # The only state that requests change: the prefixes that the log has given advice for.
         self._advised: set[str] = set()
         self._options = {
             **vars(policy),
@@ -151,7 +151,7 @@ class CORSMiddleware:
         *,
         is_granted: bool,
     ) -> None:
-        """Call the app, and edit the headers of its response, or of the 500 in its place."""
+        """Call the app, and edit the headers of its response, or of the 500 that replaces it."""
         started = False
 
         def cors_send(message: Message) -> Awaitable[None]:
@@ -178,12 +178,12 @@ class CORSMiddleware:
         await send_text(send, response.status, response.headers, f"CORS: {response.refusal}")
 
     def _advice(self, scope: Scope) -> str:
-        """Return, once for each prefix, what to do if the app has CORS of its own there."""
+        """Return, once for each prefix, what to do if the app handles CORS itself there."""
         found = _PREFIX.match(path_below_root(scope))
         if not found or found[0] in self._advised or len(self._advised) == _MOST_PREFIXES:
             return ""
         self._advised.add(found[0])
-        return f'; if the app does CORS of its own there, use policies={{"{found[0]}/": None}}'
+        return f'; if the app handles CORS itself there, use policies={{"{found[0]}/": None}}'
 
 
 def _has_origin(scope: Scope) -> bool:
@@ -197,7 +197,7 @@ def _policies_problems(policies: object) -> Iterator[str]:
     yield from prefix_problems("policies", policies, f"{{'/api/': {_POLICY}}}", _policy_problems)
     for path in cast("Mapping[object, object]", policies) if isinstance(policies, Mapping) else ():
         if isinstance(path, str) and path and not path.strip("/"):
-            yield f"policies: {path!r} is every path; use the options of CORSMiddleware itself"
+            yield f"policies: {path!r} covers every path; use the options of CORSMiddleware itself"
 
 
 def _policy_problems(_: str, policy: object) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The options of CORS, and which of them cannot work.
 
-Dangerous options are refused; useless ones cause a warning.
+Options that would let any page act as a visitor are refused; useless or risky ones cause a warning.
 """
 
 import re
@@ -21,7 +21,7 @@ from .policy_explain import explain
 
 # https://fetch.spec.whatwg.org/#forbidden-method
 _FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
-# Browsers make these upper case. https://fetch.spec.whatwg.org/#concept-method-normalize
+# Browsers convert these to upper case. https://fetch.spec.whatwg.org/#concept-method-normalize
 _NORMALIZED_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
 # https://fetch.spec.whatwg.org/#forbidden-request-header
 _FORBIDDEN_HEADERS = frozenset(
@@ -33,7 +33,7 @@ _FORBIDDEN_HEADERS = frozenset(
         *("upgrade", "via"),
     }
 )
-# Seconds in Firefox; Chromium keeps a preflight for 7200.
+# Seconds that Firefox keeps a preflight; Chromium keeps it for 7200.
 _LONGEST_MAX_AGE = 86_400
 
 _EXAMPLE_REGEX = r"https://[a-z]+\.example\.org"
@@ -48,17 +48,19 @@ class CORSPolicy:
 
     * ``allow_origins``: origins as browsers send them, ``*`` for all, patterns like
       ``https://*.example.org`` (one label or more) and ``http://localhost:*`` (any port).
-    * ``allow_methods``, ``allow_headers``: what a preflight may ask for; ``*`` is any. Headers
+    * ``allow_methods``, ``allow_headers``: what a preflight may ask for; ``*`` allows any. Headers
       that the Fetch standard safelists, such as ``content-type``, are always allowed.
-    * ``allow_credentials``: whether requests may carry cookies. Not together with ``*``.
-    * ``allow_origin_regex``: one or several, each with flags of its own. One has to match the
-      whole origin.
-    * ``allow_private_network``: https://wicg.github.io/private-network-access/
+    * ``allow_credentials``: whether requests may carry cookies. Not allowed if ``allow_origins``
+      contains ``*``.
+    * ``allow_origin_regex``: one regex or several, each with its own flags. A regex must match
+      the whole origin.
+    * ``allow_private_network``: whether a public page may call this site in a private network.
+      https://wicg.github.io/private-network-access/
     * ``expose_headers``: response headers that scripts may read.
     * ``max_age``: how long a browser may keep the response to a preflight, in seconds; None
-      leaves it to the browser.
-    * ``allow_origin_func``: ``(origin, scope) -> bool``, or an awaitable of one, asked last; only
-      ``True`` allows.
+      leaves that to the browser.
+    * ``allow_origin_func``: ``(origin, scope) -> bool``, or an awaitable of one, called last; only
+      ``True`` allows the origin.
 
     Frozen and comparable. Raises :class:`ConfigurationError` with all problems at once, and warns
     (:class:`ConfigurationWarning`) about options that have no effect.
@@ -92,17 +94,17 @@ class CORSPolicy:
 
     @property
     def allows_any_origin(self) -> bool:
-        """Whether there is an origin that could be allowed."""
+        """Whether any origin could be allowed."""
         return any((self.allow_origins, self.allow_origin_regex, self.allow_origin_func))
 
     def compiled(self) -> CompiledPolicy:
-        """Return what serves requests by these options."""
+        """Return this policy in the form that serves requests."""
         return CompiledPolicy(**vars(self))
 
     def explain(self, origin: str, method: str | None = None, headers: Sequence[str] = ()) -> str:
-        """Say what *origin* would get, and why: for a person, not for a program.
+        """Say what *origin* would get and why, in words for a person to read.
 
-        With *method*, also what a preflight for it and for *headers* would get.
+        With *method*, also say what a preflight for that method and *headers* would get.
         """
         return explain(self.compiled(), origin, method, headers)
 
@@ -185,8 +187,8 @@ def _credentialed_header(option: str, name: str) -> Iterator[str]:
     if name == "*":
         # https://fetch.spec.whatwg.org/#http-access-control-expose-headers
         yield (
-            f"{option}: '*' is the name of one header with allow_credentials=True and exposes no"
-            " other; use the names of the headers"
+            f"{option}: '*' is an ordinary header name with allow_credentials=True, and exposes no"
+            " others; use the names of the headers"
         )
 
 
@@ -222,9 +224,9 @@ def _useless(policy: CORSPolicy) -> Iterator[str]:
                 f"allow_headers: {name!r} is a header that no page can set; use the list without it"
             )
     if "patch" in policy.allow_methods:
-        yield "allow_methods: 'patch' is not made upper case by browsers; use 'PATCH'"
+        yield "allow_methods: 'patch' is not converted to upper case by browsers; use 'PATCH'"
     if policy.max_age is not None and policy.max_age > _LONGEST_MAX_AGE:
-        yield f"max_age: {policy.max_age} is longer than in any browser; use {_LONGEST_MAX_AGE}"
+        yield f"max_age: {policy.max_age} is longer than any browser allows; use {_LONGEST_MAX_AGE}"
 
 
 def _risky(policy: CORSPolicy) -> Iterator[str]:

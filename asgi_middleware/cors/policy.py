@@ -1,6 +1,6 @@
 """What a policy sends, as plain values: no ASGI here.
 
-The words are those of the Fetch standard: https://fetch.spec.whatwg.org/#http-cors-protocol
+The names are those of the Fetch standard: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from ..types import Header, Headers, Scope
 from .allowed_origins import AllowedOrigins, OriginFunction, Regex
 from .preflight import GrantHeaders, Preflights, listed_header
 
-# A response may have each of these once: browsers join two lines to one value, which then matches
-# nothing. https://fetch.spec.whatwg.org/#cors-check
+# A response may have each of these only once: browsers join two lines into one value, which then
+# matches nothing. https://fetch.spec.whatwg.org/#cors-check
 _SINGLE = frozenset({b"access-control-allow-origin", b"access-control-allow-credentials"})
 
 
 class CompiledPolicy:
-    """What serves requests by the options of a :class:`CORSPolicy`: a request only looks it up."""
+    """A :class:`CORSPolicy` in the form that serves requests, which only look things up."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class CompiledPolicy:
         allow_origin_func: OriginFunction | None,
     ) -> None:
         self.origins = AllowedOrigins(allow_origins, allow_origin_regex, allow_origin_func)
-        # Whether responses are the same for every origin, and for none. A shared cache then keeps
-        # one copy, and they need no Vary. https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches
+        # Whether responses are the same for every origin, and without one. They then need no Vary,
+        # and a shared cache keeps one copy. https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches
         self.is_static = self.origins.include_every
         self.preflights = Preflights(
             allow_methods=allow_methods,
@@ -73,6 +73,6 @@ class CompiledPolicy:
         return vary_on(headers, b"Origin", without=_SINGLE, more=grant + self._exposed)
 
     def without_grant(self, headers: Headers) -> list[Header]:
-        """Return the *headers* of a response, for no origin or one that is refused."""
-        # With Vary all the same: a cache must not serve this response to another origin.
+        """Return the *headers* of a response, for a refused origin or a request without one."""
+        # This needs Vary too: a cache must not serve this response to another origin.
         return vary_on(headers, b"Origin")

@@ -19,7 +19,7 @@ _VERDICTS: dict[Grant, str] = {
 def explain(
     policy: CompiledPolicy, origin: str, method: str | None = None, headers: Sequence[str] = ()
 ) -> str:
-    """Say what *origin* gets and why; with *method*, also what a preflight for it gets."""
+    """Say what *origin* gets and why; with *method*, also what such a preflight gets."""
     sent = origin.encode()
     lines: list[str] = []
     reason, grant = policy.origins.grant(sent), policy.granted(sent)
@@ -32,7 +32,7 @@ def explain(
         lines.append("If the function allows it:")
         grant = policy.grant_headers(sent)
     else:
-        verdict = "refused: nothing that is listed matches it"
+        verdict = "refused: nothing in the policy matches it"
     edited = policy.without_grant(()) if grant is None else policy.with_grant(grant, ())
     lines += ["Its responses get:", *map(_in_words, edited)]
     if method is not None:

@@ -19,7 +19,7 @@ NO_HEADER = "a request header is not allowed"
 # https://fetch.spec.whatwg.org/#cors-safelisted-request-header
 _SAFELISTED_HEADERS = ("accept", "accept-language", "content-language", "content-type", "range")
 
-# The longest value to look at where any method or any header is allowed, in bytes.
+# The longest value, in bytes, that is read if any method or any header is allowed.
 _ANY_METHOD_LIMIT = 64
 _ANY_HEADERS_LIMIT = 4096
 
@@ -36,7 +36,7 @@ GrantHeaders = tuple[Header, ...]
 
 
 class PreflightResponse(NamedTuple):
-    """The response to a preflight; ``refusal`` says which step failed, None if none did."""
+    """The response to a preflight; ``refusal`` says which step failed, or is None."""
 
     status: int
     headers: tuple[Header, ...]
@@ -44,7 +44,7 @@ class PreflightResponse(NamedTuple):
 
 
 def asked(headers: Headers) -> Mapping[bytes, bytes] | None:
-    """Return the headers in which an OPTIONS request asks, None if it is not a preflight."""
+    """Return what a preflight asks for, by header; None if the request is not a preflight."""
     found: dict[bytes, bytes] = {}
     lines = 0
     for name, value in headers:
@@ -59,7 +59,7 @@ def asked(headers: Headers) -> Mapping[bytes, bytes] | None:
 
 
 class Preflights:
-    """The responses to preflights, by the options of a :class:`CORSPolicy`."""
+    """The responses to preflights, according to the options of a :class:`CORSPolicy`."""
 
     def __init__(
         self,
@@ -70,8 +70,8 @@ class Preflights:
         allow_private_network: bool,
         max_age: int | None,
     ) -> None:
-        # A response names every method and header, so that the browser need not ask again for the
-        # next one. With credentials, `*` is a name like any other, so what was asked is echoed.
+        # A response lists every method and header, so that the browser need not ask again for the
+        # next one. With credentials, `*` is an ordinary name, so the requested names are echoed.
         # https://fetch.spec.whatwg.org/#http-access-control-allow-methods
         self._any_method = "*" in allow_methods
         self._echoes_method = self._any_method and allow_credentials
@@ -88,7 +88,7 @@ class Preflights:
             # `*` never covers this one. https://fetch.spec.whatwg.org/#cors-non-wildcard-request-header-name
             ("*", "Authorization") if self._any_header else names,
         )
-        # Browsers send each name once, with a comma; the rest is room for blanks.
+        # Browsers send each name once, with a comma; the rest is room for whitespace.
         longest = 64 + sum(len(name) + 4 for name in names)
         self._headers_limit = _ANY_HEADERS_LIMIT if self._any_header else longest
 
@@ -132,7 +132,7 @@ class Preflights:
         return self._any_method and len(method) <= _ANY_METHOD_LIMIT and is_token(method)
 
     def _allows_headers(self, names: bytes) -> bool:
-        # Before anything is split: a hostile value costs no more than a look at its length.
+        # Before anything is split, so that a hostile value costs only a look at its length.
         if len(names) > self._headers_limit:
             return False
         if self._any_header:
@@ -161,5 +161,5 @@ class Preflights:
 
 
 def listed_header(name: bytes, values: Sequence[str]) -> tuple[Header, ...]:
-    """Return the header that lists *values*, none if there are none."""
+    """Return the header that lists *values*, or nothing if there are none."""
     return ((name, ", ".join(values).encode()),) if values else ()

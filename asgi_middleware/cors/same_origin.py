@@ -1,4 +1,4 @@
-"""Whether a handshake comes from the site itself, and what it looks like if it does not."""
+"""Whether a handshake comes from the site itself, and the likely cause if it does not."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from .._origins import MAX_LENGTH, is_loopback, is_sendable, parse
 from ..types import Headers
 
 _FORWARDED = "X-Forwarded-Host names the page's host; use trusted_host_header='x-forwarded-host'"
-_NO_PORT = "a proxy may have dropped the port; use $http_host in place of nginx's $host"
+_NO_PORT = "a proxy may have dropped the port; use $http_host instead of $host in nginx"
 _REWRITTEN = (
     "a proxy may have rewritten Host; use proxy_set_header Host $http_host in nginx,"
     " changeOrigin: false in Vite, or list the origin in allow_origins"
@@ -17,7 +17,7 @@ _NOT_ENCRYPTED = "the page is http, and the WebSocket is wss"
 
 
 def host_of(headers: Headers, name: bytes) -> str | None:
-    """Return the one host in the header *name*, in lower case."""
+    """Return the host in the header *name*, in lower case; None unless there is exactly one."""
     lines = values(headers, name)
     if len(lines) != 1 or len(lines[0]) > MAX_LENGTH:
         return None
@@ -28,15 +28,15 @@ def host_of(headers: Headers, name: bytes) -> str | None:
 def is_same_origin(origin: str, host: str, *, over_tls: bool) -> bool:
     """Tell whether *origin* is that of a page at *host*.
 
-    The scheme is http or https, and https alone over TLS. Which of them it is does not count
-    otherwise, because TLS often ends at a proxy.
+    Over TLS, the scheme must be https. Otherwise it may be http or https, because TLS often ends
+    at a proxy.
     """
     own, asked = parse(origin), parse(f"http://{host}")
     if own is None or asked is None or not is_sendable(origin):
         return False
     if own.scheme != "https" and (own.scheme != "http" or over_tls):
         return False
-    # A browser leaves out the default port, whichever scheme it speaks to the proxy.
+    # A browser leaves out the default port, whichever scheme it uses.
     ports = (asked.port, "") if asked.port in ("80", "443") else (asked.port,)
     return own.host == asked.host and own.port in ports
 
@@ -53,7 +53,7 @@ def is_allowed_host(host: str, allowed_hosts: Sequence[str]) -> bool:
 
 
 def likely_cause(origin: str, host: str, headers: Headers, *, over_tls: bool) -> str | None:
-    """Return what a handshake from *origin* that was refused looks like, None for another site."""
+    """Return the likely cause of a refusal of *origin*; None if it looks like another site."""
     own, asked = parse(origin), parse(f"http://{host}")
     if own is None or asked is None:
         return None

@@ -30,19 +30,21 @@ class WebSocketOriginMiddleware:
     Browsers send cookies with every handshake and apply no CORS to it, so any page could open a
     WebSocket as its visitor. https://www.rfc-editor.org/rfc/rfc6455#section-10.2
 
-    * ``allow_origins``: origins and patterns as in :class:`CORSPolicy`, and ``same-origin``: host
-      and port of ``Origin`` are those of ``Host``. Over wss, its scheme has to be https.
-    * ``allow_missing``: whether to let in clients that send no ``Origin``. Browsers always do.
-    * ``allowed_hosts``: what ``Host`` may be for ``same-origin``, by Django's rules; pass
+    * ``allow_origins``: origins and patterns as in :class:`CORSPolicy`, and ``same-origin``: the
+      host and port of ``Origin`` must be those of ``Host``. Over wss, its scheme must be https.
+    * ``allow_missing``: whether to let in clients that send no ``Origin``. Browsers always send
+      one.
+    * ``allowed_hosts``: the hosts that ``same-origin`` accepts, by Django's rules; pass
       ``settings.ALLOWED_HOSTS``. An empty list stands for this machine.
-    * ``allow_origin_func``: ``(origin, scope) -> bool``, or an awaitable of one, asked last; only
-      ``True`` allows.
-    * ``trusted_host_header``: the header, such as ``x-forwarded-host``, in which a proxy that
-      rewrites ``Host`` passes it on; believed if the client is ``trusted``: True for every client,
-      a list of addresses and networks, or a function of the scope.
+    * ``allow_origin_func``: ``(origin, scope) -> bool``, or an awaitable of one, called last; only
+      ``True`` allows the origin.
+    * ``trusted_host_header``: the header in which a proxy that rewrites ``Host`` passes on the
+      original, such as ``x-forwarded-host``. It counts only from clients that are ``trusted``.
+    * ``trusted``: True for every client, a list of addresses and networks, or a function of the
+      scope.
 
-    Raises :class:`ConfigurationError` with all problems at once. ``*`` and ``null`` are among
-    them: they would let everybody in.
+    Raises :class:`ConfigurationError` with all problems at once, and for ``*`` and ``null``, which
+    would let everybody in.
     """
 
     def __init__(
@@ -158,7 +160,7 @@ def _origin_problems(option: str, origin: str) -> Iterator[str]:
         )
     elif re.match("wss?://", origin):
         page = f"http{origin.partition('ws')[2]}"
-        yield f"{option}: {origin!r} is where a WebSocket goes, not its page's origin; use {page!r}"
+        yield f"{option}: {origin!r} is a WebSocket's address, not a page's origin; use {page!r}"
     elif origin != "same-origin":
         yield from problems(option, origin)
 
@@ -180,6 +182,6 @@ def _trust_problems(header: object, trusted: object) -> Iterator[str]:
     yield from options.header_name("trusted_host_header", header, "x-forwarded-host")
     if trusted is False:
         yield (
-            f"trusted_host_header: {options.shown(header)} is believed from nobody; use None, or"
-            " list the addresses of your proxies in trusted"
+            f"trusted_host_header: {options.shown(header)} is ignored because no client is trusted;"
+            " use None, or list the addresses of your proxies in trusted"
         )

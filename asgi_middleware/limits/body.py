@@ -18,7 +18,7 @@ _ABOUT_BODY = frozenset({b"content-length", b"transfer-encoding"})
 # Methods whose requests have a body only if a header says so.
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 _REASONS = {
-    413: "The request body is larger than this server takes.\n",
+    413: "The request body is larger than this server accepts.\n",
     408: "The request body did not arrive in time.\n",
 }
 
@@ -32,13 +32,13 @@ class RequestBodyLimitMiddleware:
     * ``paths``: other limits for prefixes of the path below ``root_path``; the longest prefix
       decides, and None means no limit there.
     * ``timeout``: seconds that the client may pause before the next part of the body.
-    * ``min_rate``: bytes per second that the client has to send, on average, once ``timeout``
-      seconds have passed. Only the time in which the app waits for the body counts.
+    * ``min_rate``: bytes per second that the client must send, on average, once ``timeout``
+      seconds have passed. Only the time that the app waits for the body counts.
 
-    A ``Content-Length`` that is too large is refused at once. Other bodies are counted as they
-    arrive and refused as soon as they are too large: the app receives ``http.disconnect`` and no
-    byte beyond the limit. If its response has already begun, there is no 413 or 408: the app only
-    receives the disconnect.
+    A request whose ``Content-Length`` is too large is refused at once. Other bodies are counted as
+    they arrive and refused as soon as they are too large: the app receives ``http.disconnect`` and
+    no byte beyond the limit. If its response has already begun, there is no 413 or 408: the app
+    only receives the disconnect.
 
     Raises :class:`ConfigurationError` for options that cannot work.
     """
@@ -104,8 +104,8 @@ class RequestBodyLimitMiddleware:
         self._warned = True
         logger.log(
             level,
-            "a request body was refused with %d (%s %s); from now on, the access log has each"
-            " refusal, and this logger has them at DEBUG",
+            "a request body was refused with %d (%s %s); further refusals are logged at DEBUG"
+            " here, and the access log has them all",
             status,
             scope["method"],
             options.shown(scope["path"]),
@@ -164,14 +164,14 @@ class _Body(Refusable):
         try:
             return await self.unless_ended(self._receive())
         finally:
-            # An app may wait in short calls, again and again. Together they are one pause.
+            # An app may wait in many short calls. Together they count as one pause.
             timer.cancel()
             waited = loop.time() - began
             self._waited += waited
             self._paused += waited
 
     def _expire(self) -> None:
-        if not (self._is_complete or self.ended):  # by what another task received
+        if not (self._is_complete or self.ended):  # another task may have received the rest
             self._refuse(408)
 
     def _refuse(self, status: int) -> None:
@@ -187,13 +187,13 @@ def _headers(scope: Scope) -> Headers:
 
 
 def _announced_length(scope: Scope, headers: Headers) -> int | None:
-    """Return the length that the headers announce, 0 for no body, None if they announce none."""
+    """Return the length that the headers announce, 0 for no body, None if it is unknown."""
     length: int | None = None
     for name, value in headers:
         if name in _ABOUT_BODY:
             if name == b"transfer-encoding" or not (digits := trimmed(value)).isdigit():
                 return None
-            # int() refuses thousands of digits, or takes long.
+            # int() refuses thousands of digits, or is slow.
             length = int(digits) if len(digits) < 20 else int(digits.lstrip(b"0")[:20] or b"0")
     # https://www.rfc-editor.org/rfc/rfc9112#section-6.3
     if length is None and scope["method"] in _WITHOUT_BODY and _is_http_1(scope):

@@ -29,14 +29,14 @@ class Refusable(Endable):
         if request.refusal is not None:
             await request.refusal
 
-    Once it is refused, the app receives a disconnect, and what it sends goes nowhere.
+    Once it is refused, the app receives a disconnect, and what the app sends is dropped.
     """
 
     refusal: "asyncio.Task[None] | None" = None
     has_response = has_left = False
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # In place of super().__init__(), because there is one of these for each request.
+        # Cheaper than super().__init__(), and this runs for each request.
         self.waiting = set()
         self.scope = scope
         self._receive = receive
@@ -44,7 +44,7 @@ class Refusable(Endable):
 
     async def receive(self) -> Message:
         if self.ended:
-            await asyncio.sleep(0)  # an app that asks in a loop lets others go on
+            await asyncio.sleep(0)  # so that an app that asks in a loop blocks nobody
             return HTTP_DISCONNECT
         message = await self.unless_ended(self._receive())
         if message is None:
@@ -65,10 +65,10 @@ class Refusable(Endable):
         self.has_response = True
 
     def explains(self, error: BaseException) -> bool:
-        """Tell whether the app has raised *error* because it was refused; log it if so.
+        """Tell whether the app raised *error* because its request was refused; if so, log it.
 
-        An app may raise when its client leaves, which is what it was told. A cancellation is not
-        ours.
+        The app was told that its client has left, and may raise because of that. A cancellation is
+        never ours.
         """
         if self.ended and isinstance(error, Exception):
             logger.debug("the app raised after its request was refused", exc_info=error)
@@ -78,7 +78,7 @@ class Refusable(Endable):
         return False
 
     def refuse(self, status: int, headers: Headers, text: str, outcome: Outcome) -> None:
-        """End the request: by a response, unless the app has begun one."""
+        """End the request, with a response unless the app has begun one."""
         if self.has_response:
             logger.debug("a request was ended after its response had begun (%d)", status)
         else:
@@ -91,7 +91,7 @@ class Refusable(Endable):
 async def respond(
     scope: Scope, send: Send, status: int, headers: Headers, text: str, outcome: Outcome
 ) -> None:
-    """Respond in the app's place. The record of the request, if there is one, says why."""
+    """Respond in the app's place, and note the *outcome* in the request's record, if it has one."""
     state: Mapping[str, Any] = scope.get("state") or {}
     record = state.get("timing")
     if record is not None and hasattr(record, "refusal"):
@@ -101,7 +101,7 @@ async def respond(
 
 
 async def _dropped(message: Message) -> None:
-    """Drop what an app sends after its request was refused; a stream is told to end."""
+    """Drop what an app sends after its request was refused; end a stream with an error."""
     await asyncio.sleep(0)
     if message.get("more_body", False):
         raise ConnectionResetError("the request was refused")

@@ -19,7 +19,7 @@ _TOO_LATE = "The server did not respond in time.\n"
 
 
 class RequestTimeoutMiddleware:
-    """Respond 504 to a request whose response has not begun in time.
+    """Respond with 504 to a request whose response has not begun in time.
 
         RequestTimeoutMiddleware(app, 30.0, paths={"/reports/": 120.0, "/events/": None})
 
@@ -72,14 +72,14 @@ class RequestTimeoutMiddleware:
 
 
 class _Timeout:
-    """A number of seconds, and the requests that have it."""
+    """A timeout in seconds, and the requests that it applies to."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._queue: _Queue | None = None
 
     def queue(self) -> "_Queue":
-        """Return the queue of this event loop; that of another loop lives on in its timer."""
+        """Return the queue of this event loop. A timer keeps the queue of another loop alive."""
         loop = asyncio.get_running_loop()
         queue = self._queue
         if queue is None or queue.loop is not loop:
@@ -88,9 +88,9 @@ class _Timeout:
 
 
 class _Queue:
-    """The requests of an event loop that have the same time, until their response begins.
+    """The requests of an event loop that have the same timeout, until their response begins.
 
-    They expire in the order in which they came, so one timer is enough for all.
+    They expire in the order in which they arrived, so one timer is enough for all.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
@@ -108,7 +108,7 @@ class _Queue:
             self._set_timer(request.deadline)
 
     def _set_timer(self, deadline: float) -> None:
-        # An empty context: the timer must not keep what the first request has in its own.
+        # With an empty context, so that the timer does not keep the context of the first request.
         self.loop.call_at(deadline, self._expire, context=Context())
         self._has_timer = True
 

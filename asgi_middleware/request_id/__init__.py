@@ -1,4 +1,4 @@
-"""Give every request and WebSocket an ID, and show it wherever the request shows.
+"""Give every request and WebSocket an ID, and show it in logs, responses and calls to services.
 
     application = RequestIDMiddleware(get_asgi_application())
 
@@ -6,14 +6,13 @@ A caller's ``X-Request-ID`` is kept if it is safe to log and to send back; other
 takes its place. Views find the ID with :func:`get_request_id`, in
 ``request.scope["state"]["request_id"]`` and in ``request.headers``. Log records get it from
 :class:`RequestIDFilter` or :func:`install_record_factory`. The client gets it in a response header,
-also on a WebSocket handshake that is accepted or refused. Other services get it from
+also on a WebSocket handshake that is accepted or refused. You pass it on to other services with
 :func:`asgi_middleware.outgoing_headers`.
 
-Belongs outermost, except for health checks, so that everything further in logs and responds with
-the ID.
+Belongs outermost, except for health checks, so that all other layers log and send the ID.
 
-``ids`` says what an ID is, ``context`` where the current one is kept, ``logs`` how it gets into log
-records. ``middleware`` connects them with ASGI.
+``ids`` defines what an ID is, ``context`` keeps the current one, and ``logs`` adds it to log
+records. ``middleware`` connects them to ASGI.
 """
 
 from .context import get_request_id, request_id_context

@@ -1,4 +1,4 @@
-"""The ID of the request that code runs for."""
+"""The ID of the request that the current code runs for."""
 
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -8,7 +8,7 @@ from .ids import FLOOR, FLOOR_IN_WORDS, generate_request_id
 
 DEFAULT_HEADER = "X-Request-ID"
 
-# The ID, and the lower-case name of the header that takes it to other services.
+# The ID, and the lower-case name of the header that passes it on to other services.
 current_id: ContextVar[tuple[str, str] | None] = ContextVar("request_id", default=None)
 
 
@@ -20,11 +20,11 @@ def get_request_id() -> str | None:
 
 @contextmanager
 def request_id_context(request_id: str | None = None) -> Generator[str]:
-    """Give an ID to code that no request has called: a command, a task, a test.
+    """Give an ID to code that runs outside a request: a command, a task, a test.
 
         with request_id_context(task.headers.get("request_id")) as request_id: ...
 
-    None makes a new ID. After the block, the ID is again what it was before. Raises ValueError
+    None generates a new ID. After the block, the previous ID is back. Raises ValueError
     for an ID that is not 1 to 200 visible ASCII characters.
     """
     chosen = generate_request_id() if request_id is None else request_id
@@ -38,7 +38,7 @@ def request_id_context(request_id: str | None = None) -> Generator[str]:
     try:
         yield chosen
     finally:
-        # A ValueError says that this is another context: the garbage collector closes a coroutine
-        # that nobody awaits anymore, during some other request. Nothing is to be restored there.
+        # A ValueError means that this is another context: the garbage collector is closing an
+        # abandoned coroutine during some other request. There is nothing to restore there.
         with suppress(ValueError):
             current_id.reset(token)

@@ -10,15 +10,15 @@ from .._names import qualified_name
 
 Validator = Callable[[str], bool]
 
-# Heroku's longest.
+# The longest ID that Heroku accepts.
 LONGEST = 200
-# The floor, which no option lifts. It keeps line breaks out of headers and logs, whatever a
-# validator accepts.
+# The floor: the rule that no option relaxes. It keeps line breaks out of headers and logs, whatever
+# a validator accepts.
 FLOOR = re.compile(rf"[\x21-\x7e]{{1,{LONGEST}}}")
 FLOOR_IN_WORDS = f"1 to {LONGEST} visible ASCII characters"
-# What the formats of proxies, clouds and frameworks are made of; tests/request_id/formats.py has
-# a row for each. At least one letter or digit: Envoy sends "-" if there is no ID.
-# A comma stands only between the IDs of Heroku, which are 20 of its characters or more.
+# The formats of proxies, clouds and frameworks; tests/request_id/formats.py has a row for each.
+# There must be a letter or digit, because Envoy sends "-" if there is no ID. A comma is allowed
+# only between Heroku's IDs, which are 20 or more of the characters that Heroku allows.
 _USUAL = re.compile(
     rf"(?=[^A-Za-z0-9]{{0,{LONGEST - 1}}}+[A-Za-z0-9])"
     rf"(?:[A-Za-z0-9._~+/=:;@|#!?-]{{1,{LONGEST}}}"
@@ -34,7 +34,7 @@ def generate_request_id() -> str:
 
 
 def uuid7_hex() -> str:
-    """Return a UUID of version 7 without dashes; such IDs sort by the millisecond.
+    """Return a UUID of version 7 without dashes. Such IDs sort by time, to the millisecond.
 
     https://www.rfc-editor.org/rfc/rfc9562#section-5.7
     """
@@ -48,8 +48,8 @@ def uuid7_hex() -> str:
 def is_valid_request_id(request_id: str) -> bool:
     """Accept the IDs that proxies, clouds and frameworks send, such as a UUID or an AWS trace.
 
-    Letters, digits and ``._~+/=:;@|#!?-``, and commas between the IDs of Heroku. Refused is what
-    could be misread in a log: blanks, quotes, brackets, ``%``, ``$``, ``\\`` and other commas.
+    Letters, digits and ``._~+/=:;@|#!?-`` are accepted, and commas between Heroku's IDs. What could
+    be misread in a log is refused: spaces, quotes, brackets, ``%``, ``$``, ``\\`` and other commas.
     """
     return _USUAL.fullmatch(request_id) is not None
 
@@ -60,7 +60,7 @@ def is_uuid(request_id: str) -> bool:
 
 
 def accepting(validator: Validator | None) -> Callable[[str], object]:
-    """Return the check for an ID that was sent: first the floor, then *validator*."""
+    """Return the check for an ID that was sent: the floor first, then *validator*."""
     if validator is None:
         return FLOOR.fullmatch
     if validator is is_valid_request_id:
@@ -78,13 +78,13 @@ def accepting(validator: Validator | None) -> Callable[[str], object]:
 
 
 def agree(sent: Sequence[bytes]) -> bool:
-    """Tell whether the lines of a header have the same value."""
+    """Tell whether all lines of a header have the same value."""
     first = trimmed(sent[0])
     return all(trimmed(each) == first for each in sent)
 
 
 def reason(sent: Sequence[bytes], validator: Validator | None) -> str:
-    """Say why the lines of a header hold no ID that is accepted, and nothing of what they hold."""
+    """Say why the lines of a header have no acceptable ID, without repeating what they contain."""
     value = trimmed(sent[0])
     if not agree(sent):
         return "its lines differ"

@@ -1,4 +1,4 @@
-"""The ID in log records."""
+"""The request ID in log records."""
 
 import logging
 from collections.abc import Callable
@@ -34,12 +34,12 @@ def install_record_factory(
 ) -> Callable[[], None]:
     """Set ``request_id`` on every log record as it is made, and return a function that undoes it.
 
-    Use it in place of :class:`RequestIDFilter`. You need not name handlers, and it also covers
-    handlers that work in another thread (``QueueListener``) or belong to others. A factory that
-    was there before still makes the record. Calling this again replaces the first call. Undoing
+    Use it instead of :class:`RequestIDFilter`. You need not list handlers, and it also covers
+    handlers that run in another thread (``QueueListener``) or belong to other packages. A factory
+    that was installed before still makes the record. A second call replaces the first one. Undoing
     does nothing while a later factory wraps this one.
 
-    It makes ``extra={"request_id": ...}`` a KeyError, like any other attribute that a record
+    With it, ``extra={"request_id": ...}`` raises a KeyError, as for any attribute that a record
     already has. Options and errors are those of the filter.
     """
     _check("install_record_factory", default_value, length)

@@ -1,4 +1,4 @@
-"""Which ID a request gets, and where it goes."""
+"""Which ID a request gets, and where the ID is sent."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -35,20 +35,20 @@ class RequestIDMiddleware:
     * ``fallback_headers``: more request headers to read, in this order. They reach the app
       unchanged.
     * ``generator``: ``() -> str``, called for a request without a valid ID.
-    * ``validator``: ``(str) -> bool``, which IDs to accept from a caller, beyond the rule for all
-      IDs below. None accepts all of those. If it raises, the ID is refused.
+    * ``validator``: ``(str) -> bool``, decides which of the callers' IDs to accept, in addition
+      to the rule for all IDs below. None applies only that rule. If it raises, the ID is refused.
     * ``transformer``: ``(str) -> str``, applied to every ID, accepted or generated.
     * ``trusted``: whose IDs to accept. True for everybody's, False for nobody's; a list of
       addresses, networks (``"10.0.0.0/8"``) and ``"unix"`` for clients on a Unix socket; or
-      ``(scope) -> bool``, which trusts nobody if it raises. It is about ``scope["client"]``, which
-      a server that trusts a proxy takes from ``X-Forwarded-For``.
-    * ``update_request_header``: whether the request header holds the ID when it reaches the app.
-      Otherwise the app sees what was sent, even if it was refused.
+      ``(scope) -> bool``, which refuses if it raises. A list is compared with ``scope["client"]``,
+      which a server that trusts a proxy takes from ``X-Forwarded-For``.
+    * ``update_request_header``: whether the app finds the ID in the request header. If False, the
+      app sees the header as it was sent, even if its ID was refused.
     * ``response_header``: whether the client gets the ID.
 
-    Every ID is 1 to 200 visible ASCII characters, also those of ``generator`` and
-    ``transformer``. If one of these returns something else or raises, the middleware logs an error
-    and uses a random ID.
+    Every ID is 1 to 200 visible ASCII characters, including those of ``generator`` and
+    ``transformer``. If either of them returns something else or raises, the middleware logs an
+    error and uses a random ID.
 
     Raises :class:`ConfigurationError` for options that cannot work. A header name must be a token
     (RFC 9110, section 5.1) without ``_``, which proxies and WSGI read as ``-``.
@@ -93,8 +93,8 @@ class RequestIDMiddleware:
         self._names = [self._own, *(name.lower().encode() for name in fallback_headers)]
         self._has_fallback = len(self._names) > 1
         self._mangled = _mangled(self._own)
-        # The lengths of the names that may be taken for ours. Only a 'ß', in capitals 'SS', is
-        # shorter than what becomes of it.
+        # The lengths of the names that may be mistaken for ours. Only 'ß' changes its length in
+        # upper case: it becomes 'SS'.
         doubles = self._own.count(b"ss")
         self._lengths = tuple(range(len(self._own) - doubles, len(self._own) + 1))
         self._outgoing_header = header_name.lower()
@@ -107,7 +107,7 @@ class RequestIDMiddleware:
         self._trusts = trust_check(trusted)
         self._update_request_header = update_request_header
         self._response_header = response_header
-        # The only thing that requests share: the headers that a line at INFO has been about.
+        # The only state that requests share: the headers that an INFO line has reported.
         self._told: set[bytes] = set()
 
     def __repr__(self) -> str:
@@ -121,7 +121,7 @@ class RequestIDMiddleware:
         sent, is_imitated = self._values_in(headers)
 
         # An ID that is already there belongs to another request: on a kept-alive connection, a
-        # server may start a request in the context of the one before.
+        # server may start a request in the context of the previous one.
         outer = current_id.get()
         if outer is not None:
             current_id.set(None)
@@ -152,13 +152,13 @@ class RequestIDMiddleware:
         state: dict[str, object] = {**(scope.get("state") or {}), "request_id": request_id}
         await self.app({**scope, "headers": headers, "state": state}, receive, app_send)
 
-        # An app that was called by another app gives its caller the caller's ID back. If it
-        # raised, its own ID stays, for the server's log record of the exception.
+        # If another app called this one, restore that app's ID. If this app raises, its own ID
+        # stays, for the server's log record of the exception.
         if outer is not None:
             current_id.set(outer)
 
     def _values_in(self, headers: list[Header]) -> tuple[list[bytes], bool]:
-        """Return the values of our header, and whether another name would be taken for it."""
+        """Return the values of our header, and whether another name could be mistaken for it."""
         own, lengths = self._own, self._lengths
         sent: list[bytes] = []
         is_imitated = False
@@ -181,19 +181,19 @@ class RequestIDMiddleware:
     ) -> str:
         """Return the first valid ID of a trusted caller, in the order of the names, or a new one.
 
-        *sent* are the values of our own header, and *is_imitated* as for :meth:`_values_in`.
+        *sent* and *is_imitated* are what :meth:`_values_in` returns.
         """
         accepted = None
         refusals: list[tuple[bytes, str]] = []
         if is_imitated and not sent:
-            refusals.append((self._own, "its name has '_' in place of '-'"))
+            refusals.append((self._own, "its name has '_' instead of '-'"))
         trusts = self._trusts(scope)
         for name in self._names:
             lines = sent if name is self._own else values(headers, name)
             if not lines:
                 continue
             if trusts:
-                # Of megabytes, which a server may let in, nothing is read but the length.
+                # A server may let in megabytes, so check the length before anything else.
                 value = trimmed(lines[0])
                 if len(value) <= LONGEST and (len(lines) == 1 or agree(lines)):
                     request_id = value.decode("latin-1")
@@ -237,17 +237,17 @@ class RequestIDMiddleware:
         return request_id
 
     def _log(self, refusals: list[tuple[bytes, str]]) -> None:
-        """Log which headers had no valid ID, and why, without the value, which strangers choose."""
+        """Log which headers had no valid ID, and why, but not their values, chosen by strangers."""
         for name, why in refusals:
             level, more = logging.DEBUG, ""
             if name not in self._told:
                 self._told.add(name)
-                level, more = logging.INFO, "; from now on, such a line is at DEBUG"
+                level, more = logging.INFO, "; further lines like this are logged at DEBUG"
             logger.log(level, "ignored the request ID in %s: %s%s", name.decode(), why, more)
 
 
 def _mangled(name: bytes) -> str:
-    """Return the name of a header as WSGI and Django's ``request.META`` have it."""
+    """Return the name of a header as WSGI and Django's ``request.META`` spell it."""
     return name.decode("latin-1").upper().replace("-", "_")
 
 

@@ -70,7 +70,7 @@ def test_an_explanation_says_why_a_preflight_fails(
         (POLICY, A, "allowed: it is listed"),
         (POLICY, "https://x.b.example", "allowed: a pattern matches it"),
         (POLICY, "https://c1.example", "allowed: allow_origin_regex matches it"),
-        (POLICY, "https://evil.example", "refused: nothing that is listed matches it"),
+        (POLICY, "https://evil.example", "refused: nothing in the policy matches it"),
         (POLICY, "https://ä.example", "refused: no browser sends an origin like that"),
         (
             CORSPolicy(allow_origin_func=lambda origin, scope: True),

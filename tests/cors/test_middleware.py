@@ -546,7 +546,7 @@ async def test_a_refused_preflight_names_the_way_out_once_for_each_prefix(
         await request(app, "OPTIONS", path, headers=headers)
 
     refused = "preflight refused: this origin is not allowed"
-    advice = "; if the app does CORS of its own there, use policies="
+    advice = "; if the app handles CORS itself there, use policies="
     assert caplog.messages == [
         f'{refused}{advice}{{"/api/": None}}',
         refused,

@@ -58,12 +58,12 @@ def test_a_policy_without_credentials_accepts_more(options: Mapping[str, Any]) -
         ),
         pytest.param(
             {"allow_methods": ["patch"]},
-            "allow_methods: 'patch' is not made upper case by browsers; use 'PATCH'",
+            "allow_methods: 'patch' is not converted to upper case by browsers; use 'PATCH'",
             id="lower-case patch",
         ),
         pytest.param(
             {"max_age": 86_401},
-            "max_age: 86401 is longer than in any browser; use 86400",
+            "max_age: 86401 is longer than any browser allows; use 86400",
             id="long max_age",
         ),
         pytest.param(

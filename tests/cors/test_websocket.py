@@ -160,7 +160,7 @@ async def test_the_host_that_a_proxy_forwards_has_to_be_allowed() -> None:
         pytest.param(
             [("origin", "https://a.example:8443"), ("host", "a.example")],
             {},
-            "a proxy may have dropped the port; use $http_host in place of nginx's $host",
+            "a proxy may have dropped the port; use $http_host instead of $host in nginx",
             id="no port",
         ),
         pytest.param(

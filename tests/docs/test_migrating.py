@@ -389,7 +389,7 @@ async def test_a_413_says_what_is_wrong_and_ends_the_connection() -> None:
     theirs = await request(StarletteBodyLimit(sizes, 10), "POST", body=b"x" * 11)
 
     assert (ours.status, theirs.status) == (413, 413)
-    assert ours.text == "The request body is larger than this server takes.\n"
+    assert ours.text == "The request body is larger than this server accepts.\n"
     assert ours.get(b"connection") == b"close"
     assert theirs.text == "Content Too Large"
     assert theirs.get(b"connection") is None

@@ -65,7 +65,7 @@ async def test_an_announced_length_is_refused_before_the_app_is_called() -> None
     response = await posted(limited(app), b"x" * 11)
 
     assert (response.status, app.calls, response.receives) == (413, [], 0)
-    assert response.text == "The request body is larger than this server takes.\n"
+    assert response.text == "The request body is larger than this server accepts.\n"
 
 
 @pytest.mark.parametrize(

@@ -188,8 +188,8 @@ WITH_CREDENTIALS: list[Row] = [
         (
             {"allow_origins": [A], "expose_headers": ["*"]},
             (
-                "expose_headers: '*' is the name of one header with allow_credentials=True and"
-                " exposes no other; use the names of the headers",
+                "expose_headers: '*' is an ordinary header name with"
+                " allow_credentials=True, and exposes no others; use the names of the headers",
             ),
         ),
     )
@@ -207,8 +207,16 @@ MIDDLEWARE: list[Row] = [
         ("policies", ["/api/"], f"['/api/'] is not a dict; use {{'/api/': {POLICY}}} or None"),
         ("policies", {"api": None}, "'api' does not start with a slash; use '/api'"),
         ("policies", {1: None}, "1 is not a path; use '/api/'"),
-        ("policies", {"/": None}, "'/' is every path; use the options of CORSMiddleware itself"),
-        ("policies", {"//": None}, "'//' is every path; use the options of CORSMiddleware itself"),
+        (
+            "policies",
+            {"/": None},
+            "'/' covers every path; use the options of CORSMiddleware itself",
+        ),
+        (
+            "policies",
+            {"//": None},
+            "'//' covers every path; use the options of CORSMiddleware itself",
+        ),
         (
             "policies",
             {"/a": None, "/a/": None},
@@ -269,8 +277,8 @@ ROWS: list[Row] = [
             (
                 {"trusted_host_header": "x-forwarded-host"},
                 (
-                    "trusted_host_header: 'x-forwarded-host' is believed from nobody; use None, or"
-                    " list the addresses of your proxies in trusted",
+                    "trusted_host_header: 'x-forwarded-host' is ignored because no client is"
+                    " trusted; use None, or list the addresses of your proxies in trusted",
                 ),
             ),
             (

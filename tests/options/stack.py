@@ -182,7 +182,7 @@ REFUSED_BY_A_LAYER: list[Row] = [
         (
             "websocket_origins",
             ["wss://app.example"],
-            "websocket_origins: 'wss://app.example' is where a WebSocket goes, not its page's"
+            "websocket_origins: 'wss://app.example' is a WebSocket's address, not a page's"
             " origin; use 'https://app.example'",
         ),
         (

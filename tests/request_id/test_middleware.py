@@ -420,7 +420,7 @@ async def test_a_replaced_id_is_logged_with_the_reason_and_without_its_value(
 
     line = f"ignored the request ID in x-request-id: {why}"
     assert [(record.levelno, record.getMessage()) for record in lines.records] == [
-        (logging.INFO, f"{line}; from now on, such a line is at DEBUG"),
+        (logging.INFO, f"{line}; further lines like this are logged at DEBUG"),
         (logging.DEBUG, line),
         (logging.DEBUG, line),
     ]
@@ -462,7 +462,7 @@ async def test_an_id_under_a_name_with_an_underscore_is_logged(
     await request(app, headers=[(b"x_request_id", b"abc"), (b"x-request-id", b"abc")])
 
     [line] = lines.messages
-    assert line.startswith("ignored the request ID in x-request-id: its name has '_' in place of")
+    assert line.startswith("ignored the request ID in x-request-id: its name has '_' instead of")
 
 
 async def test_a_request_whose_id_is_kept_is_not_logged(lines: pytest.LogCaptureFixture) -> None:

@@ -94,7 +94,7 @@ def test_an_announced_length_is_refused_before_the_body_is_sent(name: str, serve
     response = refusal(name, server)
 
     assert response.status == 413
-    assert "larger than this server takes" in response.read().decode()
+    assert "larger than this server accepts" in response.read().decode()
 
 
 def test_a_chunked_body_is_refused_once_it_is_too_large(name: str, server: Server) -> None:

@@ -196,7 +196,7 @@ def test_the_app_itself_refuses_that_byte(site: Site, path: str, limit: int) -> 
         response.begin()
 
         assert response.status == 413
-        assert response.read() == b"The request body is larger than this server takes.\n"
+        assert response.read() == b"The request body is larger than this server accepts.\n"
 
 
 def test_nginx_refuses_requests_for_the_metrics(site: Site) -> None:

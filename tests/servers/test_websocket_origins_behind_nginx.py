@@ -27,7 +27,7 @@ HEADERS = {
     "X-Forwarded-Host": "proxy_set_header X-Forwarded-Host $http_host;",
 }
 CAUSES = {
-    "$host": "a proxy may have dropped the port; use $http_host in place of nginx's $host",
+    "$host": "a proxy may have dropped the port; use $http_host instead of $host in nginx",
     "its default": "a proxy may have rewritten Host; use proxy_set_header Host $http_host",
     "X-Forwarded-Host": "X-Forwarded-Host names the page's host; use trusted_host_header",
 }
