@@ -4,11 +4,11 @@
         get_asgi_application(), observers=[AccessLog()], server_timing=True, slow_threshold=5
     )
 
-There is one record for each request: method, route, status, time to the first byte, duration,
-outcome, and the phases that views add with :func:`measure`. Observers get it when the request
-starts and when it has ended: an access log, Prometheus, OpenTelemetry, or a function of your own.
-With ``server_timing``, the network panel of a browser shows the figures. The route and the time
-in the database come from :mod:`asgi_middleware.django`.
+Each request has one record: method, route, status, time to the first byte, duration, outcome, and
+the phases that views add with :func:`measure`. Observers get the record when the request starts and
+when it ends: an access log, Prometheus, OpenTelemetry, or a function of your own. With
+``server_timing``, the network panel of a browser shows the figures. The route and the time in the
+database come from :mod:`asgi_middleware.django`.
 
 Put it inside the request ID, so that the log lines of observers carry the ID, and outside every
 layer that may respond in place of the app, so that it records what the client got.

@@ -1,4 +1,4 @@
-"""An access log: one line for each request once it has its response, and for each WebSocket.
+"""An access log: one line for each request, and one for each WebSocket.
 
 LOGGING = {
     ...
@@ -41,16 +41,17 @@ class AccessLog:
         TimingMiddleware(app, observers=[AccessLog(skip_paths=["/livez", "/readyz"])])
 
     * ``logger``: the name of the logger. If its lines reach no handler when the first request
-      comes, a WARNING says so, and what to add to ``LOGGING``.
-    * ``skip_paths``: paths without a line, such as those of probes. ``/static/*`` stands for every
-      path that starts with ``/static/``. They are paths below ``root_path``, as Django routes them.
+      comes, a WARNING says so, and shows what to add to ``LOGGING``.
+    * ``skip_paths``: paths that are not logged, such as those of probes, below ``root_path``.
+      ``/static/*`` stands for every path that starts with ``/static/``.
 
-    A text formatter finds the fields in the message, a JSON formatter finds them as attributes of
+    A text formatter finds the fields in the message; a JSON formatter finds them as attributes of
     the log record: ``method``, ``path``, ``status``, ``ttfb_ms``, ``duration_ms``, ``bytes_sent``,
     ``outcome``, ``client`` and ``route``. A field without a value is ``-`` in the message and None
     as an attribute. The status is 499 if the client left before there was one. The path is
-    percent-encoded. Its query is left out, because queries may contain secrets. What is longer
-    than 2,048 characters is cut. ``request_id`` is not an attribute: ``RequestIDFilter`` sets it.
+    percent-encoded. Its query is left out, because queries may contain secrets. Anything
+    longer than 2,048 characters is cut. ``request_id`` is in the message; ``RequestIDFilter`` sets
+    the attribute.
 
     The line of a WebSocket has ``path``, ``close_code``, ``accepted_ms``, ``duration_ms``,
     ``outcome``, ``client`` and ``route``, and ``status`` if the handshake failed.
@@ -80,11 +81,11 @@ class AccessLog:
 
     @property
     def is_visible(self) -> bool:
-        """Whether the lines come out anywhere."""
+        """Whether any handler gets the lines."""
         return _reaches_a_handler(self._logger)
 
     def started(self, record: Timing) -> None:  # noqa: ARG002
-        """Warn, once, if nobody would see the lines."""
+        """Warn once if no handler gets the lines."""
         if not self._is_checked:
             self._is_checked = True
             if not self.is_visible:
@@ -99,16 +100,16 @@ class AccessLog:
         else:
             line = _HANDSHAKE_LINE if record.accepted is None else _WEBSOCKET_LINE
             fields = _websocket_fields(record)
-        # A list is built faster than a generator is run.
+        # A list is faster than a generator here.
         shown = ["-" if value is None else value for value in fields.values()]
         shown.insert(-1, record.request_id or "-")
         self._logger.info(line, *shown, extra=fields)
 
     def finished(self, record: Timing) -> None:
-        """Do nothing: the line is there already."""
+        """Do nothing: the line is already logged."""
 
 
-# The fields are in the order of the line. The route is the last, after the request ID.
+# The fields are in the order of the line. The request ID goes before the last field, the route.
 
 
 def _request_fields(record: RequestTiming) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def _milliseconds(seconds: float | None) -> float | None:
 def _problems_with_logger(name: object) -> Iterator[str]:
     if name in ("", "root"):
         yield (
-            f"logger: {name!r} is the root logger, which has the lines of all others too;"
+            f"logger: {name!r} is the root logger, which gets the lines of all others too;"
             " use 'asgi_middleware.access'"
         )
     else:
@@ -154,7 +155,7 @@ def _problems_with_logger(name: object) -> Iterator[str]:
 
 
 def _reaches_a_handler(logger: logging.Logger) -> bool:
-    """Tell whether an INFO line of *logger* comes out anywhere."""
+    """Tell whether any handler gets an INFO line of *logger*."""
     if not logger.isEnabledFor(logging.INFO):
         return False
     each: logging.Logger | None = logger

@@ -1,7 +1,7 @@
 """The labels of metrics, and the buckets of their histograms.
 
-A label has few values, whatever clients send, because each new value is a new time series. None
-is long.
+A label has only a few values, whatever clients send, because each new value creates a time series.
+Long values are cut.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from typing import cast
 from .. import _options as options
 from .record import RequestTiming
 
-# The methods that are "known"; any other is OTHER.
+# The methods that the conventions call "known"; any other becomes OTHER.
 # https://opentelemetry.io/docs/specs/semconv/http/http-metrics/#metric-httpserverrequestduration
 KNOWN_METHODS = frozenset(
     {
@@ -22,7 +22,7 @@ KNOWN_METHODS = frozenset(
 KNOWN_SCHEMES = frozenset({"http", "https", "ws", "wss"})
 OTHER = "_OTHER"
 
-# Seconds, as the same page advises.
+# In seconds, as the same page recommends.
 REQUEST_BUCKETS: Sequence[float] = (
     0.005,
     0.01,
@@ -39,7 +39,7 @@ REQUEST_BUCKETS: Sequence[float] = (
     7.5,
     10,
 )
-# From a second to a day, in seconds. There is no advice for WebSockets.
+# From a second to a day, in seconds. The page recommends nothing for WebSockets.
 WEBSOCKET_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 14400, 86400)
 
 
@@ -47,12 +47,12 @@ def method_label(record: RequestTiming) -> str:
     return record.method if record.method in KNOWN_METHODS else OTHER
 
 
-# Characters, in labels and in lines.
+# In characters, for labels and log lines.
 MAX_LENGTH = 2048
 
 
 def cut(text: str) -> str:
-    """Return *text*, or its beginning with three dots if it is too long."""
+    """Return *text*, or its beginning and three dots if it is too long."""
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 3]}..."
 
 

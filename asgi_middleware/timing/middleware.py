@@ -27,16 +27,16 @@ class TimingMiddleware:
 
     Options, all keyword-only:
 
-    * ``observers``: each is an :class:`Observer`, or a plain function, which is called like
-      ``finished``. For every call of ``started`` there is one call of ``responded``, then one of
-      ``finished``, once the app has returned or raised. If an observer raises, that is logged,
-      and the next one is called.
-    * ``server_timing``: True sends ``Server-Timing``. A function of the record is called when
-      the response starts, and decides. Off by default, because timings can reveal secrets.
+    * ``observers``: each is an :class:`Observer` or a plain function, which is called like
+      ``finished``. Every call of ``started`` is followed by one of ``responded``, and by one of
+      ``finished`` once the app has returned or raised. If an observer raises, the error is logged
+      and the next observer is called.
+    * ``server_timing``: True sends ``Server-Timing``; a function of the record decides for each
+      response, as it starts. Off by default, because timings can reveal secrets.
     * ``timing_allow_origin``: the origins whose pages may read all timings of a response,
       ``["*"]`` for all. https://www.w3.org/TR/resource-timing/#sec-timing-allow-origin
-    * ``ttfb_name``: the name of the entry for the time to the first byte.
-    * ``precision``: how many decimals the milliseconds have there, 0 to 9.
+    * ``ttfb_name``: the name of the time to the first byte in ``Server-Timing``.
+    * ``precision``: the decimal places of milliseconds in ``Server-Timing``, 0 to 9.
     * ``slow_threshold``: the seconds after which a request is logged as slow, once while it
       still runs and once at its end.
     * ``clock``: ``() -> float`` in seconds, monotonic.
@@ -126,7 +126,7 @@ class TimingMiddleware:
                 self._responded(record)
             for function in self._on_finished:
                 notify(function, record)
-        # One app may call another. The outer one gets its own record back.
+        # If another app called this one, restore that app's record.
         if outer is not None:
             current_record.set(outer)
 
@@ -150,7 +150,7 @@ class TimingMiddleware:
             if kind == "http.response.body":
                 if counts:
                     record.bytes_sent += len(message.get("body", b""))
-                # As in is_last(), without a second call for each part of a stream.
+                # is_last(), inlined to save a call for each part of a stream.
                 last = not (message.get("more_body", False) or trailers)
             elif kind == "http.response.start" and record.ttfb is None:
                 record.ttfb = ttfb = record.clock() - record.started
@@ -194,7 +194,7 @@ class TimingMiddleware:
 
 
 def _content_length(headers: Headers) -> int | None:
-    """Return how long the content of a response is, None if its headers do not say so."""
+    """Return the ``Content-Length`` of a response, or None if its headers have no valid one."""
     lengths = values(headers, b"content-length")
     return int(lengths[0]) if len(lengths) == 1 and lengths[0].isdigit() else None
 

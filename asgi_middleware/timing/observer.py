@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 class Observer(Protocol):
     """An object with a method for the start and one for the end of a request or WebSocket.
 
-    It may have a third one, ``responded``, which is called between the two: as soon as the
-    response is complete or the socket is closed. At the latest, that is when the app has ended.
+    It may have a third method, ``responded``, which is called between the two: as soon as the
+    response is complete or the socket is closed, and at the latest when the app has ended.
 
-    All are plain functions that run in the event loop and must not block.
+    All of them are plain functions, which run in the event loop and must not block.
     """
 
     def started(self, record: Timing, /) -> object: ...
@@ -58,7 +58,7 @@ def _problems(option: str, observer: object) -> Iterator[str]:
 
 
 def _written(observer: object) -> str:
-    """Return how *observer*, or an object of that class, stands in a configuration."""
+    """Return how you would write *observer*, or an instance of that class, in a configuration."""
     if isinstance(observer, type):
         return f"{observer.__name__}()"
     return getattr(observer, "__name__", None) or options.shown(observer)

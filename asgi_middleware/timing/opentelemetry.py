@@ -23,7 +23,7 @@ Attributes = dict[str, str | int]
 
 
 class OpenTelemetryMetrics:
-    """An observer that counts requests and WebSockets in a meter of OpenTelemetry.
+    """An observer that measures requests and WebSockets with an OpenTelemetry meter.
 
         TimingMiddleware(app, observers=[OpenTelemetryMetrics()])
 
@@ -32,11 +32,11 @@ class OpenTelemetryMetrics:
       status is 499 if the client left before there was one.
     * ``websocket.server.connection.duration``, ``websocket.server.failed_handshakes``,
       ``websocket.server.active_connections``: for WebSockets that were open, for those that
-      were not, and for both. The conventions do not mention WebSockets.
+      never were, and for both. The semantic conventions do not cover WebSockets.
 
     Durations are in seconds. A request is active until its response is complete. If ``meter`` is
     None, the global provider's meter ``asgi_middleware`` is used. ``buckets`` are the upper
-    bounds for requests; a view of the SDK takes precedence.
+    bounds for requests; an SDK view takes precedence.
 
     Raises :class:`ConfigurationError` for options that cannot work, and if opentelemetry-api is
     not installed.
@@ -77,7 +77,7 @@ class OpenTelemetryMetrics:
         self._failed_handshakes = meter.create_counter(
             "websocket.server.failed_handshakes",
             unit="{handshake}",
-            description="Number of handshakes of WebSockets that were never open.",
+            description="Number of WebSocket handshakes that failed.",
         )
         self._active_websockets = meter.create_up_down_counter(
             "websocket.server.active_connections",
@@ -112,7 +112,7 @@ class OpenTelemetryMetrics:
 
 
 def _known_at_the_start(record: Timing) -> Attributes:
-    # With some servers, the header of a proxy may set it to anything.
+    # On some servers, a proxy's header can set the scheme to anything.
     scheme = record.scope.get("scheme", "http")
     attributes: Attributes = {"url.scheme": scheme if scheme in KNOWN_SCHEMES else OTHER}
     if isinstance(record, RequestTiming):

@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 class PrometheusMetrics:
-    """An observer that counts requests and WebSockets in a registry of prometheus_client.
+    """An observer that measures requests and WebSockets in a registry of prometheus_client.
 
         TimingMiddleware(app, observers=[PrometheusMetrics()])
 
     * ``http_server_request_duration_seconds``: a histogram by ``method``, ``status`` and
       ``route``. The status is 499 if the client left before there was one, and ``-`` if the app
       was cancelled before that.
-    * ``http_server_refused_requests_total``: a counter of those that a limit has ended, by
+    * ``http_server_refused_requests_total``: a counter of requests that a limit has ended, by
       ``outcome``, ``status`` and ``route``.
     * ``http_server_active_requests``: a gauge by ``method``.
     * ``websocket_server_connection_duration_seconds``: a histogram by ``outcome`` and
       ``route``, of the WebSockets that were open.
-    * ``websocket_server_failed_handshakes_total``: a counter of the others, by ``outcome``,
-      ``status`` and ``route``.
+    * ``websocket_server_failed_handshakes_total``: a counter of the WebSockets that never were, by
+      ``outcome``, ``status`` and ``route``.
     * ``websocket_server_active_connections``: a gauge.
 
-    Any method but the ten known ones counts as ``_OTHER``, and a request that matched no URL
-    pattern as ``unmatched``. A request is active until its response is complete.
+    The method of a request is ``_OTHER`` unless it is one of the ten known ones, and its route is
+    ``unmatched`` if it matches no URL pattern. A request is active until its response is complete.
 
     If ``registry`` is None, the default registry of the library is used. Two observers with the
     same registry share its metrics. ``buckets`` are the upper bounds for requests, in seconds.
@@ -97,7 +97,7 @@ class PrometheusMetrics:
 
 
 class _Metrics:
-    """What a registry has of ours."""
+    """Our metrics in one registry."""
 
     def __init__(self, registry: "CollectorRegistry", buckets: Sequence[float]) -> None:
         from prometheus_client import Counter, Gauge, Histogram
@@ -116,7 +116,7 @@ class _Metrics:
             ("outcome", "status", "route"),
             registry=registry,
         )
-        # With several processes, the gauges of those that still run are added up.
+        # With several processes, the gauges of the live ones are added up.
         # https://prometheus.github.io/client_python/multiprocess/
         self.active_requests = Gauge(
             "http_server_active_requests",
@@ -134,7 +134,7 @@ class _Metrics:
         )
         self.failed_handshakes = Counter(
             "websocket_server_failed_handshakes",
-            "Handshakes of WebSockets that were never open.",
+            "WebSocket handshakes that failed.",
             ("outcome", "status", "route"),
             registry=registry,
         )
@@ -148,8 +148,8 @@ class _Metrics:
     def problems_with_other(self, buckets: Sequence[float]) -> Iterator[str]:
         if buckets != self.buckets:
             yield (
-                f"buckets: {buckets!r} are not those of the first PrometheusMetrics of this"
-                f" registry; use {self.buckets!r}"
+                f"buckets: {buckets!r} differ from those of the first PrometheusMetrics with"
+                f" this registry; use {self.buckets!r}"
             )
 
 

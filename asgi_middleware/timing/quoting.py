@@ -1,7 +1,7 @@
-"""What a client sends, quoted so that it can neither forge a line of a log nor flood it.
+"""What a client sends, quoted so that it can neither forge a log line nor flood the log.
 
-A server passes the path on decoded, not every server checks the method, and behind a proxy the
-address may be what a header says.
+Servers decode the path, some do not check the method, and behind a proxy the address may come from
+a header.
 """
 
 import re
@@ -17,7 +17,7 @@ _METHOD_CHARACTERS = "!#$&'*+^`|"
 # The same for an address: IPv6, with a zone.
 _ADDRESS_CHARACTERS = ":[]%"
 
-# The beginning of a quoted character, at the end of a text.
+# An incomplete quoted character at the end of a text.
 _HALF = re.compile("%[0-9A-F]?$")
 
 
@@ -32,7 +32,7 @@ def quoted_method(record: RequestTiming) -> str:
 
 
 def quoted_address(record: Timing) -> str | None:
-    """Return the address of the client, None if the server does not know it."""
+    """Return the address of the client, or None if the server does not know it."""
     client = record.scope.get("client")
     if not client or not client[0]:
         return None

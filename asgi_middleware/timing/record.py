@@ -1,8 +1,8 @@
 """The record of a request or WebSocket, which the middleware fills and views add phases to.
 
 There is one object for each request, shared by reference. Django runs views in child tasks and
-in threads, which have a copy of the context. A context variable that is set there never travels
-back, but a phase that is added to this object does.
+threads, which have a copy of the context. A context variable that is set there does not reach the
+middleware, but a phase that is added to this object does.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ R = TypeVar("R")
 Clock = Callable[[], float]
 Outcome = Literal["ok", "error", "cancelled", "disconnect", "refused", "timeout"]
 
-# The route where no URL pattern matched, or where nothing has set it.
+# The route if no URL pattern matched, or if nothing has set it.
 UNMATCHED = "unmatched"
 
 # nginx's "client closed request". No status is registered for a client that left early.
@@ -31,7 +31,7 @@ CLIENT_CLOSED_REQUEST = 499
 # What every server sends when an app ends before it has sent anything.
 SERVER_ERROR = 500
 
-# A stream may measure forever, and its record has to stay small.
+# A stream may measure forever, and its record must stay small.
 MAX_PHASES = 1000
 
 
@@ -46,13 +46,13 @@ class Phase:
 
 
 def _none_yet() -> list[Phase]:
-    # `list[Phase]` can be called as well, but takes four times as long.
+    # `list[Phase]` would also work as the factory, but takes four times as long.
     return []
 
 
 @dataclass(slots=True, eq=False)
 class _Record:
-    """What a request and a WebSocket have in common."""
+    """What the records of requests and WebSockets have in common."""
 
     scope: Scope
     clock: Clock
@@ -65,13 +65,13 @@ class _Record:
 
     @property
     def request_id(self) -> str | None:
-        """What ``RequestIDMiddleware``, further out, has put into the state."""
+        """The ID that ``RequestIDMiddleware``, further out, has put into the state."""
         return cast("str | None", self.scope.get("state", {}).get("request_id"))
 
     def settle(self, outcome: Outcome, status: int | None = None) -> bool:
-        """End the duration, unless it has ended, and tell whether it ends now.
+        """Set the outcome and the duration unless they are set, and tell whether this call did it.
 
-        *status* is for a record that has none yet.
+        *status* is used if the record has none yet.
         """
         if self.outcome is not None:
             return False
@@ -100,7 +100,7 @@ class RequestTiming(_Record):
     * ``refused``: ``RequestBodyLimitMiddleware`` responded in the app's place.
     * ``timeout``: ``RequestTimeoutMiddleware`` did.
 
-    A layer that responds in the app's place sets ``refusal``, and the outcome will be that.
+    A layer that responds in the app's place sets ``refusal``, which becomes the outcome.
     ``exception`` is set once the app has ended. ``route`` is the URL pattern, never a path.
     ``bytes_sent`` is the size of the content that the client gets: 0 for a ``HEAD``, a 204 or a
     304. If the server sends a file itself, it is the ``Content-Length`` of the response.
@@ -139,8 +139,8 @@ class WebSocketTiming(_Record):
     closed the socket, when the handshake was refused, or when the app ends before that.
     ``close_code`` is the code of the side that closed first, None if neither did.
 
-    ``outcome`` is None until then, and ``status`` is that of the handshake, None if it was
-    accepted:
+    ``outcome`` is None until then, and ``status`` is that of the handshake, or None if it
+    was accepted:
 
     =====================  ====================  ===========
     what happens first     before it is open     while it is open
@@ -180,7 +180,7 @@ current_record: ContextVar[Timing | None] = ContextVar("timing", default=None)
 
 
 def current_timing() -> RequestTiming | None:
-    """Return the record of the current request, None outside a request."""
+    """Return the record of the current request, or None outside a request."""
     record = current_record.get()
     return record if isinstance(record, RequestTiming) else None
 
@@ -206,7 +206,7 @@ class measure:  # noqa: N801 -- used like a function: `with measure("render"):`
         async def stock(item): ...
 
     It works around ``await``, in threads, on sync and async functions, and as ``async with``.
-    It does nothing outside a request, nor in a WebSocket, whose list of phases would grow
+    It does nothing outside a request or in a WebSocket, whose list of phases would grow
     without end. Raises ValueError for an empty name.
     """
 

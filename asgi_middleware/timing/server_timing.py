@@ -18,7 +18,7 @@ _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 class ServerTiming:
-    """Writes the field: the time to the first byte as *ttfb_name*, the database, the phases."""
+    """Builds the header: the time to the first byte as *ttfb_name*, the database, the phases."""
 
     def __init__(self, ttfb_name: str, precision: int) -> None:
         self._ttfb_name = ttfb_name
@@ -61,7 +61,7 @@ def entry(name: str, duration: float, description: str | None, precision: int) -
 def joined(entries: Iterable[bytes], total: int) -> bytes:
     """Return the value of the field: as many whole *entries* as fit, in order.
 
-    If they are fewer than *total*, a last entry says how many are left out.
+    If fewer than *total* fit, a last entry says how many are left out.
     """
     kept: list[bytes] = []
     room = MAX_LENGTH - len(_left_out(total))

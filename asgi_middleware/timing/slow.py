@@ -1,4 +1,4 @@
-"""Warnings about requests that take long, and about those that never end."""
+"""Warnings about requests that take long or never end."""
 
 import asyncio
 import logging
@@ -16,8 +16,9 @@ class SlowRequestLog:
     """An observer that logs a WARNING when a request has run for *threshold* seconds, and another
     when it has its response.
 
-    The first is the only trace of a request that hangs. It needs the event loop: if a view blocks
-    the loop, there is only the second. WebSockets are meant to last, so they are not logged.
+    The first warning is the only sign of a request that hangs. It needs the event loop: if a view
+    blocks the loop, there is only the second one. WebSockets are meant to last, so they are not
+    logged.
     """
 
     def __init__(self, threshold: float) -> None:

@@ -1,4 +1,4 @@
-"""What the messages of a WebSocket say about its record."""
+"""Filling in the record of a WebSocket from its messages."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ NO_CODE, ABNORMAL_CLOSURE = 1005, 1006
 class WebSocketExchange:
     """The ``receive`` and the ``send`` of a WebSocket, which keep its *record* up to date.
 
-    *responded* is called once the handshake is refused, or the socket closed, by either side.
+    *responded* is called once the handshake is refused, or either side has closed the socket.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class WebSocketExchange:
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "websocket.disconnect" and self._record.outcome is None:
-            # It may come while a close of the app is sent, with another code on some servers.
+            # It may arrive while the app's close is being sent, with another code on some servers.
             if self._record.close_code is None:
                 # https://asgi.readthedocs.io/en/latest/specs/www.html#disconnect-receive-event-ws
                 self._record.close_code = message.get("code", NO_CODE)
@@ -58,7 +58,7 @@ class WebSocketExchange:
             record.accepted = record.clock() - record.started
 
     def _ends(self, message: Message) -> bool:
-        """Note what *message* says, and tell whether the socket is closed, or refused, by it."""
+        """Note what *message* says, and tell whether it closes or refuses the socket."""
         kind = message["type"]
         if kind == "websocket.close":
             # It may be the second attempt, with a code that the server can send.

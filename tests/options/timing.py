@@ -138,7 +138,7 @@ ROWS: list[Row] = [
             AccessLog,
             {"logger": name},
             (
-                f"logger: {name!r} is the root logger, which has the lines of all others too;"
+                f"logger: {name!r} is the root logger, which gets the lines of all others too;"
                 " use 'asgi_middleware.access'",
             ),
         )

@@ -191,7 +191,7 @@ def test_two_observers_of_a_registry_need_the_same_buckets(registry: Any) -> Non
         PrometheusMetrics(registry)
 
     assert str(refused.value).endswith(
-        " are not those of the first PrometheusMetrics of this registry; use (60, 120)"
+        " differ from those of the first PrometheusMetrics with this registry; use (60, 120)"
     )
     assert str(refused.value).startswith("PrometheusMetrics: buckets: (0.005, 0.01, ")
 
