@@ -1,8 +1,8 @@
-"""What needs Django: its handler with fewer threads, and what only Django knows about a request.
+"""For Django: its handler with fewer threads, and what only Django knows about a request.
 
-    from asgi_middleware.django import get_asgi_application    # in place of Django's
+    from asgi_middleware.django import get_asgi_application    # instead of Django's
 
-No other module of the package needs Django to be imported.
+The layers do not import Django.
 """
 
 from ..cors.django_cors_headers import cors_options

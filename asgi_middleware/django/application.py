@@ -13,11 +13,11 @@ from ..composition import app_problems, layer_of
 
 
 class NotAnApplication(ImproperlyConfigured):
-    """What ASGI_APPLICATION names cannot be served."""
+    """``ASGI_APPLICATION`` names something that cannot be served."""
 
 
 def application_path() -> str | None:
-    """Return ``ASGI_APPLICATION``, or what stands beside ``WSGI_APPLICATION``; None for neither."""
+    """Return ``ASGI_APPLICATION``, or the ``asgi`` sibling of ``WSGI_APPLICATION``, or None."""
     path: str | None = getattr(settings, "ASGI_APPLICATION", None)
     if path is not None:
         return path
@@ -47,17 +47,17 @@ def load_application() -> Any:
 
 
 def layers_in_middleware() -> Iterator[str]:
-    """Tell of our layers in MIDDLEWARE, which would fail with the first request."""
+    """Yield a problem for each of our layers in MIDDLEWARE: the first request would fail."""
     for path in settings.MIDDLEWARE:
         if path.startswith("asgi_middleware.") and layer_of(_attribute(path)) is not None:
             yield (
                 f"MIDDLEWARE: {path!r} is a layer around the whole application; use"
-                " stack(get_asgi_application()) in asgi.py, and remove it here"
+                " stack(get_asgi_application()) in asgi.py, and remove the path from MIDDLEWARE"
             )
 
 
 def _attribute(path: str) -> object:
-    """Return what *path* names, None for nothing, which Django tells of."""
+    """Return what *path* names, or None if it cannot be imported, which Django reports itself."""
     try:
         return cast("object", import_string(path))
     except ImportError:
@@ -68,7 +68,7 @@ def _imported(path: str) -> Any:
     try:
         return import_string(path)
     except ImportError as error:
-        # Only an attribute can be imported, so a module looks like one that is missing.
+        # import_string() finds only attributes, so a module's path looks like a missing attribute.
         if isinstance(error, ModuleNotFoundError) or "." not in path:
             raise
         try:

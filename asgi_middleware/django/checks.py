@@ -38,7 +38,7 @@ def check_application(**_: Any) -> list[Message]:
             return [
                 checks.Error(
                     f"ASGI_APPLICATION cannot be imported: {type(error).__name__}: {error}",
-                    hint="A server would not start with it. Mend it, or change ASGI_APPLICATION.",
+                    hint="A server would not start. Fix the error, or change ASGI_APPLICATION.",
                     obj=settings.ASGI_APPLICATION,
                     id="asgi_middleware.E001",
                 )
@@ -49,7 +49,7 @@ def check_application(**_: Any) -> list[Message]:
 
 
 def check_settings(**_: Any) -> list[Message]:
-    """Check settings that have to do with the layers, wherever those are."""
+    """Check settings that affect the layers, even if ``ASGI_APPLICATION`` is not set."""
     misplaced = [_message(checks.Error, each, "E003") for each in layers_in_middleware()]
     return [*misplaced, *_another_runserver()]
 
@@ -82,24 +82,24 @@ def _another_runserver() -> Iterator[Message]:
     if isinstance(load_command_class(app, "runserver"), Command):
         return
     yield checks.Warning(
-        f"manage.py runserver is the one of {app!r}, which knows nothing of startup and shutdown",
+        f"manage.py runserver is the command of {app!r}, which runs no startup and no shutdown",
         hint=(
-            "Put 'asgi_middleware.django' above the other apps with a runserver in INSTALLED_APPS,"
-            " best at its top."
+            "Put 'asgi_middleware.django' above the other apps with a runserver command in"
+            " INSTALLED_APPS, preferably first."
         ),
         id="asgi_middleware.W006",
     )
 
 
 def _origins_checked_twice(app: Any) -> Iterator[Message]:
-    """Look for Channels' validators where its routing has WebSockets."""
+    """Look for an origin validator of Channels around its WebSocket routes."""
     routes: dict[str, Any] = getattr(app, "application_mapping", {})
     inner = routes.get("websocket")
     while inner is not None:
         if type(inner).__module__ == "channels.security.websocket":
             yield checks.Warning(
-                "The origins of WebSockets are checked twice, by WebSocketOriginMiddleware and by"
-                " Channels, which refuses those that ALLOWED_HOSTS does not have",
+                "The origins of WebSockets are checked twice: by WebSocketOriginMiddleware and by"
+                " Channels, which has a list of its own",
                 hint=(
                     "Remove AllowedHostsOriginValidator or OriginValidator, and list the origins"
                     " in stack(websocket_origins=[...])."
@@ -115,7 +115,7 @@ def _cors_twice() -> Iterator[Message]:
         if path.startswith("corsheaders."):
             yield checks.Warning(
                 f"{path!r} is in MIDDLEWARE beside CORSMiddleware, and allows what its own settings"
-                " allow, whatever CORSMiddleware refuses",
+                " allow, even if CORSMiddleware refuses it",
                 hint=f"Remove {path!r}; cors_options(settings) keeps its settings.",
                 id="asgi_middleware.W003",
             )
@@ -137,8 +137,8 @@ def _connections_for_one_request() -> Iterator[Message]:
         if age != 0:
             yield checks.Warning(
                 f"CONN_MAX_AGE is {age!r} for the database {alias!r}, but without a thread pool"
-                " each request has a new thread, and a new connection",
-                hint="Add ThreadPoolMiddleware, which stack() does by default.",
+                " each request has a new thread, and so a new connection",
+                hint="Add ThreadPoolMiddleware. stack() adds it by default.",
                 id="asgi_middleware.W005",
             )
 
@@ -152,7 +152,7 @@ def _message(kind: Any, problem: str, identifier: str) -> Message:
 
 
 def _warned(caught: list[warnings.WarningMessage]) -> Iterator[Message]:
-    """Yield the warnings of the constructors. Those about the order are among the findings."""
+    """Yield the warnings of the constructors; the findings already include the order."""
     for each in caught:
         if not issubclass(each.category, ConfigurationWarning):
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)

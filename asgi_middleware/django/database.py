@@ -13,12 +13,12 @@ from ..timing import current_timing
 def time_database_queries() -> None:
     """Count the queries of each request and add up their time, for its record.
 
-    Only Django's own handler needs it: ours does it by itself. Call it once, in ``asgi.py`` or in
-    an AppConfig's ``ready()``.
+    You need this only with Django's own handler; the handler of this package calls it by itself.
+    Call it once, in ``asgi.py`` or in an AppConfig's ``ready()``.
 
-    It covers every connection to every database: those that this thread has open, and all that
-    are opened later. A second call changes nothing. An ``executemany`` counts as one query.
-    Without a record, as in management commands, it does nothing.
+    It covers every database: the connections that this thread has open, and all connections that
+    are opened later. A second call changes nothing. An ``executemany`` counts as one query. Without
+    a record, as in management commands, nothing is counted.
     """
     connection_created.connect(_instrument, dispatch_uid="asgi_middleware.time_database_queries")
     for connection in connections.all(initialized_only=True):
@@ -26,7 +26,7 @@ def time_database_queries() -> None:
 
 
 def _instrument(*, connection: BaseDatabaseWrapper, **signal: Any) -> None:  # noqa: ARG001
-    # A connection that connects again keeps its wrappers. Ours goes to the front, because
+    # A connection that reconnects keeps its wrappers. Ours goes to the front, because
     # `with connection.execute_wrapper(...)` removes the last one.
     if _timed not in connection.execute_wrappers:
         connection.execute_wrappers.insert(0, _timed)

@@ -1,13 +1,13 @@
 """Django's ASGI handler with fewer thread switches.
 
-    from asgi_middleware.django import get_asgi_application    # in place of django.core.asgi
+    from asgi_middleware.django import get_asgi_application    # instead of django.core.asgi
 
-Django calls each hook of each middleware in a thread. Here a request for a sync view goes through
+Django calls each hook of each middleware in a thread. Here, a request for a sync view goes through
 all middleware and the view in one call in one thread, as under WSGI. A request for an async view
 goes through Django's own middleware in the event loop.
 
-Django makes both chains, and each can serve any view. The choice between them decides how long a
-request takes, never what it does.
+Django builds both chains of middleware, and each of them can serve any view. The choice between
+them affects only how long a request takes, never what it does.
 """
 
 import logging
@@ -63,8 +63,8 @@ class Routed(base.BaseHandler):
 class TwoChains(Routed):
     """A handler with a chain of middleware for async views, and one for sync views.
 
-    The chain for async views is made as Django makes it. The one for sync views is made when the
-    first request needs it.
+    The chain for async views is built as Django builds it. The chain for sync views is built when
+    the first request needs it.
     """
 
     # Makes whole responses in a thread. None before the first request for a sync view.
@@ -74,8 +74,8 @@ class TwoChains(Routed):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._lock = threading.Lock()
-        # By identity, views that a path seemed to lead to although the request ended in an async
-        # view: a middleware changes its path or its URLconf. None stands for no view.
+        # The id() of each view that a path seemed to lead to, although the request then went to an
+        # async view: a middleware changes its path or its URLconf. None stands for no view.
         self._misleading: set[int] = set()
         super().__init__(*args, **kwargs)
 
@@ -149,15 +149,15 @@ class ASGIHandler(TwoChains, asgi.ASGIHandler):
 
 
 def _sender(handler: Any) -> Any:
-    """Return the sender of the signals. Projects may listen to those of Django's own handler."""
+    """Return the sender of the signals: Django's own handler, for which projects may listen."""
     return asgi.ASGIHandler if handler is ASGIHandler else handler
 
 
-# --- in the place of what Django's handle() uses ---
+# --- replacements for what Django's handle() uses ---
 
 
 class _AtBorder:
-    """A signal at a border of a request, which needs no thread if only Django listens."""
+    """A signal at the start or end of a request; it needs no thread if only Django listens."""
 
     def __init__(self, signal: Any, work: Callable[[list[Any]], Any]) -> None:
         self._signal = signal
@@ -196,13 +196,13 @@ def _close_in_thread_if_needed(close: Callable[[], object]) -> Callable[[], Awai
 
 
 def _is_for_async_code(middleware: Any) -> bool:
-    # Before 6.1, Django's RemoteUserMiddleware reads another header in sync code: that of WSGI.
+    # Before Django 6.1, RemoteUserMiddleware reads a different header in sync code: WSGI's.
     reads_wsgi = hasattr(middleware, "aprocess_request") and not hasattr(middleware, "get_username")
     return reads_wsgi or not getattr(middleware, "sync_capable", True)
 
 
 class _Guess(NamedTuple):
-    """Where a request leads, if no middleware changes what the path means."""
+    """The view that a request leads to, unless a middleware changes what the path means."""
 
     match: Any
     path: str
@@ -219,10 +219,10 @@ _GUESS = "_asgi_middleware_guess"
 
 
 def _view(request: Any) -> Any:
-    """Return the view that *request* seems to lead to, None if that cannot be told."""
+    """Return the view that *request* seems to lead to, or None if that is unclear."""
     path = request.path_info
     try:
-        # A request class may have its own, before any middleware.
+        # A request class may set its own URLconf before any middleware runs.
         urlconf = getattr(request, "urlconf", settings.ROOT_URLCONF)
         resolver = get_resolver(urlconf)
         language = None
@@ -234,8 +234,8 @@ def _view(request: Any) -> Any:
         match = resolver.resolve(path)
     except Exception:  # noqa: BLE001 -- a URLconf or a converter may raise; Django reports it
         return None
-    with suppress(Exception):  # a part of the URLconf that this request does not need
-        if _depends_on_path_only(resolver):  # and so need not be looked up once more
+    with suppress(Exception):  # parts of the URLconf that this request does not need may fail
+        if _depends_on_path_only(resolver):  # then resolve_request() need not look again
             setattr(request, _GUESS, _Guess.of(request, match))
     return match.func
 
@@ -244,7 +244,7 @@ def _view(request: Any) -> Any:
 def _depends_on_path_only(resolver: Any) -> bool:
     """Tell whether the same path and language always lead to the same view and arguments.
 
-    A converter of a project may look elsewhere, such as at a tenant that a middleware sets.
+    A project's converter may depend on something else, such as a tenant that a middleware sets.
     """
     return all(
         type(each) in (URLPattern, URLResolver)
@@ -257,15 +257,15 @@ def _depends_on_path_only(resolver: Any) -> bool:
 
 
 def _import_in_loop(path: str) -> Any:
-    # The name in Django's module, because tracers replace it to watch middleware.
+    # Looked up in Django's module, because tracers replace it there to watch middleware.
     handlers: Any = base
     return in_loop(handlers.import_string(path))
 
 
 def with_globals(method: Any, **replaced: object) -> Any:
-    """Return *method* with other objects where its code uses these globals of its module.
+    """Return a copy of *method* for which these globals of its module are replaced.
 
-    A method that somebody has replaced by an object is returned as it is.
+    If somebody has replaced the method by something else, that is returned as it is.
     """
     function = getattr(method, "__func__", None)
     if not isinstance(function, FunctionType):

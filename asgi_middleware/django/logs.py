@@ -1,4 +1,4 @@
-"""One function for the setting LOGGING."""
+"""A value for Django's LOGGING setting."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -13,12 +13,12 @@ def logging_config(level: str = "INFO", *, json: bool = False) -> dict[str, Any]
 
         LOGGING = logging_config(level="INFO", json=not DEBUG)
 
-    * ``level``: the least level that is logged.
-    * ``json``: one JSON object for each line, through python-json-logger.
+    * ``level``: the lowest level that is logged.
+    * ``json``: each line is a JSON object, made by python-json-logger.
 
-    The access log is visible. uvicorn's own access log is off, because it says less. As in
-    Django's default, errors are mailed to ``ADMINS`` unless ``DEBUG`` is on. The result is a dict
-    of your own: change it as you like.
+    The access log is visible. uvicorn's own access log is off, because it contains less. As with
+    Django's default, errors are mailed to ``ADMINS`` unless ``DEBUG`` is on. Each call returns a
+    new dict, which you can change as you like.
 
     Raises :class:`ConfigurationError` for options that cannot work.
     """
@@ -48,7 +48,7 @@ def logging_config(level: str = "INFO", *, json: bool = False) -> dict[str, Any]
         },
         "formatters": {"line": formatter},
         "handlers": {
-            # The handler has the filter: that of a logger does not see the lines of its children.
+            # The filter is on the handler: a logger's filter does not see lines of child loggers.
             "console": {
                 "class": "logging.StreamHandler",
                 "filters": ["request_id"],
@@ -61,7 +61,7 @@ def logging_config(level: str = "INFO", *, json: bool = False) -> dict[str, Any]
             },
         },
         "root": {"handlers": ["console"], "level": level},
-        # Whoever lists a logger takes its handlers away, so each line is there once.
+        # A logger that is listed here loses its own handlers, so each line appears once.
         "loggers": {
             "django": _to_root(handlers=["mail_admins"]),
             "django.server": _to_root(),
@@ -85,6 +85,6 @@ def _missing_formatter(json: object) -> list[str]:
 def _reserved() -> list[str]:
     from pythonjsonlogger.core import RESERVED_ATTRS
 
-    # Objects and colored messages that Django and uvicorn attach. The request would be there
-    # with its query, which may hold secrets.
+    # Leave out the objects and colored messages that Django and uvicorn attach: the request, for
+    # example, would be logged with its query string, which may contain secrets.
     return [*RESERVED_ATTRS, "request", "websocket", "color_message"]

@@ -14,9 +14,9 @@ from ..timing import current_timing
 def route_middleware(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
-    """Set the ``route`` of the record to the URL pattern that matched, as ``notes/<int:pk>/``.
+    """Set the ``route`` of the record to the URL pattern that matched, such as ``notes/<int:pk>/``.
 
-    Only Django's own handler needs it: ours notes the route by itself.
+    You need this only with Django's own handler; the handler of this package does it by itself.
 
         MIDDLEWARE = ["asgi_middleware.django.route_middleware", ...]
 
@@ -24,7 +24,7 @@ def route_middleware(
     pattern matched, or if another middleware responded before Django looked for one. It is never
     a path, so metrics have few labels. Without a record, as under WSGI, it does nothing.
 
-    It works in sync and async code alike and has no ``process_view``, so it costs no change of
+    It supports both sync and async code and has no ``process_view``, so it causes no change of
     thread. You can put it anywhere in ``MIDDLEWARE``.
     """
     if is_async(get_response):
@@ -48,7 +48,7 @@ def route_middleware(
 
 
 def note_route(request: HttpRequest) -> None:
-    """Put the pattern that *request* has matched into its record, if there are both."""
+    """Note the pattern that *request* matched in its record, if it has both."""
     record = current_timing()
     if record is not None and request.resolver_match is not None:
         record.route = request.resolver_match.route or "/"

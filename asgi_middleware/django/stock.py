@@ -1,11 +1,12 @@
 """Django's own middleware without a thread.
 
 Django calls each hook of its middleware in a thread, because any middleware may block. Most of
-Django's own cannot, on most requests. A class here is put before one of Django's: its hooks run in
-the event loop where they cannot block, and go to a thread where they might.
+Django's own middleware cannot block, on most requests. Each class here becomes a base class in
+front of one of Django's: hooks that cannot block run in the event loop, hooks that might block run
+in a thread.
 
-What a hook does is Django's own code in either case. Should one use the database although it is
-not expected to, Django raises SynchronousOnlyOperation, and the hook is called again in a thread.
+In either case, the hook itself is Django's code. If it uses the database unexpectedly, Django
+raises SynchronousOnlyOperation, and the hook is called again in a thread.
 """
 
 import sys
@@ -19,9 +20,9 @@ from django.utils import translation
 
 
 def in_loop(middleware: Any) -> Any:
-    """Return a subclass of *middleware* that needs fewer threads, if it is exactly one of Django's.
+    """Return a subclass of *middleware* that needs fewer threads, if it is one of Django's classes.
 
-    A subclass of one may do anything, so it is returned as it is.
+    A project's subclass may do anything, so it is returned as it is.
     """
     module = getattr(middleware, "__module__", "")
     name = getattr(middleware, "__qualname__", "")
@@ -42,9 +43,9 @@ async def _call(hook: Callable[..., Any], *arguments: Any, may_block: bool) -> A
 
 
 class _InLoop:
-    """A middleware none of whose hooks can block."""
+    """A middleware whose hooks cannot block."""
 
-    # Of the middleware that it is put before.
+    # These are attributes of Django's middleware.
     get_response: Any
     process_request: Any
     process_response: Any
@@ -69,7 +70,7 @@ class _InLoop:
 
 
 class _Common(_InLoop):
-    """Looks for patterns that match with a slash; a converter of the project may block."""
+    """Looks for a pattern that matches with a slash; a project's converter may block."""
 
     def request_may_block(self, _request: Any) -> bool:
         return bool(settings.PREPEND_WWW)
@@ -79,7 +80,7 @@ class _Common(_InLoop):
 
 
 class _Locale(_InLoop):
-    """Reads translations from files: once for each language."""
+    """Reads translations from files, once for each language."""
 
     def __init__(self, get_response: Any) -> None:
         super().__init__(get_response)  # type: ignore[call-arg]
@@ -93,12 +94,12 @@ class _Locale(_InLoop):
         return True
 
     def response_may_block(self, _request: Any, response: Any) -> bool:
-        # It looks for patterns that match with a language.
+        # It looks for a pattern that matches with a language prefix.
         return bool(response.status_code == 404)
 
 
 class _ConditionalGet(_InLoop):
-    """Logs a precondition that has failed, and a handler of logging may block."""
+    """Logs a failed precondition; a log handler may block."""
 
     def response_may_block(self, request: Any, _response: Any) -> bool:
         return "HTTP_IF_MATCH" in request.META or "HTTP_IF_UNMODIFIED_SINCE" in request.META
@@ -126,7 +127,7 @@ class _Session(_InLoop):
 
 
 def _is_known(store: Any) -> bool:
-    """Tell whether *store* is one of Django's, and reads nothing until it is asked."""
+    """Tell whether *store* is one of Django's, which read nothing until the session is used."""
     module = store.__module__
     if module in (f"{_ENGINES}.cache", f"{_ENGINES}.cached_db"):
         backend = settings.CACHES[settings.SESSION_CACHE_ALIAS]["BACKEND"]
@@ -138,7 +139,7 @@ _ENGINES = "django.contrib.sessions.backends"
 
 
 class _CSRF(_InLoop):
-    """Parses a body, and its failure view may do anything."""
+    """Parses the body of a request, and its failure view may do anything."""
 
     def request_may_block(self, _request: Any) -> bool:
         return bool(settings.CSRF_USE_SESSIONS)

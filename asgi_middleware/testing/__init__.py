@@ -5,9 +5,9 @@
     assert response.get(b"x-request-id") == b"abc"
 
 :func:`request` sends a request at once, :func:`stream` in parts. :func:`websocket` opens a
-WebSocket, :func:`lifespan` starts an app and shuts it down. :func:`recording` keeps what passes
-between a middleware and the app inside it. No server, no sockets, no plug-in: these are plain
-coroutines for any test runner. Every message that an app sends is checked against the ASGI
+WebSocket, :func:`lifespan` starts an app and shuts it down. :func:`recording` records what passes
+between a middleware and the app inside it. There is no server, no socket and no plugin: these are
+plain coroutines for any test runner. Every message that an app sends is checked against the ASGI
 specification; :class:`ASGIViolation` names the broken rule and its section.
 """
 

@@ -1,4 +1,4 @@
-"""One call of an app, in a task of its own: the clients of all protocols are built on it."""
+"""One call of an app, in a task of its own. The clients of all protocols are built on it."""
 
 import asyncio
 from collections import deque
@@ -18,11 +18,11 @@ AnyLint = TypeVar("AnyLint", bound=Lint)
 class AppCall(Generic[AnyLint]):
     """Feeds messages to an app, keeps what it sends, and interrupts it where you want.
 
-    ``end`` is the message that the app receives again and again once no other is left. Until
-    it is set, ``receive()`` waits. ``awaits`` counts the calls of ``receive`` and ``send``,
-    and ``at`` maps the number of a call to a function that runs there.
+    ``end`` is the message that the app receives again and again once it has received all others.
+    Until ``end`` is set, ``receive()`` waits for more. ``awaits`` counts the calls of ``receive``
+    and ``send``, and ``at`` maps the number of a call to a function that runs at that call.
 
-    With *strict*, nobody may edit the scope, and header names are in lower case.
+    With *strict*, nobody may edit the scope, and header names must be in lower case.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class AppCall(Generic[AnyLint]):
         self._changed.set()
 
     def finish_with(self, message: Message, *, discard: bool) -> None:
-        """Make *message* the last one that the app receives; *discard* drops those that wait."""
+        """Make *message* the last that the app receives; *discard* drops unreceived messages."""
         if self.end is None:
             self.end = message
         if discard:
@@ -78,9 +78,9 @@ class AppCall(Generic[AnyLint]):
             self._task.cancel()
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for *condition*, which the app meets when it sends *what*.
+        """Wait for *condition*, which the app meets by sending *what*.
 
-        Raises what the app raised if it ends before that.
+        If the app ends before that, raises what the app raised, or else :class:`ASGIViolation`.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -138,7 +138,7 @@ class AppCall(Generic[AnyLint]):
         raise exception
 
     def verify(self) -> None:
-        """Raise the first violation that was found during the call, or is found now."""
+        """Raise the first violation, found during the call or now."""
         if self._violation is not None:
             raise self._violation
         if self._scope_before is not None:
@@ -148,7 +148,7 @@ class AppCall(Generic[AnyLint]):
         self.inner_messages.check_unedited()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        # asyncio complains of an exception that nobody has retrieved.
+        # asyncio logs an exception that nobody has retrieved.
         _ = task.cancelled() or task.exception()
         self._changed.set()
 

@@ -2,7 +2,7 @@
 protocol.
 
 A lint is given the messages in the order in which the app sends them, and raises
-:class:`ASGIViolation` at the first that breaks a rule.
+:class:`ASGIViolation` at the first message that breaks a rule.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,8 @@ _EXTENSIONS = f"{_SPECS}/extensions.html"
 class ASGIViolation(AssertionError):  # noqa: N818 -- the usual word
     """An application, or a middleware around it, broke a rule of ASGI.
 
-    ``rule`` is a sentence that says which one, ``section`` is the address of its section.
+    ``rule`` says what is wrong, in one sentence. ``section`` is the address of the section of the
+    specification.
     """
 
     def __init__(self, rule: str, section: str) -> None:
@@ -32,10 +33,10 @@ class ASGIViolation(AssertionError):  # noqa: N818 -- the usual word
 
 
 class _Rule(NamedTuple):
-    """What a message may hold, and when it may come.
+    """What a message may contain, and when it may be sent.
 
-    ``wrong`` maps each state in which it may not come to what is wrong then. A message of an
-    extension may come only if the server offers that.
+    ``wrong`` maps each state in which it may not be sent to what is wrong then. A message of an
+    extension may be sent only if the server offers the extension.
     """
 
     section: str
@@ -48,7 +49,7 @@ class _Rule(NamedTuple):
 _EARLY = "was sent before http.response.start"
 _TWICE = "was sent twice"
 _BODY_TWICE = "was sent after the end of the body"
-_UNANNOUNCED = "was sent, but the start did not say trailers=True"
+_UNANNOUNCED = "was sent, but http.response.start did not have trailers=True"
 _BODY = {"waiting": _EARLY, "trailers": _BODY_TWICE}
 
 # fmt: off
@@ -123,7 +124,7 @@ _OPTIONAL = {"subprotocol", "bytes", "text", "reason"}
 
 
 class Lint:
-    """What an app may send on a scope of one type. ``state`` is how far it has come."""
+    """What an app may send on a scope of one type. ``state`` is how far the app has come."""
 
     protocol: ClassVar[str]
     rules: ClassVar[Mapping[str, _Rule]]
@@ -164,7 +165,7 @@ class Lint:
         raise NotImplementedError
 
     def ended(self) -> None:
-        """Check what must be true when the app has returned to a client that stayed."""
+        """Check what must be true once the app has returned, if the client has not left."""
 
     def _check_fields(self, message: Message, rule: _Rule) -> None:
         for field, kind in rule.fields.items():
@@ -184,7 +185,7 @@ class Lint:
     def _check_headers(self, message: Message, section: str) -> None:
         headers: object = message.get("headers", ())
         if not isinstance(headers, list | tuple):
-            # Any iterable is allowed, but reading an iterator here would take it from the server.
+            # Any iterable is allowed, but reading an iterator here would exhaust it.
             return
         for pair in cast("list[object]", headers):
             if not isinstance(pair, list | tuple) or len(cast("list[object]", pair)) != 2:
@@ -196,11 +197,11 @@ class Lint:
 
     def _header_problem(self, name: object, value: object) -> str | None:
         if not isinstance(name, bytes) or not isinstance(value, bytes):
-            return f"header names and values are bytes, not {name!r:.80}: {value!r:.80}"
+            return f"header names and values must be bytes, not {name!r:.80}: {value!r:.80}"
         if not is_token(name):
             return f"{name!r:.80} is not a valid header name"
         if self._strict and name != name.lower() and name not in self._spelled_by_app:
-            return f"header names are lower case, {name!r:.80} is not"
+            return f"header names must be in lower case, not {name!r:.80}"
         if any(byte in value for byte in b"\r\n\0"):
             return f"the value of {name!r} contains a line break or NUL: {value!r:.80}"
         return None
@@ -282,7 +283,7 @@ class WebSocketLint(Lint):
 
 
 class LifespanLint(Lint):
-    """``state`` is "startup" or "shutdown" from the question of the server to the reply."""
+    """``state`` is "startup" or "shutdown" from the server's message to the app's reply."""
 
     protocol = "lifespan"
     rules = _LIFE
@@ -319,7 +320,7 @@ def check_unedited(what: str, value: object, before: object) -> None:
 def _kind(message: object) -> str:
     section = f"{_MAIN}#events"
     if not isinstance(message, dict):
-        raise ASGIViolation(f"a message is a dict, not a {type(message).__name__}", section)
+        raise ASGIViolation(f"a message must be a dict, not a {type(message).__name__}", section)
     kind = cast("dict[str, Any]", message).get("type")
     if not isinstance(kind, str):
         raise ASGIViolation(f"a message needs a 'type' that is a str, not {kind!r}", section)

@@ -12,7 +12,7 @@ _ASGI = {"version": "3.0", "spec_version": "2.5"}
 
 
 def request_headers(given: GivenHeaders, *defaults: Header) -> list[Header]:
-    """Return *given* as a server passes headers on, after those *defaults* that it lacks."""
+    """Return *given* as a server passes headers on, after any *defaults* that it lacks."""
     pairs: Iterable[tuple[str | bytes, str | bytes]]
     pairs = cast("Mapping[str, str]", given).items() if isinstance(given, Mapping) else given
     headers = [(_bytes(name).lower(), _bytes(value)) for name, value in pairs]

@@ -1,4 +1,4 @@
-"""Tests in Django's way: a client for the whole application, and a state for Django's own clients.
+"""For Django's tests: a client for the whole application, and a state for Django's own clients.
 
     class Prices(TestCase):
         async def test_the_page_has_an_id(self):
@@ -40,17 +40,17 @@ __all__ = ["SpawnedTasks", "StackClient", "override_state"]
 
 
 class override_state(TestContextDecorator):  # noqa: N801 -- as Django's override_settings
-    """Put *values* in the place of what startup opens.
+    """Replace what startup opens with *values*.
 
         with override_state(client=FakeClient()) as state:
             response = self.client.post("/order/")
         assert [task.name for task in state["tasks"].spawned] == ["receipt"]
 
-    It is a context manager, sync and async, and a decorator for test functions, sync and async,
-    and for classes of tests. Within it, ``get_state()`` returns the values wherever no
-    :class:`LifespanMiddleware` serves, in all threads, and ``get_tasks()`` returns
-    :class:`SpawnedTasks`. With :class:`StackClient` and :func:`asgi_middleware.testing.lifespan`,
-    the values replace those of startup, and tasks run as usual.
+    It is a sync and async context manager, and a decorator for sync and async test functions and
+    for test classes. Within it, wherever no :class:`LifespanMiddleware` serves, ``get_state()``
+    returns the values in all threads, and ``get_tasks()`` returns :class:`SpawnedTasks`. With
+    :class:`StackClient` and :func:`asgi_middleware.testing.lifespan`, the values replace those from
+    startup, and tasks run as usual.
     """
 
     def __init__(self, **values: Any) -> None:
@@ -83,7 +83,7 @@ class override_state(TestContextDecorator):  # noqa: N801 -- as Django's overrid
 
 
 class SpawnedTasks(TaskSupervisor):
-    """Keeps what was spawned, until the test runs it.
+    """Collects the tasks that are spawned, until the test runs them.
 
     ``spawned`` has an object for each task, with its ``function``, ``name``, ``restart``,
     ``backoff`` and ``critical``.
@@ -99,7 +99,7 @@ class SpawnedTasks(TaskSupervisor):
         self.spawned.append(job)
 
     async def run(self) -> None:
-        """Run each task once, in order, those too that they spawn.
+        """Run each task once, in order, including tasks that they spawn themselves.
 
         Raises what a task raises. In a sync test, call ``async_to_sync(tasks.run)()``.
         """
@@ -114,13 +114,14 @@ class StackClient(AsyncClient):
             await client.aforce_login(user)
             response = await client.get("/account/")
 
-    * ``application``: by default that of ``ASGI_APPLICATION``.
+    * ``application``: by default the one that ``ASGI_APPLICATION`` names.
     * ``timeout``: seconds for startup, for each request, and for shutdown.
 
-    All else is as with ``AsyncClient``: the methods and their parameters, cookies and logins,
-    exceptions of views, and ``json()``, ``context``, ``templates`` and ``resolver_match`` of a
-    response. A response is what the client of a server would get: it has the headers of all layers,
-    and a stream is complete. ``asgi_request`` is None if a layer has responded in Django's place.
+    Everything else is as with ``AsyncClient``: the methods and their parameters, cookies and
+    logins, exceptions from views, and the ``json()``, ``context``, ``templates`` and
+    ``resolver_match`` of a response. A response is what a client would get from a server: it has
+    the headers of all layers, and a stream has been read to its end. ``asgi_request`` is None if a
+    layer has responded instead of Django.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class StackClient(AsyncClient):
             self._running = await self._started.enter_async_context(started)
         except (LifespanFailed, TimeoutError):
             raise
-        except Exception:  # noqa: BLE001 -- the app does not support lifespan; servers go on, too
+        except Exception:  # noqa: BLE001 -- no lifespan support; servers go on serving, too
             self._running = StartedApp(application, {})
         return self
 
@@ -157,7 +158,7 @@ class StackClient(AsyncClient):
 
     async def request(self, **given: Any) -> Any:
         response: Any = await super().request(**given)
-        # Django's client looks for these when it follows a redirect.
+        # Django's client needs these to follow a redirect.
         names = {"PATH_INFO": given["path"], "REQUEST_METHOD": given["method"]}
         response.request = {**response.request, **names}
         return response
@@ -193,13 +194,13 @@ class StackClient(AsyncClient):
 
 
 class _StackResponse(HttpResponse):
-    """What has come back through the layers, as Django's client knows it."""
+    """The response that came back through the layers, in the form that Django's client expects."""
 
     def __init__(self, found: Response, asgi_request: HttpRequest | None, method: str) -> None:
         has_body = method != "HEAD" and found.status not in (204, 304)
         super().__init__(found.body if has_body else b"", status=found.status)
         self.asgi_request = asgi_request
-        del self.headers["Content-Type"]  # unless the app has sent one
+        del self.headers["Content-Type"]  # HttpResponse's default; the app's own is added below
         for name, value in _decoded(found.headers):
             if name.lower() == "set-cookie":
                 self.cookies.load(_known_attributes(value))
@@ -216,7 +217,7 @@ def _decoded(headers: Any) -> list[tuple[str, str]]:
 
 
 def _known_attributes(cookie: str) -> str:
-    """Return a Set-Cookie without attributes that ``http.cookies`` would refuse the cookie for."""
+    """Return a Set-Cookie without unknown attributes: ``http.cookies`` would reject the cookie."""
     pair, *attributes = cookie.split(";")
     known: Morsel[str] = Morsel()
     return ";".join(
@@ -227,8 +228,9 @@ def _known_attributes(cookie: str) -> str:
 def _headers(scope: Mapping[str, Any]) -> tuple[list[tuple[str, str]], str]:
     """Return the headers as a server passes them on, and the scheme.
 
-    Django's client adds a Host to the one that was given, and an empty Cookie. When it follows a
-    redirect to another host, it has the names of WSGI. Before 5.2.13, it writes all names with _.
+    Django's client adds a second Host to the one that was given, and an empty Cookie. When it
+    follows a redirect to another host, it uses WSGI's names. Before 5.2.13, it writes all names
+    with underscores.
     """
     headers = [(name.replace("_", "-"), value) for name, value in _decoded(scope["headers"])]
     last: dict[str, str] = dict(headers)
@@ -242,13 +244,13 @@ def _headers(scope: Mapping[str, Any]) -> tuple[list[tuple[str, str]], str]:
     return [("host", host), *kept], last.get("wsgi.url-scheme") or scheme
 
 
-# --- Django's request, which the client has no other way to see ---
+# --- how the client gets at Django's request ---
 
 _EXCHANGE = "asgi_middleware.testing"
 
 
 class _Exchange:
-    """What passes by the application, in the scope: to Django's request, and the request itself."""
+    """Travels in the scope: takes an option to Django's request, and brings that request back."""
 
     def __init__(self, enforces_csrf: bool) -> None:
         self.enforces_csrf = enforces_csrf
@@ -256,7 +258,7 @@ class _Exchange:
 
 
 def _noting(create_request: Callable[..., Any]) -> Callable[..., Any]:
-    """Do what Django's test client does to each request that it makes."""
+    """Set the CSRF flag of each request and keep the request, as Django's test client does."""
 
     @wraps(create_request)
     def noted(self: ASGIHandler, scope: Any, body_file: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Fixtures for pytest. With pytest-django they are there; without it, import them.
+"""Fixtures for pytest. pytest-django makes them available; without it, import them:
 
 # conftest.py
 from asgi_middleware.testing.fixtures import asgi_client, override_state
@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 
 try:
     from pytest_asyncio import fixture as _async_fixture
-except ImportError:  # another plugin runs async fixtures, such as that of anyio
+except ImportError:  # another plugin, such as anyio's, runs async fixtures
     _async_fixture = pytest.fixture  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ __all__ = ["asgi_client", "override_state"]
 async def asgi_client() -> "AsyncGenerator[StackClient]":
     """A :class:`StackClient` for ``ASGI_APPLICATION``, between its startup and its shutdown.
 
-    At its end, the connections to databases that the test itself has opened are closed, too. A
-    database with a connection to it cannot be removed.
+    Afterwards, the database connections that the test itself has opened are closed, too: a test
+    database cannot be dropped while a connection to it is open.
     """
     from django.db import connections
 
@@ -40,7 +40,7 @@ async def asgi_client() -> "AsyncGenerator[StackClient]":
 
 @pytest.fixture
 def override_state() -> Generator[Callable[..., dict[str, Any]]]:
-    """Put values in the place of what startup opens, until the end of the test.
+    """Replace what startup opens, until the end of the test.
 
     ``state = override_state(client=FakeClient())``
     """

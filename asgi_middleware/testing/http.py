@@ -16,14 +16,13 @@ from ._scope import GivenHeaders, http_scope, request_headers
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Response:
-    """What came back from the app. If nothing did, ``status`` is None and ``complete``
-    is False.
+    """What the app sent. If it sent nothing, ``status`` is None and ``complete`` is False.
 
-    ``headers`` have the order and the spelling in which they were sent. ``messages`` is
+    ``headers`` keep the order and the spelling in which they were sent. ``messages`` is
     everything that the app sent, ``exception`` is what it raised. ``awaits`` is the number of
-    its calls of ``receive`` and ``send``; each of them can be a ``disconnect_at`` or a
-    ``cancel_at``. ``receives`` counts the calls of ``receive``, ``receives_after_disconnect``
-    only those after it had returned ``http.disconnect``.
+    its calls of ``receive`` and ``send``, the highest number that makes sense for
+    ``disconnect_at`` and ``cancel_at``. ``receives`` counts the calls of ``receive``,
+    ``receives_after_disconnect`` only the calls after it had returned ``http.disconnect``.
     """
 
     status: int | None
@@ -38,11 +37,11 @@ class Response:
     receives_after_disconnect: int
 
     def getall(self, name: bytes) -> list[bytes]:
-        """Return the values of all headers called *name*, in upper or lower case."""
+        """Return the values of all headers called *name*, in any case."""
         return values(self.headers, name.lower())
 
     def get(self, name: bytes) -> bytes | None:
-        """Return the value of the header called *name*, None if there is none.
+        """Return the value of the header called *name*, or None if there is none.
 
         Raises ValueError if there is more than one.
         """
@@ -77,11 +76,11 @@ class OpenRequest:
         self._call.start()
 
     def send_body(self, body: bytes, *, more_body: bool = True) -> None:
-        """Let the app receive *body*; with the last part, say ``more_body=False``."""
+        """Let the app receive *body*; pass ``more_body=False`` with the last part."""
         self._call.put({"type": "http.request", "body": body, "more_body": more_body})
 
     def disconnect(self) -> None:
-        """Leave: the app receives only ``http.disconnect`` from now on."""
+        """Disconnect the client: the app receives only ``http.disconnect`` from now on."""
         self._call.finish_with(dict(HTTP_DISCONNECT), discard=True)
 
     def cancel(self) -> None:
@@ -96,7 +95,7 @@ class OpenRequest:
         return self._call.sent[number]
 
     async def finish(self) -> Response:
-        """Wait for the end of the app, check the rules, and return what it has sent."""
+        """Wait until the app has ended, check the rules, and return the response."""
         await self._call.join()
         self._call.verify()
         if self._call.end is None and self._call.exception is None:
@@ -104,7 +103,7 @@ class OpenRequest:
         return self._response()
 
     async def leave(self) -> None:
-        """Disconnect if the app still runs, wait for its end, and check the rules.
+        """Disconnect if the app still runs, wait until it has ended, and check the rules.
 
         Raises what the app raised. An app that was cancelled does not receive a disconnect.
         """
@@ -157,16 +156,16 @@ async def request(
     """Send one request and return the response, once the app has ended.
 
     *target* is a percent-encoded path, with or without a query. A *body* in parts arrives as
-    one message for each part. *scope* holds changes to the scope. The client leaves at the call
-    of ``receive`` or ``send`` with the number *disconnect_at*, counted from 1; the server
-    cancels the app at the one with the number *cancel_at*.
+    one message for each part. *scope* holds changes to the scope. The app's calls of ``receive``
+    and ``send`` are counted from 1: at call *disconnect_at* the client disconnects, at call
+    *cancel_at* the server cancels the app.
 
     As on a server, the app receives the body once, then nothing until the response is complete,
     then ``http.disconnect``. Raises :class:`ASGIViolation` for a broken rule, what the app
     raised unless *raise_app_exceptions* is false, and TimeoutError after *timeout* seconds.
 
-    With *strict*, header names have to be in lower case, and nobody may edit the scope in place,
-    as ASGI asks. Django and Starlette do not keep to that, and servers do not mind.
+    With *strict*, header names must be in lower case, and nobody may edit the scope in place, as
+    ASGI requires. Django and Starlette break these rules, and servers tolerate that.
     """
     parts = [body] if isinstance(body, bytes) else list(body)
     about_body = ((b"content-length", str(len(parts[0])).encode()),) if parts[0] else ()
@@ -204,8 +203,8 @@ async def stream(
             upload.send_body(b"last part", more_body=False)
             start = await upload.message()
 
-    A GET needs its last part too, which is empty. At the end of the block the client leaves
-    unless the response is complete, the app is awaited, and the rules are checked.
+    A GET also needs a last part, which is empty. At the end of the block, the client disconnects
+    unless the response is complete; then the app is awaited and the rules are checked.
     """
     made = http_scope(method, target, _with_host(headers), scope or {})
     opened = OpenRequest(app, made, timeout=timeout, strict=strict)

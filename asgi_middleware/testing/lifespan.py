@@ -10,8 +10,7 @@ With httpx, a request passes through every layer:
 For Django's own client through every layer, see :mod:`asgi_middleware.testing.django`.
 
 Start the app inside the test that uses it: what it opens belongs to the event loop of that test.
-httpx returns a response only when it is complete, so use :func:`stream` for a stream that does not
-end.
+httpx returns a response only when it is complete, so use :func:`stream` for an endless stream.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -26,7 +25,7 @@ from ._scope import lifespan_scope
 
 
 class LifespanFailed(Exception):  # noqa: N818 -- named after the messages
-    """The app sent ``startup.failed`` or ``shutdown.failed``, with this text as its message."""
+    """The app sent ``startup.failed`` or ``shutdown.failed``; the text is that message's."""
 
 
 class StartedApp:
@@ -52,15 +51,15 @@ async def lifespan(
     timeout: float = 10.0,
     strict: bool = False,
 ) -> AsyncGenerator[StartedApp]:
-    """Start *app*, yield an app that gives its state to each request, and shut it down.
+    """Start *app*, yield a :class:`StartedApp` that gives its state to each request, and stop it.
 
         async with lifespan(app) as running:
             response = await request(running)
             client = httpx.AsyncClient(transport=httpx.ASGITransport(running))
 
-    Raises :class:`LifespanFailed` as soon as the app says that it failed, TimeoutError when it
-    takes more than *timeout* seconds to start or to shut down, and what the app raises if it
-    does not support lifespan (Django: ValueError). *strict* is as for :func:`request`.
+    Raises :class:`LifespanFailed` as soon as the app reports a failure, TimeoutError when it takes
+    more than *timeout* seconds to start or to shut down, and what the app raises if it does not
+    support lifespan (Django: ValueError). *strict* works as in :func:`request`.
     """
     made = lifespan_scope(scope or {})
     call = AppCall(app, made, LifespanLint, timeout=timeout, strict=strict)

@@ -20,7 +20,7 @@ class RecordedCall:
 
 
 class InnerMessages:
-    """What recorded apps send during one call of the client.
+    """The messages that recorded apps send during one call of a client.
 
     The middleware around an app is not to blame for a header name that the app itself spelled
     ``Like-This``. It is to blame for a message that changed after the app had sent it.
@@ -77,9 +77,9 @@ class RecordedApp:
 
 
 def recording(app: ASGIApp) -> RecordedApp:
-    """Return *app* with a record in ``calls`` of all that it is given and sends.
+    """Wrap *app* so that ``calls`` records everything that it is given and sends.
 
-    When a client of this package calls it, header names that *app* sends may be in mixed case,
-    as Django's are, and nobody may edit its messages in place.
+    When a client of this package calls it, header names that *app* itself sends may be in mixed
+    case, as Django's are, and nobody may edit the messages of *app* in place.
     """
     return RecordedApp(app)

@@ -13,9 +13,9 @@ from ._scope import GivenHeaders, request_headers, websocket_scope
 class HandshakeRefused(Exception):  # noqa: N818 -- a response, not an error of the client
     """The app did not accept the WebSocket.
 
-    If it closed the socket, ``code`` is its close code, and ``status`` is the 403 that servers
-    make of it. If it sent a response of its own, ``status``, ``headers`` and ``body`` are those
-    of that response.
+    If the app closed the socket, ``code`` is the close code, and ``status`` is 403, which is what
+    servers then send. If it sent a response of its own, ``status``, ``headers`` and ``body`` are
+    from that response.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class Socket:
         self.headers: tuple[Header, ...] = ()
 
     async def send(self, data: str | bytes) -> None:
-        """Let the app receive a text message or a binary one."""
+        """Let the app receive a text or binary message."""
         key = "text" if isinstance(data, str) else "bytes"
         self._call.put({"type": "websocket.receive", key: data})
 
     async def receive(self) -> str | bytes:
-        """Return what the app sends next. Raises :class:`SocketClosed` if the app closes."""
+        """Return what the app sends next. Raises :class:`SocketClosed` if that is a close."""
         message = await self._message()
         if message["type"] == "websocket.close":
             raise SocketClosed(message.get("code", 1000), message.get("reason") or "")
@@ -92,7 +92,7 @@ class Socket:
                 raise HandshakeRefused(message["status"], headers, body)
 
     async def finish(self) -> None:
-        """Close the socket if it is open, wait for the end of the app, and check the rules.
+        """Close the socket if it is open, wait until the app has ended, and check the rules.
 
         An app that was cancelled does not receive a disconnect.
         """
@@ -130,9 +130,9 @@ async def websocket(
             await socket.send("hello")
             assert await socket.receive() == "hello"
 
-    Raises :class:`HandshakeRefused` when the app does not accept, and what :func:`request`
-    raises; *strict* is as there. The server offers the denial response extension, unless you pass
-    ``scope={"extensions": {}}``.
+    Raises :class:`HandshakeRefused` if the app does not accept, and the same errors as
+    :func:`request`; *strict* works as there. The app may use the denial response extension, unless
+    you pass ``scope={"extensions": {}}``.
     """
     made = websocket_scope(
         target,

@@ -243,9 +243,12 @@ def test_a_layer_in_middleware_is_told_by_check_and_by_our_handler() -> None:
 
     told = f"MIDDLEWARE: {path!r} is a layer around the whole application"
     assert (message.msg, message.id) == (told, "asgi_middleware.E003")
-    assert message.hint == "Use stack(get_asgi_application()) in asgi.py, and remove it here."
+    assert message.hint == (
+        "Use stack(get_asgi_application()) in asgi.py, and remove the path from MIDDLEWARE."
+    )
     assert refused.value.problems == (
-        f"{told}; use stack(get_asgi_application()) in asgi.py, and remove it here",
+        f"{told}; use stack(get_asgi_application()) in asgi.py,"
+        " and remove the path from MIDDLEWARE",
     )
 
 

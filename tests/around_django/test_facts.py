@@ -46,7 +46,7 @@ async def test_django_sends_header_names_in_mixed_case(bare_django: RecordedApp)
 
 
 async def test_the_specification_wants_header_names_in_lower_case(bare_django: RecordedApp) -> None:
-    with pytest.raises(ASGIViolation, match="header names are lower case"):
+    with pytest.raises(ASGIViolation, match="header names must be in lower case"):
         await request(bare_django.app, target="/varied/")
 
 

@@ -219,7 +219,7 @@ TRAILERS = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
 @pytest.mark.parametrize(
     ("messages", "rule"),
     [
-        pytest.param([["type"]], "a message is a dict, not a list", id="not a dict"),
+        pytest.param([["type"]], "a message must be a dict, not a list", id="not a dict"),
         pytest.param([{}], "needs a 'type'", id="no type"),
         pytest.param(
             [{"type": "http.request"}], "not a message that an app sends", id="a message to receive"
@@ -237,9 +237,9 @@ TRAILERS = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
         pytest.param([{"type": START["type"]}], "status must be of type int", id="no status"),
         pytest.param([{**START, "status": 101}], "final response", id="status 101"),
         pytest.param([{**START, "headers": ["a"]}], "not a pair", id="header not a pair"),
-        pytest.param([{**START, "headers": [("a", b"b")]}], "are bytes", id="name str"),
-        pytest.param([{**START, "headers": [(b"a", "b")]}], "are bytes", id="value str"),
-        pytest.param([{**START, "headers": [(b"A", b"b")]}], "are lower case", id="upper case"),
+        pytest.param([{**START, "headers": [("a", b"b")]}], "must be bytes", id="name str"),
+        pytest.param([{**START, "headers": [(b"a", "b")]}], "must be bytes", id="value str"),
+        pytest.param([{**START, "headers": [(b"A", b"b")]}], "in lower case", id="upper case"),
         pytest.param(
             [{**START, "headers": [(b"a b", b"")]}], "not a valid header name", id="not a token"
         ),
@@ -256,7 +256,7 @@ TRAILERS = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
             "does not offer it",
             id="extension not offered",
         ),
-        pytest.param([START, TRAILERS], "did not say trailers=True", id="trailers unannounced"),
+        pytest.param([START, TRAILERS], "did not have trailers=True", id="trailers unannounced"),
         pytest.param(
             [{**START, "trailers": True}, TRAILERS], "before the end of the body", id="early"
         ),

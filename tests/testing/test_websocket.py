@@ -150,7 +150,7 @@ async def test_a_cancelled_app_receives_no_disconnect_at_the_end_of_the_block() 
         pytest.param([TEXT], "before websocket.accept", id="send first"),
         pytest.param([ACCEPT, ACCEPT], "after the handshake", id="two accepts"),
         pytest.param([ACCEPT, CLOSE, TEXT], "after the socket was closed", id="send after close"),
-        pytest.param([{**ACCEPT, "headers": [(b"A", b"b")]}], "are lower case", id="upper case"),
+        pytest.param([{**ACCEPT, "headers": [(b"A", b"b")]}], "in lower case", id="upper case"),
         pytest.param([{**ACCEPT, "subprotocol": b"a"}], "must be of type str", id="subprotocol"),
         pytest.param([ACCEPT, {"type": "websocket.send"}], "either bytes or text", id="empty"),
         pytest.param([ACCEPT, {**TEXT, "bytes": b"a"}], "either bytes or text", id="both"),

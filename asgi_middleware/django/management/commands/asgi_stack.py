@@ -12,7 +12,7 @@ from ...checks import check_application, check_settings
 
 class Command(BaseCommand):
     help = "Shows the layers of ASGI_APPLICATION, the outermost first, and what the checks find."
-    # The findings of these checks come after the layers.
+    # handle() runs the checks itself, after it has shown the layers.
     requires_system_checks = ()
 
     def handle(self, **_options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Django's ``runserver``, with the ASGI application on uvicorn in place of the WSGI one."""
+"""Django's ``runserver``, but with the ASGI application on uvicorn."""
 
 import asyncio
 import atexit
@@ -30,8 +30,8 @@ _DjangosCommand: Any = import_string(f"{_package}.management.commands.runserver.
 
 _IS_WINDOWS = sys.platform == "win32"
 
-# What a reload or Ctrl-C waits for, in seconds: for requests and streams to end by themselves,
-# then for the app to end them, then for the contexts of a lifespan to close.
+# How many seconds a reload or Ctrl-C waits: for requests and streams to end by themselves, then for
+# the app to react to a disconnect, then for the contexts of a lifespan to close.
 _GRACE = 1
 _REACTION = 1
 _PATIENCE = 10
@@ -47,7 +47,7 @@ class Uvicorn:
         self.server_port = self._socket.getsockname()[1]
 
     def set_app(self, application: Any) -> None:
-        # Around the stack there may be the handler of static files.
+        # The handler for static files may be around the stack.
         layers = layers_of(getattr(application, "application", application))
         has_access_log = any(isinstance(each, TimingMiddleware) for each in layers)
         drains = [each.drain for each in layers if isinstance(each, LifespanMiddleware)]
@@ -60,22 +60,22 @@ class Uvicorn:
     def serve_forever(self) -> None:
         """Serve until Ctrl-C or, under the reloader, until a file has changed."""
         if threading.current_thread() is not threading.main_thread():
-            # The reloader has the main thread. It needs no signal to begin a drain.
+            # The reloader has the main thread, and ends the server without a signal.
             logging.getLogger("asgi_middleware.lifespan.drain").addFilter(_not_about_signals)
             atexit.register(self._stop, threading.current_thread())
         self._server.run(sockets=[self._socket])
         if not self._server.started:
-            sys.exit(3)  # startup has failed, which is in the log
+            sys.exit(3)  # startup has failed; the log says why
 
     def _stop(self, thread: threading.Thread) -> None:
         """Shut the application down before the reloader's process ends."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # we are stopping already
         self._server.should_exit = True
         thread.join(_PATIENCE)
 
 
 def _server(application: Any, *, has_access_log: bool, drains: list[Drain]) -> Any:
-    """Return uvicorn's server, which lets a drain end streams that would stay open."""
+    """Return uvicorn's server, with a shutdown that ends open streams as a drain does."""
     import uvicorn
     from uvicorn.config import LOGGING_CONFIG
 
@@ -90,7 +90,7 @@ def _server(application: Any, *, has_access_log: bool, drains: list[Drain]) -> A
     return Server(
         uvicorn.Config(
             application,
-            # A project's LOGGING counts. Its access log says more than uvicorn's.
+            # With our access log, keep to the project's LOGGING: uvicorn's access log says less.
             log_config=None if has_access_log else LOGGING_CONFIG,
             access_log=not has_access_log,
             timeout_graceful_shutdown=_GRACE + _REACTION,
@@ -107,10 +107,10 @@ def _leave_it_to_the_parent(_number: int, _frame: object) -> None:
 
 
 def _supervise() -> int:
-    """Run the process that serves, again after each change of a file, and return its status.
+    """Run the serving process, restart it after each file change, and return its exit status.
 
-    As Django does, but a signal leaves that process the time to shut down. Django's own parent
-    kills it: a quarter of a second after Ctrl-C, and at once at SIGTERM.
+    Django does the same, but its parent process kills the serving process: a quarter of a second
+    after Ctrl-C, and at once on SIGTERM. Here, a signal leaves it time to shut down.
     """
     environment = {**os.environ, autoreload.DJANGO_AUTORELOAD_ENV: "true"}
     process: subprocess.Popen[bytes] | None = None
@@ -122,7 +122,7 @@ def _supervise() -> int:
             sys.exit(0)
         if len(signals) > 1:
             process.kill()
-        elif not _IS_WINDOWS:  # where Ctrl-C reaches that process by itself
+        elif not _IS_WINDOWS:  # on Windows, Ctrl-C reaches the process by itself
             process.terminate()
 
     signal.signal(signal.SIGINT, end)
@@ -151,7 +151,7 @@ class Command(_DjangosCommand):  # type: ignore[misc]
             if os.environ.get(autoreload.DJANGO_AUTORELOAD_ENV) != "true":
                 sys.exit(_supervise())
             if not _IS_WINDOWS:
-                # The parent gets Ctrl-C too, and tells us.
+                # The parent also gets Ctrl-C, and sends us SIGTERM.
                 signal.signal(signal.SIGINT, _leave_it_to_the_parent)
         djangos: Any = super()
         djangos.run(**options)
