@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import math
 import os
 import random
 import re
@@ -41,7 +42,8 @@ SERVER = (
 )
 # The bound of the pool: size + max_overflow requests at work.
 POOL = 16
-# For this many seconds after the kill, broken connections count as the killed worker's.
+# Broken connections of requests that began before the kill, or at most this many seconds later,
+# count as the killed worker's.
 AFTERMATH = 3.0
 # When a worker of uvicorn ends, it closes idle connections, even if a request is on its way. It
 # responds to WebSocket handshakes that have just arrived with a 500 of its own.
@@ -96,7 +98,7 @@ class Load:
     def __init__(self, server: Server, figures: Figures) -> None:
         self._server = server
         self._figures = figures
-        self._killed_at = -AFTERMATH
+        self._killed_at = -math.inf
         self._over = False
 
     async def run(self, clients: int, seconds: float, restart_redis: Callable[[], None]) -> None:
@@ -104,6 +106,7 @@ class Load:
         tasks = [asyncio.create_task(self._client(kinds[n % len(kinds)])) for n in range(clients)]
         sampling = asyncio.create_task(self._sample())
         try:
+            await self._settled(set())
             await asyncio.sleep(seconds / 4)
             self._kill_a_worker()
             await asyncio.sleep(seconds / 4)
@@ -131,6 +134,7 @@ class Load:
         ) as client:
             again = False
             while not self._over:
+                began = time.monotonic()
                 try:
                     right = await ask(client)
                 except UnavailableError:
@@ -141,7 +145,7 @@ class Load:
                     WebSocketException,
                     OSError,
                 ) as error:
-                    again = self._note_broken(f"{kind}: {error!r}", again=again)
+                    again = self._note_broken(f"{kind}: {error!r}", began, again=again)
                 else:
                     again = False
                     self._figures.responses[kind] += 1
@@ -149,9 +153,9 @@ class Load:
                         self._figures.wrong.append(kind)
                 await asyncio.sleep(random.uniform(0, 0.05))
 
-    def _note_broken(self, what: str, *, again: bool) -> bool:
+    def _note_broken(self, what: str, began: float, *, again: bool) -> bool:
         """Return whether the client may try again, as a browser does without saying so."""
-        if time.monotonic() - self._killed_at < AFTERMATH:
+        if began < self._killed_at + AFTERMATH:
             self._figures.of_the_killed += 1
         elif not again and any(each in what for each in _NOT_BEGUN):
             self._figures.retried += 1
@@ -196,7 +200,8 @@ class Load:
         return lines == [f"line {number}" for number in range(1, len(lines) + 1)]
 
     async def _socket(self, client: httpx.AsyncClient) -> bool:
-        async with connect(f"{self._server.websocket_url}/ws/echo/", proxy=None) as socket:
+        url = f"{self._server.websocket_url}/ws/echo/"
+        async with connect(url, proxy=None, open_timeout=PATIENCE) as socket:
             try:
                 welcome = json.loads(await socket.recv())
                 echoes = []
@@ -227,7 +232,7 @@ class Load:
 
     async def _settled(self, before: set[int]) -> None:
         """Wait until no worker is left of those from before, and all are there."""
-        async with asyncio.timeout(4 * PATIENCE):
+        async with asyncio.timeout(8 * PATIENCE):
             while len(workers := self._workers()) < WORKERS or before & set(workers):  # noqa: ASYNC110 -- other processes
                 await asyncio.sleep(0.1)
 

@@ -25,8 +25,9 @@ SERVERS = {
     "daphne": ("daphne", "-b", HOST, "-p", "{port}"),
 }
 
-# On a busy machine, a worker of uvicorn takes longer to start than its parent waits by default.
-UVICORN_WORKERS = ("--workers", "2", "--timeout-worker-healthcheck", "60")
+# On a busy machine, a worker of uvicorn takes longer to start than its parent waits by default. The
+# parent also waits that long for one that ends meanwhile, so it has to be less than PATIENCE.
+UVICORN_WORKERS = ("--workers", "2", "--timeout-worker-healthcheck", "10")
 
 # These are meant for the process that runs the tests, not for the server under test.
 _NOT_INHERITED = {"DJANGO_ENV", "DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY"}
@@ -95,9 +96,9 @@ class Server:
         self.process.send_signal(signal_number)
         return self.process.wait(PATIENCE)
 
-    def until(self, condition: Callable[[], bool], what: str) -> None:
+    def until(self, condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
         """Wait until *condition* is true; if it never is, fail and show the log."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while not condition():
             # Check once more after the end: the last lines may have just been written.
             ended = self.process.poll() is not None
@@ -107,7 +108,7 @@ class Server:
                     f"{self.log()}"
                 )
             if time.monotonic() > deadline:
-                raise AssertionError(f"there was no {what} within {PATIENCE} s:\n{self.log()}")
+                raise AssertionError(f"there was no {what} within {patience} s:\n{self.log()}")
             time.sleep(0.01)
 
     def listens(self) -> bool:

@@ -91,8 +91,9 @@ application = compose(
     partial(
         LifespanMiddleware,
         lifespan=[first, second, task_group],
-        startup_timeout=1 if FAULT == "hangs" else 30,
-        shutdown_timeout=1 if FAULT == "exit hangs" else 90,
+        # Long enough for what does not hang.
+        startup_timeout=5 if FAULT == "hangs" else 30,
+        shutdown_timeout=5 if FAULT == "exit hangs" else 90,
         readiness=readiness,
         drain=drain,
     ),
