@@ -5,27 +5,27 @@ ARGS ?=
 PYTEST_FLAGS ?=
 UVICORN_FLAGS ?=
 
-# Two or more tests run on workers. A worker that is done takes over tests of another, so a
-# module's tests stay together as far as possible, and so do the servers that they share.
-# One test, named with ::, needs none. Four are enough, because each starts services of its own.
-# Two cores keep four busy, because a test with a server or a browser mostly waits for it.
+# Tests run on several workers, unless ARGS names one test with ::. A worker without tests takes
+# over some of another's, so a module's tests stay together as far as possible, and share servers.
+# Four workers are enough, because each starts services of its own. Two cores are enough for them,
+# because a test with a server or a browser mostly waits for it.
 workers = $(if $(findstring ::,$(ARGS)),,$(1) --dist worksteal)
 four_workers = $(call workers,-n 4)
 one_for_each_core = $(call workers,-n auto --maxprocesses 4)
 
-# Containers often set it. Then every worker and every server would compile all modules again.
+# Containers often set it, and then every worker and every server would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 # The order of prerequisites matters: check the port before installing anything.
 .NOTPARALLEL:
-# Otherwise, a half-made environment would look complete next time.
+# Otherwise, a half-installed environment would look complete next time.
 .DELETE_ON_ERROR:
 .PHONY: help run test test-quick test-all format test-django test-peers check docs dist bench bench-report screenshots clean port-is-free
 
 venv := .venv
 python := $(venv)/bin/python
-# Quiet twice: errors only. A failure still shows the output of what failed.
+# -qq shows only errors, including the output of a build that failed.
 pip_install := $(python) -m pip --disable-pip-version-check install -qq
 
 # The shim of a version manager may be on the path and still fail, so run each candidate.

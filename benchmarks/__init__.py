@@ -1,1 +1,1 @@
-"""What our middleware cost, compared with others that do the same: ``python -m benchmarks``."""
+"""What our middleware costs, compared with others for the same job: ``python -m benchmarks``."""

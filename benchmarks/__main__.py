@@ -10,8 +10,8 @@ from .in_process import measure
 from .report import as_json, table
 from .scenarios import SCENARIOS
 
-# The number of rounds, and the seconds of a turn. Many short turns, because with a few long ones a
-# busy machine makes equal arms look different.
+# The number of rounds, and the seconds that a turn takes. Turns are many and short because, with a
+# few long turns, a busy machine makes equal arms look different.
 USUAL, QUICK = (201, 0.002), (41, 0.001)
 
 

@@ -1,7 +1,7 @@
 """Compare two files of results: ``python -m benchmarks.compare OLD NEW``.
 
-Each arm of each scenario in both files gets a line: how its cost has changed, or "no difference"
-if the spreads overlap.
+Each arm of each scenario that is in both files gets a line: how its cost has changed, or
+"no difference" if the spreads overlap.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from .report import Spread, ratio
 
 
 def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each arm of each scenario that both have."""
+    """Yield a line for each arm of each scenario that is in both files."""
     before = {row["scenario"]: row["added"] for row in old["results"]}
     for row in new["results"]:
         for arm, figures in row["added"].items():
@@ -32,7 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     old, new = (json.loads(path.read_text(encoding="utf-8")) for path in (options.old, options.new))
     if old["machine"] != new["machine"] or old.get("cpu") != new.get("cpu"):
-        print("The files come from two machines: compare ratios of arms, but not times.")
+        print("The files come from different machines: compare the ratios of arms, not the times.")
     print(*compared(old, new), sep="\n")
 
 

@@ -1,4 +1,4 @@
-"""What idle open connections cost: memory and threads of the server.
+"""What idle open connections cost the server in memory and threads.
 
 python -m benchmarks.connections
 """
@@ -24,7 +24,7 @@ EXAMPLE = (
     *(sys.executable, "-m", "uvicorn", "example_project.asgi:application"),
     *("--host", HOST, "--port", "{port}", "--log-level", "warning"),
 )
-# How many connections to open at once. More than a server's backlog would be refused.
+# How many connections to open at once. Connections beyond a server's backlog would be refused.
 AT_ONCE = 50
 
 
@@ -42,7 +42,7 @@ class Open:
     threads: list[int]
 
     def fit(self) -> tuple[float, float]:
-        """Return the KB and the threads that each further connection takes."""
+        """Return the KB and the threads that each additional connection takes."""
         of = partial(statistics.linear_regression, self.numbers)
         return of(self.memory).slope, of(self.threads).slope
 

@@ -1,4 +1,4 @@
-"""Requests per second through a real server: plain Django compared with ours.
+"""Requests per second through a real server: plain Django compared with our handler and layers.
 
     python -m benchmarks.end_to_end
 
@@ -30,14 +30,14 @@ from tests.servers.server import Server, clean_environment, serve
 
 ROOT = Path(__file__).resolve().parents[1]
 CONNECTIONS = 16
-# How many rounds. In an arm that equals the first, the median of 11 rounds lies outside of all 11
-# rounds of the control in about one of 80 runs; of 5 rounds, in one of 6.
+# The number of rounds. If an arm does not differ from the first arm, its median over 11 rounds lies
+# outside all 11 rounds of the control in about one of 80 runs; over 5 rounds, in one of 6.
 ROUNDS = 11
 UVICORN = (
     *(sys.executable, "-m", "uvicorn", "benchmarks.end_to_end_app:application"),
     *("--port", "{port}", "--no-access-log", "--log-level", "warning"),
 )
-# As many threads as the pool has, in one process as well.
+# Like the pool, they have 8 threads in one process.
 WSGI = {
     "gunicorn gthread": (
         *(sys.executable, "-m", "gunicorn", "benchmarks.end_to_end_app:wsgi", "--workers", "1"),
@@ -72,7 +72,7 @@ class Scenario:
 
 
 ARMS = ("plain", "plain again", "django", "pool", "handler", "handler and pool", "stack")
-# Without what does the same in Django's MIDDLEWARE.
+# Without the arm that does the same job in Django's MIDDLEWARE.
 OURS = tuple(arm for arm in ARMS if arm != "django")
 
 
@@ -115,9 +115,9 @@ SQLITE = (
         response="200 .*",
     ),
 )
-# All arms but the plain ones have persistent connections, in the way that works for each. Plain
-# Django cannot use CONN_MAX_AGE: each request would leave a connection open, until PostgreSQL
-# refuses new ones.
+# All arms except the plain ones have persistent connections, each in the way that works for it.
+# Plain Django cannot use CONN_MAX_AGE: each request would leave a connection open, until PostgreSQL
+# refuses new connections.
 LASTING = {"CONN_MAX_AGE": "60", "MAX_OVERFLOW": "0"}
 POSTGRESQL = Scenario(
     "one query, PostgreSQL",
@@ -138,7 +138,7 @@ class Figures:
     """The figures of one arm.
 
     For each round: requests per second, and the seconds within which 50 % and 99 % of the
-    responses came. For all rounds: the number of failed requests, and the most threads, database
+    responses arrived. For all rounds: the number of failed requests, and the most threads, database
     connections and resident MB under load.
     """
 
@@ -247,7 +247,7 @@ def _seconds(written: str) -> float:
 
 
 def of_process(server: Server, name: str) -> int:
-    """Return what the kernel says about the server: Threads, or VmRSS in KB, of its worker too."""
+    """Return the kernel's figure for the server and its workers: Threads, or VmRSS in KB."""
     pid = server.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     figures: list[int] = []
@@ -281,13 +281,13 @@ def ratios(rates: Sequence[float], base: Sequence[float]) -> list[float]:
 
 
 def control(arms: Mapping[str, Arm]) -> Arm:
-    """Return the arm that is the same as the first one; the first, if there is none."""
+    """Return the arm that repeats the first arm, or the first arm if none does."""
     first = next(iter(arms))
     return arms.get(f"{first} again", arms[first])
 
 
 def verdict(rates: Sequence[float], base: Sequence[float], again: Sequence[float]) -> str:
-    """Return how an arm compares with the first, whose rates are *base* and once more *again*."""
+    """Return how an arm compares with the first arm, which has the rates *base* and *again*."""
     times = difference(ratios(rates, base), ratios(again, base))
     return f"{times.median:.2f} ({times.low:.2f} to {times.high:.2f})" if times else "no difference"
 
@@ -311,7 +311,7 @@ def lines(scenario: Scenario, figures: Mapping[str, Figures]) -> list[str]:
 
 
 def run(rounds: int, seconds: int, only: str = "") -> Iterator[tuple[Scenario, dict[str, Figures]]]:
-    """Measure the scenarios whose names include *only*; PostgreSQL's if DATABASE_URL is set."""
+    """Measure the scenarios with *only* in their names; that of PostgreSQL needs DATABASE_URL."""
     for scenario in (*SQLITE, *([POSTGRESQL] if os.environ.get("DATABASE_URL") else [])):
         if only in scenario.name:
             with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 
 These environment variables configure it: ``ARM``, ``MAX_OVERFLOW``, ``MIDDLEWARE``,
 ``CONN_MAX_AGE``, ``PSYCOPG_POOL``, ``SQLITE_PATH``, ``DATABASE_URL``. When you run the module, it
-creates the tables, and what the pages show.
+creates the tables and fills them with what the pages show.
 """
 # ruff: noqa: E402 -- a model can be defined only after django.setup().
 
@@ -89,7 +89,7 @@ def timing(get_response: Any) -> Any:
 
 
 class ThirdParty(MiddlewareMixin):
-    """A middleware as most projects have some: it looks at the request, and sets a header."""
+    """A middleware such as most projects have: it looks at the request, and sets a header."""
 
     def process_request(self, request: Any) -> None:
         request.tags = [*getattr(request, "tags", ()), request.path]
@@ -244,11 +244,11 @@ ARMS: dict[str, Middleware] = {
     "gunicorn gthread": compose(),
     "granian WSGI": compose(),
     "pool": partial(ThreadPoolMiddleware, pool=pool),
-    # Without the calls of Django's handler that the pool need not make in a thread.
+    # The pool makes all calls of Django's handler in a thread, even those that need no thread.
     "pool, all calls": partial(ThreadPoolMiddleware, pool=pool),
     "handler": compose(),
     "handler and pool": partial(ThreadPoolMiddleware, pool=pool),
-    # The stack of the example project: see example_project/asgi.py.
+    # Most layers of the example project's stack: see example_project/asgi.py.
     "stack": compose(
         partial(HealthMiddleware, readiness=readiness),
         RequestIDMiddleware,
@@ -262,7 +262,7 @@ ARMS: dict[str, Middleware] = {
 if ARM == "pool, all calls":
     lease.without_thread = lambda _: None  # type: ignore[assignment]
 if ARM == "stack":
-    # The access log is part of it.
+    # The access log is part of the stack's cost.
     logging.basicConfig(level=logging.INFO)
 with_our_handler = ARM in ("handler", "handler and pool", "stack")
 django_application: Any = get_our_application() if with_our_handler else get_asgi_application()

@@ -32,7 +32,7 @@ class Growth:
     added: dict[str, list[Spread]]
 
     def fit(self, arm: str) -> tuple[float, float]:
-        """Return the fitted line: the seconds at size 0, and for each one more."""
+        """Return the fitted line: the seconds at size 0, and for each step in size."""
         medians = [spread.median for spread in self.added[arm]]
         line = statistics.linear_regression(self.series.sizes, medians)
         return line.intercept, line.slope
@@ -51,7 +51,7 @@ def _headers(number: int) -> Scenario:
 
 def _layers(number: int) -> Scenario:
     ours = compose(*[RequestIDMiddleware] * number)
-    # The outermost layer makes an ID, and the others find it.
+    # The outermost layer makes an ID, and the inner layers find it.
     return Scenario(f"{number} layers", (Arm(OURS, ours),), (), made)
 
 

@@ -1,7 +1,7 @@
 """Time the scenarios within this process: on a real event loop, without a server or a socket.
 
-Requests follow one another in one task, as on a kept-alive connection. They never wait, so the
-time is that of the code: of the app and of the middleware around it.
+Requests follow one another in one task, as on a kept-alive connection. They never wait, so all the
+time is spent in the code of the app and of the middleware around it.
 """
 
 import gc
@@ -37,7 +37,7 @@ class WrongResponseError(Exception):
 class Result:
     """The seconds per request in each round, of each arm and of the floor, which is the bare app.
 
-    *peak* is how many more bytes an arm has allocated at once for a request than the bare app.
+    *peak* is how many more bytes than the bare app an arm has allocated at once during a request.
     """
 
     scenario: Scenario

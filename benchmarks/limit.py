@@ -1,7 +1,7 @@
-"""The least that the four middleware could cost: one function that does the job of all four.
+"""The least that four middleware could cost: one function that does the work of all four.
 
-The function is made for the options of the benchmark, and checks nothing that cannot happen
-there. Compared with it, the stack shows what separate layers cost.
+The function is written for the options of the benchmark, and checks nothing that cannot happen
+there. The difference between it and the stack is what separate layers cost.
 """
 # ruff: noqa: C901 -- one function, on purpose.
 

@@ -42,10 +42,10 @@ def ratio(ours: Spread, other: Spread) -> float | None:
 
 
 def difference(ratios: Iterable[float], control: Sequence[float]) -> Spread | None:
-    """Return the spread of an arm's *ratios* to the first arm, None if it makes no difference.
+    """Return the spread of an arm's *ratios* to the first arm, or None if there is no difference.
 
-    *control* holds the ratios of an arm that is the same as the first. As far as its farthest round
-    is from 1, in either direction, everything is noise.
+    *control* holds the ratios of an arm that repeats the first arm. The round that is farthest from
+    1 shows how large the noise is; a median that is no farther from 1 is not a difference.
     """
     spread = Spread.of(ratios)
     noise = max(max(each, 1 / each) for each in control)

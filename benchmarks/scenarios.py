@@ -86,7 +86,7 @@ class Arm:
 class Scenario:
     """A row: a request with *extra* headers, and patterns for its response.
 
-    The pattern '' in *headers* is for a header that is not sent.
+    In *headers*, the pattern '' means that the header is not sent.
     """
 
     name: str
@@ -133,7 +133,7 @@ policy: dict[str, Any] = {
     "allow_credentials": True,
 }
 cors = partial(CORSMiddleware, **policy)
-# It has an observer, because timing-asgi has a client.
+# With an observer, because timing-asgi has a client.
 timing = partial(TimingMiddleware, server_timing=True, observers=[lambda _: None])
 client = SimpleNamespace(timing=lambda *_, tags: None)  # noqa: ARG005
 server_timing = {"server-timing": r"app;dur=\d+\.\d"}
@@ -157,7 +157,7 @@ TIMING = (
     # timing-asgi sends no header, and measures the CPU time as well.
     Arm("timing-asgi", timing_asgi, needs=("timing-asgi",)),
 )
-# Starlette's limits bodies only, and copies nothing.
+# Starlette's middleware limits only bodies, and copies nothing.
 LIMITS = (
     Arm(OURS, compose(body_limit, partial(RequestTimeoutMiddleware, timeout=30.0))),
     Arm("starlette", starlette_limit, needs=("starlette",)),

@@ -27,7 +27,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
 
-# The rows that are like a site, and the arms whose multiples of plain Django lead the page.
+# The rows that resemble a real site, and the arms that the first table compares with plain Django.
 STOCK = (
     "a page: user, queries, template",
     "sync view, twelve middleware",
@@ -36,10 +36,10 @@ STOCK = (
 )
 POOLED = "handler and pool"
 GAINS = ("pool", POOLED, "stack", "gunicorn gthread")
-# Where the whole stack is compared with our handler and the pool alone.
+# The rows in which the whole stack is compared with our handler and the pool alone.
 COSTS = ("async view, no middleware", "async view, stock middleware")
 
-# How many rounds, and how many seconds a turn takes: in process, and end to end.
+# The number of rounds, and the seconds that a turn takes: in process, and end to end.
 ROUNDS, SECONDS = 201, 0.002
 ROUNDS_OF_SERVERS, SECONDS_OF_SERVERS = end_to_end.ROUNDS, 1
 
@@ -75,7 +75,7 @@ def _cpu() -> str:
 
 
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tables of the page, by the name of the place that each one has."""
+    """Return the tables of the page, each under the name of its place."""
     whole = [row for row in report["results"] if row["messages"] == 1]
     streams = [row for row in report["results"] if row["messages"] > 1]
     return {
@@ -117,7 +117,7 @@ def _as_sites_are(rows: list[Any]) -> list[Any]:
 
 
 def _costs(report: Mapping[str, Any]) -> Iterable[str]:
-    """What our layers add to a request: in process, and as a server's time for each request."""
+    """Yield what our layers add to a request: in process, and to the time that a server takes."""
     yield "| what is added | to | µs per request |"
     yield "| --- | --- | ---: |"
     [four] = [row for row in report["results"] if row["scenario"] == "mw=stack/req=no-origin"]
