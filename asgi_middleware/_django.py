@@ -38,7 +38,7 @@ def allowed_hosts() -> list[str] | None:
 
 
 def route_of(path: str) -> str | None:
-    """Return the URL pattern that *path* matches, or None without a match or Django."""
+    """Return the URL pattern that *path* matches, or None if there is no match or no Django."""
     urls = sys.modules.get("django.urls")
     if urls is None:
         return None
@@ -61,11 +61,12 @@ def _opened_here() -> list[Any]:
 
 
 def renew_connections() -> None:
-    """Do before and after a request, in its thread, what Django does as a request starts.
+    """Renew this thread's connections as Django does when a request starts.
 
-    A closed connection is dropped together with everything attached to it: a tenant, an execute
-    wrapper, the debug cursor. So is a connection that was left in a transaction; otherwise the
-    next request would run inside that transaction.
+    A pool calls this when it lends the thread and when it takes the thread back. A closed
+    connection is dropped together with everything attached to it: a tenant, an execute wrapper,
+    the debug cursor. So is a connection that was left in a transaction; otherwise the next request
+    would run inside that transaction.
     """
     for connection in _opened_here():
         try:
@@ -139,8 +140,8 @@ def _nothing() -> None:
 
 # --- the start and the end of a request, without a thread ---
 #
-# Django renews the thread's connections as a request starts and ends. We do that when a request
-# gets its thread and returns it, so a request without a thread does not need one for this.
+# Django renews the thread's connections as a request starts and ends. We do that when a thread is
+# lent to a request and when it is returned, so a request without a thread needs none for this.
 # Receivers other than Django's, and anything else that must be closed, need a thread as usual.
 
 

@@ -2,8 +2,7 @@
 
 Names are compared in lower case. ASGI asks applications to send them that way
 (https://asgi.readthedocs.io/en/latest/specs/www.html#response-start-send-event), but
-Django sends ``Content-Type`` and ``Vary``. The names that these functions take must be
-in lower case already.
+Django sends ``Content-Type`` and ``Vary``. Pass names to these functions in lower case.
 """
 
 from collections.abc import Collection

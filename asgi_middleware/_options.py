@@ -211,7 +211,7 @@ def path(option: str, value: object, example: str, *, asterisk: bool = False) ->
 
 
 def paths(option: str, value: object, example: Collection[str]) -> Iterator[str]:
-    """Check the paths of a ``Paths``, which may end with an asterisk."""
+    """Check the paths for a ``Paths``; each may end with an asterisk."""
     problems = list(strings(option, value, example))
     yield from problems
     if not problems:

@@ -1,7 +1,7 @@
 """Origins and patterns of origins: what a client may send, and what you may configure.
 
 These are two questions. :func:`is_sendable` is about a request: could a client send this text as
-its ``Origin``? If not, nobody needs to look it up. :func:`problem_with` is about an option: is
+its ``Origin``? If not, it cannot be allowed. :func:`problem_with` is about an option: is
 this text an origin, or a pattern of origins, exactly as clients send it?
 
 Both follow the URL standard, which has two kinds of schemes. *Special* schemes, such as ``https``,
@@ -181,7 +181,7 @@ def _corrected(text: str) -> str | None:
     if parsed is None:
         return None
     if authority != parsed.host and (not parsed.host or parsed.scheme == "file"):
-        return None  # a port or a user, which neither of them can have
+        return None  # a port or a user, which neither an empty host nor a file has
     is_wildcard = parsed.host.startswith("*.")
     host = parsed.host.removeprefix("*.")
     if "*" in host or (is_wildcard and not host.strip(".")):
@@ -221,7 +221,7 @@ def _fault(text: str) -> str:
 
 
 def _serialized(origin: Origin) -> Origin | None:
-    """Return an origin as the URL standard serializes it, or None if it is not valid or unclear."""
+    """Return an origin as the URL standard serializes it, or None if it is invalid or unclear."""
     scheme, host, port = origin
     if host.startswith("["):
         written = _ipv6(host)
@@ -281,7 +281,7 @@ def _label(label: str) -> str | None:
 
 
 def _is_stable(label: str) -> bool:
-    """Tell whether a label stays as it is (https://www.unicode.org/reports/tr46/#Processing)."""
+    """Tell whether IDNA leaves a label as it is (https://www.unicode.org/reports/tr46/#Processing)."""
     folded = "".join(char if char in "ßς" else char.casefold() for char in label)
     return normalize("NFKC", folded) == label and "Cc" not in map(category, label)
 

@@ -7,8 +7,8 @@ What you can rely on:
 * A call leaves nothing behind in its thread: no argument, result, error or context variable.
 * A result gets back to the loop only through a :class:`Call`. It does no harm if the loop is closed
   by then, or if nobody awaits the future any more.
-* The interpreter always exits. At exit, the workers have ten seconds for the calls that they have
-  accepted.
+* The interpreter always exits. At exit, the workers have ten seconds to finish the calls that
+  they have accepted.
 
 asgiref passes the calls of ``sync_to_async`` to an executor. :class:`ThreadContext` decides which
 executor that is:
@@ -41,7 +41,7 @@ T = TypeVar("T")
 LINGER = 1.0
 # Seconds that all calls together have to finish when the interpreter exits.
 EXIT_PATIENCE = 10.0
-# Seconds that a thread has to close its connections before it is left alone.
+# Seconds that `OwnThread.close` waits for the thread to close its connections.
 _CLOSING_PATIENCE = 1.0
 
 
@@ -327,7 +327,7 @@ def _end_workers() -> None:
     for worker in workers:
         if not worker.join(max(0.0, deadline - time.monotonic())):
             logger.warning(
-                "a call is still running in a thread at exit; the process does not wait for it"
+                "a call is still running in a thread at exit; the process no longer waits for it"
             )
             return
 

@@ -42,8 +42,8 @@ _MEMBER = re.compile(
     rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
 _MOST_MEMBERS = 32
-# A server may let in megabytes. A header is refused unread if it is longer than that many members,
-# or than a traceparent of a later version is likely to be.
+# A server may let in megabytes of headers. A header is refused unread if it is longer than that
+# many members, or than a traceparent of a later version is likely to be.
 _LONGEST_TRACESTATE = _MOST_MEMBERS * (256 + len("=") + 256 + len(","))
 _LONGEST_TRACEPARENT = 512
 # https://www.w3.org/TR/trace-context-1/#tracestate-limits

@@ -47,7 +47,7 @@ class CORSPolicy:
         CORSPolicy(allow_origins=["https://app.example"], allow_methods=["GET", "PUT"])
 
     * ``allow_origins``: origins as browsers send them, ``*`` for all, patterns like
-      ``https://*.example.org`` (one label or more) and ``http://localhost:*`` (any port).
+      ``https://*.example.org`` (one or more labels) and ``http://localhost:*`` (any port).
     * ``allow_methods``, ``allow_headers``: what a preflight may ask for; ``*`` allows any. Headers
       that the Fetch standard safelists, such as ``content-type``, are always allowed.
     * ``allow_credentials``: whether requests may carry cookies. Not allowed if ``allow_origins``
@@ -63,7 +63,8 @@ class CORSPolicy:
       ``True`` allows the origin.
 
     Frozen and comparable. Raises :class:`ConfigurationError` with all problems at once, and warns
-    (:class:`ConfigurationWarning`) about options that have no effect.
+    (:class:`ConfigurationWarning`) about options that have no effect or are
+    risky.
     """
 
     _: KW_ONLY

@@ -36,7 +36,7 @@ def is_same_origin(origin: str, host: str, *, over_tls: bool) -> bool:
         return False
     if own.scheme != "https" and (own.scheme != "http" or over_tls):
         return False
-    # A browser leaves out the default port, whichever scheme it uses.
+    # Browsers leave a default port out of Origin. Host may still name it, for either scheme.
     ports = (asked.port, "") if asked.port in ("80", "443") else (asked.port,)
     return own.host == asked.host and own.port in ports
 
@@ -53,7 +53,7 @@ def is_allowed_host(host: str, allowed_hosts: Sequence[str]) -> bool:
 
 
 def likely_cause(origin: str, host: str, headers: Headers, *, over_tls: bool) -> str | None:
-    """Return the likely cause of a refusal of *origin*; None if it looks like another site."""
+    """Return the likely cause of a refused handshake from *origin*; None for another site."""
     own, asked = parse(origin), parse(f"http://{host}")
     if own is None or asked is None:
         return None

@@ -43,8 +43,8 @@ class WebSocketOriginMiddleware:
     * ``trusted``: True for every client, a list of addresses and networks, or a function of the
       scope.
 
-    Raises :class:`ConfigurationError` with all problems at once, and for ``*`` and ``null``, which
-    would let everybody in.
+    Raises :class:`ConfigurationError` with all problems at once. ``*`` and ``null`` are refused
+    because they would let everybody in.
     """
 
     def __init__(

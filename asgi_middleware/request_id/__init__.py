@@ -6,7 +6,7 @@ A caller's ``X-Request-ID`` is kept if it is safe to log and to send back; other
 takes its place. Views find the ID with :func:`get_request_id`, in
 ``request.scope["state"]["request_id"]`` and in ``request.headers``. Log records get it from
 :class:`RequestIDFilter` or :func:`install_record_factory`. The client gets it in a response header,
-also on a WebSocket handshake that is accepted or refused. You pass it on to other services with
+including that of a WebSocket handshake, accepted or refused. You pass it on to other services with
 :func:`asgi_middleware.outgoing_headers`.
 
 Belongs outermost, except for health checks, so that all other layers log and send the ID.

@@ -40,8 +40,8 @@ class RequestIDMiddleware:
     * ``transformer``: ``(str) -> str``, applied to every ID, accepted or generated.
     * ``trusted``: whose IDs to accept. True for everybody's, False for nobody's; a list of
       addresses, networks (``"10.0.0.0/8"``) and ``"unix"`` for clients on a Unix socket; or
-      ``(scope) -> bool``, which refuses if it raises. A list is compared with ``scope["client"]``,
-      which a server that trusts a proxy takes from ``X-Forwarded-For``.
+      ``(scope) -> bool``; if it raises, the client is not trusted. A list is compared with
+      ``scope["client"]``, which a server that trusts a proxy takes from ``X-Forwarded-For``.
     * ``update_request_header``: whether the app finds the ID in the request header. If False, the
       app sees the header as it was sent, even if its ID was refused.
     * ``response_header``: whether the client gets the ID.

@@ -38,7 +38,7 @@ class TimingMiddleware:
     * ``ttfb_name``: the name of the time to the first byte in ``Server-Timing``.
     * ``precision``: the decimal places of milliseconds in ``Server-Timing``, 0 to 9.
     * ``slow_threshold``: the seconds after which a request is logged as slow, once while it
-      still runs and once at its end.
+      still runs and once when it has its response.
     * ``clock``: ``() -> float`` in seconds, monotonic.
 
     Raises :class:`ConfigurationError` for options that cannot work.

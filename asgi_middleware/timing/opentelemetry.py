@@ -31,8 +31,8 @@ class OpenTelemetryMetrics:
       https://opentelemetry.io/docs/specs/semconv/http/http-metrics/#http-server. The
       status is 499 if the client left before there was one.
     * ``websocket.server.connection.duration``, ``websocket.server.failed_handshakes``,
-      ``websocket.server.active_connections``: for WebSockets that were open, for those that
-      never were, and for both. The semantic conventions do not cover WebSockets.
+      ``websocket.server.active_connections``: for WebSockets that were open, for handshakes
+      that failed, and for both. The semantic conventions do not cover WebSockets.
 
     Durations are in seconds. A request is active until its response is complete. If ``meter`` is
     None, the global provider's meter ``asgi_middleware`` is used. ``buckets`` are the upper

@@ -26,12 +26,12 @@ class PrometheusMetrics:
     * ``http_server_active_requests``: a gauge by ``method``.
     * ``websocket_server_connection_duration_seconds``: a histogram by ``outcome`` and
       ``route``, of the WebSockets that were open.
-    * ``websocket_server_failed_handshakes_total``: a counter of the WebSockets that never were, by
+    * ``websocket_server_failed_handshakes_total``: a counter of handshakes that failed, by
       ``outcome``, ``status`` and ``route``.
     * ``websocket_server_active_connections``: a gauge.
 
     The method of a request is ``_OTHER`` unless it is one of the ten known ones, and its route is
-    ``unmatched`` if it matches no URL pattern. A request is active until its response is complete.
+    ``unmatched`` if no URL pattern matches. A request is active until its response is complete.
 
     If ``registry`` is None, the default registry of the library is used. Two observers with the
     same registry share its metrics. ``buckets`` are the upper bounds for requests, in seconds.
