@@ -22,9 +22,9 @@ os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 
 # Our own apps and layers keep to the letter of ASGI. For others, a test says strict=False, or
-# records them.
+# records them. And only a failing test waits for as long as this, on a busy machine too.
 for client in (lifespan, request, stream, websocket):
-    inspect.unwrap(client).__kwdefaults__["strict"] = True
+    inspect.unwrap(client).__kwdefaults__.update(strict=True, timeout=30.0)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -133,7 +133,7 @@ async def test_every_scenario_turns_green(host: str, visit: Any, example: Server
 
     await page.get_by_role("button", name="Play all").click()
     await page.locator("#play-all:disabled").wait_for()
-    await page.locator("#play-all:enabled").wait_for(timeout=3 * MILLISECONDS)
+    await page.locator("#play-all:enabled").wait_for(timeout=6 * MILLISECONDS)
 
     results = {
         await card.get_attribute("data-scenario"): await card.get_attribute("data-result")
@@ -210,6 +210,7 @@ async def test_equal_rows_are_one_row_with_a_count(visit: Any, example: Server) 
     assert await row.count() == 1
 
     await row.locator("summary").click()
+    await row.locator("dl").last.wait_for()
     assert await row.locator("dl").count() == 5
     assert await row.locator(".places > p").inner_text() == "And 35 before."
 
@@ -277,7 +278,8 @@ async def test_new_rows_are_announced_at_most_every_ten_seconds(
         await ask(example, "/status/", request_id=f"announced-{number}")
     async with asyncio.timeout(PATIENCE):
         while not await page.locator("#rows li", has_text="announced-2").count():
-            await page.clock.run_for(100)
+            # In small steps: ten seconds may not pass for the page before the rows are there.
+            await page.clock.run_for(10)
             assert await announcer.inner_text() == "nothing"
     await page.clock.run_for(10_000)
 
@@ -349,7 +351,7 @@ async def test_the_page_says_that_redis_is_gone_and_reconnects(
             page = await visiting.opened(server.url)
             own.stop()
             assert await visiting.says("closed") == "Not connected. Trying again …"
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=PATIENCE) as client:
                 assert (await client.get(f"{server.url}/status/")).status_code == 200
 
             own.start()

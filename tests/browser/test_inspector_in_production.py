@@ -63,7 +63,7 @@ async def page(browser: "Browser", production: Server) -> "AsyncIterator[Page]":
 async def test_staff_can_play_all_scenarios_that_one_origin_allows(page: "Page") -> None:
     await page.get_by_role("button", name="Play all").click()
     await page.locator("#play-all:disabled").wait_for()
-    await page.locator("#play-all:enabled").wait_for(timeout=3 * PATIENCE * 1000)
+    await page.locator("#play-all:enabled").wait_for(timeout=6 * PATIENCE * 1000)
 
     results = {
         await card.get_attribute("data-scenario"): await card.get_attribute("data-result")
@@ -128,7 +128,9 @@ async def test_no_line_of_the_log_or_the_page_has_a_secret_of_a_query(
         for query in queries[:2]:
             with suppress(InvalidStatus):  # some are refused
                 async with connect(
-                    f"{production.websocket_url}{path}?{query}", origin=Origin(production.url)
+                    f"{production.websocket_url}{path}?{query}",
+                    origin=Origin(production.url),
+                    open_timeout=PATIENCE,
                 ):
                     pass
     await page.request.get(f"{production.url}/notes/?token=secret-5")

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from ..servers.missing import program
-from ..servers.server import PATIENCE, clean_environment
+from ..servers.server import PATIENCE, clean_environment, free_port
 from .process import ROOT
 
 pytestmark = pytest.mark.process
@@ -172,18 +172,16 @@ def listens(port: int) -> bool:
     return False
 
 
-def free_ports(*names: str) -> dict[str, int]:
-    with socket.socket() as first, socket.socket() as second:
-        sockets = (first, second)
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return dict(zip(names, (each.getsockname()[1] for each in sockets), strict=True))
+@pytest.fixture
+def ports() -> Iterator[dict[str, int]]:
+    with free_port() as uvicorn, free_port() as nginx:
+        yield {"uvicorn": uvicorn, "nginx": nginx}
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
+def terminal(tmp_path: Path, ports: dict[str, int]) -> Iterator[Terminal]:
     nginx = program("nginx", "nginx")
-    terminal = Terminal(tmp_path, free_ports("uvicorn", "nginx"))
+    terminal = Terminal(tmp_path, ports)
     terminal.folder.mkdir()
     (terminal.folder / ".venv").symlink_to(sys.prefix)
     # A shell begins a line for its prompt where a response ends without one.

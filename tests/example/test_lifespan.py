@@ -39,7 +39,9 @@ async def test_the_client_is_open_while_the_process_serves() -> None:
 async def test_the_ticker_ticks_while_the_process_serves(application: ASGIApp) -> None:
     async with lifespan(application) as running, asyncio.timeout(30):
         ticker = running.state["ticker"]
-        assert [await ticker.next(), await ticker.next()] == [1, 2]
+        # It may have ticked during a slow startup.
+        first, second = await ticker.next(), await ticker.next()
+        assert second == first + 1
 
 
 async def test_the_ticker_ends_with_the_process(application: ASGIApp) -> None:

@@ -29,7 +29,7 @@ from .things import ANN, BEN, Thing
 # What is seen where the connection was closed.
 CLOSED = "closed"
 # Seconds. Waited for in full only where a test fails.
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 Step = Callable[[], None]
 ContextFactory = Callable[[Any], AbstractAsyncContextManager[None]]

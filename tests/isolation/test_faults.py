@@ -318,7 +318,7 @@ async def test_clients_that_do_not_read_take_no_thread_from_others(
 ) -> None:
     clients = Unread()
 
-    async with ThreadPool(SIZE, max_overflow=OVERFLOW, timeout=5) as pool:
+    async with ThreadPool(SIZE, max_overflow=OVERFLOW, timeout=PATIENCE) as pool:
         app = ThreadPoolMiddleware(by_type(django(), cast("Any", Sending).as_asgi()), pool=pool)
         async with AsyncExitStack() as stack:
             try:
@@ -335,7 +335,7 @@ async def test_clients_that_do_not_read_take_no_thread_from_others(
 async def test_sockets_that_are_not_read_keep_no_other_socket_waiting() -> None:
     clients = Unread()
 
-    async with ThreadPool(SIZE, max_overflow=OVERFLOW, timeout=5) as pool:
+    async with ThreadPool(SIZE, max_overflow=OVERFLOW, timeout=PATIENCE) as pool:
         app = ThreadPoolMiddleware(cast("Any", Sending).as_asgi(), pool=pool)
         async with AsyncExitStack() as stack:
             try:

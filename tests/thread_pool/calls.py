@@ -11,7 +11,7 @@ from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import echo, hello
 
 # In seconds. Generous, because only a failing test waits that long.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 current_thread = sync_to_async(threading.current_thread)
 
