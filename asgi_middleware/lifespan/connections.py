@@ -68,7 +68,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, retry_after: int) -
 async def serve_http(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, countdown: Countdown
 ) -> None:
-    """Serve a request that the drain can end; its response is completed all the same."""
+    """Serve a request that the drain can end; if it does, the response is completed."""
     request = _Request(scope, receive, send)
     countdown.add(request)
     try:
@@ -166,7 +166,7 @@ class _Request(_Connection):
         """Complete the response, if that is still possible."""
         if not self._started:
             await send_unavailable(self._send, _UNAVAILABLE, retry_after=1)
-        elif not self._sized:  # a promised Content-Length cannot be met: the server cuts those
+        elif not self._sized:  # after a Content-Length, the server must cut the connection
             await self._send({"type": "http.response.body"})
             if self._trailers:
                 await self._send({"type": "http.response.trailers", "headers": []})

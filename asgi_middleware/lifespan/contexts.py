@@ -1,4 +1,4 @@
-"""Contexts: async and sync context managers behind one async interface, each in its own thread."""
+"""Contexts: async and sync context managers behind one async interface, each with one thread."""
 
 import asyncio
 import logging

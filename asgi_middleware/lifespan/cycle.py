@@ -25,7 +25,7 @@ from .timeouts import PATIENCE, Deadline
 
 logger = logging.getLogger(__name__)
 
-# Seconds before a failed startup is retried: doubled each time, up to the last.
+# Seconds before a failed startup is retried. The delay doubles from the first to the last.
 _FIRST_RETRY, _LAST_RETRY = 1.0, 60.0
 
 # Without "state", which we add to each request ourselves.
@@ -49,7 +49,7 @@ class Cycle:
     """Starts, serves and stops once, and owns everything that runs for that long.
 
     Startup enters the contexts in order, then starts the app's own lifespan. Shutdown waits for
-    requests in flight, and then stops the tasks and the app and exits the contexts in reverse.
+    requests in flight, stops the tasks, then the app, and exits the contexts in reverse order.
 
     ``settled`` is set when startup is over; ``serving`` then tells whether it succeeded.
     """

@@ -202,7 +202,7 @@ class LifespanMiddleware:
             if self._when_missing == "start":
                 self._start_unasked(loop)
             else:
-                self._warn("the server has not sent lifespan.startup; /readyz stays not ready")
+                self._warn("the server has not sent lifespan.startup, so /readyz stays at 503")
 
     def _warn(self, message: str) -> None:
         if not self._warned:

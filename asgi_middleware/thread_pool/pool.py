@@ -46,7 +46,7 @@ from .shared import SharedThreads
 # Seconds without a call after which a request gives its place to one that waits; at most a quarter
 # of the pool's timeout.
 REST = 0.5
-# How many of the requests at work one log line names.
+# How many requests one log line names.
 _NAMED = 10
 _NAME = "thread pool"
 

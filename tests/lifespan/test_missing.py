@@ -309,7 +309,7 @@ async def test_a_readiness_probe_starts_nothing_with_warn_or_error_and_says_so(
     assert [response.status for response in responses] == [503, 503]
     assert log == []
     assert logged(caplog) == [
-        ("WARNING", "the server has not sent lifespan.startup; /readyz stays not ready")
+        ("WARNING", "the server has not sent lifespan.startup, so /readyz stays at 503")
     ]
 
 
