@@ -1,7 +1,7 @@
-"""Tests in Django's way: ``manage.py test example_project``."""
+"""Django tests: run them with ``manage.py test example_project``."""
 
 from django.contrib.auth.models import User
-from django.test import Client, TestCase, TransactionTestCase
+from django.test import Client, TestCase, TransactionTestCase, override_settings
 
 from asgi_middleware.testing.django import StackClient, override_state
 
@@ -38,6 +38,8 @@ class Page(TestCase):
         self.assertEqual(names, ["announce", "forget_old_notes"])
 
 
+# The default takes a second for each password, and more on a busy machine.
+@override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
 class Site(TransactionTestCase):
     """The whole application, with its layers and its startup. Its tasks run, too."""
 

@@ -10,6 +10,7 @@ from asgiref.sync import SyncToAsync
 from django.core.management import call_command
 from django.db import connections
 from django.test.utils import (
+    override_settings,
     setup_databases,
     setup_test_environment,
     teardown_databases,
@@ -53,7 +54,9 @@ def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def database(_database: None) -> Iterator[None]:
     """An empty database, and working test clients. What a test writes is removed."""
-    yield
+    # The default takes a second for each password, and more on a busy machine.
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
     call_command("flush", verbosity=0, interactive=False)
     connections.close_all()
     # In this thread sync_to_async runs views, if a test does not go through a whole handler.
