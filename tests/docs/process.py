@@ -22,5 +22,5 @@ def output_of(code: str, **environment: str) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     ).stdout

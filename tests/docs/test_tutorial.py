@@ -120,7 +120,7 @@ class Terminal:
         """Press Ctrl-C in the terminal of the server, if there is one."""
         if self.server is not None:
             os.killpg(self.server.pid, signal.SIGINT)
-            self.server.wait(PATIENCE)
+            self.server.wait(4 * PATIENCE)
             self.server = None
 
     def type(self, block: str) -> None:
@@ -160,7 +160,7 @@ def shows(shown: str, written: str) -> bool:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 4 * PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"there was no {what}"
         time.sleep(0.05)
