@@ -139,7 +139,9 @@ class Round:
 
     async def websocket(self, name: str) -> str:
         try:
-            async with connect(f"{self._server.websocket_url}/{name}", proxy=None) as connection:
+            async with connect(
+                f"{self._server.websocket_url}/{name}", proxy=None, open_timeout=PATIENCE
+            ) as connection:
                 while True:
                     await connection.send("hello")
                     await asyncio.wait_for(connection.recv(), PATIENCE)

@@ -131,7 +131,9 @@ def request(server: Server, path: str) -> str:
 
 def _websocket(server: Server, path: str) -> str:
     try:
-        with connect(f"{server.websocket_url}/{path}", proxy=None) as connection:
+        with connect(
+            f"{server.websocket_url}/{path}", proxy=None, open_timeout=PATIENCE
+        ) as connection:
             while True:
                 connection.recv(PATIENCE)
     except ConnectionClosed as closed:

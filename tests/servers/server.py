@@ -27,7 +27,8 @@ SERVERS = {
 
 # On a busy machine, a worker of uvicorn takes longer to start than its parent waits by default. The
 # parent also waits that long for one that ends meanwhile, so it has to be less than PATIENCE.
-UVICORN_WORKERS = ("--workers", "2", "--timeout-worker-healthcheck", "10")
+WORKERS_HAVE_TIME = ("--timeout-worker-healthcheck", "10")
+UVICORN_WORKERS = ("--workers", "2", *WORKERS_HAVE_TIME)
 
 # These are meant for the process that runs the tests, not for the server under test.
 _NOT_INHERITED = {"DJANGO_ENV", "DJANGO_SETTINGS_MODULE", "WEB_CONCURRENCY"}

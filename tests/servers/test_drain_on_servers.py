@@ -69,7 +69,7 @@ def stream(server: Server, path: str) -> str:
 
 
 def websocket(server: Server, path: str) -> str:
-    with connect(f"{server.websocket_url}/{path}", proxy=None) as connection:
+    with connect(f"{server.websocket_url}/{path}", proxy=None, open_timeout=PATIENCE) as connection:
         try:
             connection.recv(PATIENCE)
         except ConnectionClosed as closed:

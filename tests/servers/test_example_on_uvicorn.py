@@ -135,7 +135,9 @@ def test_a_note_from_the_form_is_saved_and_shown(client: httpx.Client) -> None:
 
 def test_the_response_to_a_handshake_has_the_request_id(server: Server) -> None:
     with connect(
-        f"{server.websocket_url}/ws/echo/", additional_headers={"x-request-id": "of-the-handshake"}
+        f"{server.websocket_url}/ws/echo/",
+        additional_headers={"x-request-id": "of-the-handshake"},
+        open_timeout=PATIENCE,
     ) as socket:
         assert socket.response is not None
         assert socket.response.status_code == 101
@@ -144,7 +146,9 @@ def test_the_response_to_a_handshake_has_the_request_id(server: Server) -> None:
 
 def test_a_consumer_sees_the_request_id_of_its_handshake(server: Server) -> None:
     with connect(
-        f"{server.websocket_url}/ws/echo/", additional_headers={"x-request-id": "of-the-handshake"}
+        f"{server.websocket_url}/ws/echo/",
+        additional_headers={"x-request-id": "of-the-handshake"},
+        open_timeout=PATIENCE,
     ) as socket:
         assert json.loads(socket.recv(30)) == {
             "type": "welcome",
@@ -154,7 +158,7 @@ def test_a_consumer_sees_the_request_id_of_its_handshake(server: Server) -> None
 
 
 def test_a_consumer_echoes_a_message(server: Server) -> None:
-    with connect(f"{server.websocket_url}/ws/echo/") as socket:
+    with connect(f"{server.websocket_url}/ws/echo/", open_timeout=PATIENCE) as socket:
         socket.recv(30)  # the welcome
         socket.send('["hello"]')
 
@@ -166,7 +170,7 @@ def test_a_websocket_to_an_unknown_path_is_refused_without_an_error(
 ) -> None:
     with serve(UVICORN, log=tmp_path / "log", environment=environment) as server:
         with pytest.raises(InvalidStatus) as refused:
-            connect(f"{server.websocket_url}/ws/nowhere/")
+            connect(f"{server.websocket_url}/ws/nowhere/", open_timeout=PATIENCE)
         server.stop(signal.SIGINT)
 
     assert refused.value.response.status_code == 403
@@ -200,7 +204,9 @@ def test_a_log_line_has_the_request_id_and_is_written_once(
 
 def test_the_log_line_of_a_handshake_has_the_request_id(server: Server) -> None:
     with connect(
-        f"{server.websocket_url}/ws/echo/", additional_headers={"x-request-id": "in-the-log"}
+        f"{server.websocket_url}/ws/echo/",
+        additional_headers={"x-request-id": "in-the-log"},
+        open_timeout=PATIENCE,
     ):
         lines = server.log_lines(r'uvicorn\.error \[in-the-log\] .*"WebSocket /ws/echo/"')
 
@@ -291,7 +297,7 @@ def test_streams_and_websockets_end_before_what_they_use_is_closed(
 ) -> None:
     with serve(UVICORN, log=tmp_path / "log", environment=environment) as server:
         with (
-            connect(f"{server.websocket_url}/ws/echo/") as socket,
+            connect(f"{server.websocket_url}/ws/echo/", open_timeout=PATIENCE) as socket,
             httpx.stream("GET", f"{server.url}/ticks/", timeout=PATIENCE) as response,
         ):
             socket.recv(PATIENCE)  # the welcome
@@ -365,7 +371,7 @@ def test_a_server_logs_no_warning_from_start_to_end(
 ) -> None:
     with serve(UVICORN, log=tmp_path / "log", environment=environment) as server:
         httpx.get(server.url, timeout=30)
-        with connect(f"{server.websocket_url}/ws/echo/") as socket:
+        with connect(f"{server.websocket_url}/ws/echo/", open_timeout=PATIENCE) as socket:
             socket.recv(30)
         server.stop(signal.SIGINT)
 

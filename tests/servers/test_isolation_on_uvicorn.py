@@ -79,7 +79,9 @@ class Site:
 
     @asynccontextmanager
     async def socket(self, path: str) -> AsyncGenerator[ClientConnection]:
-        async with connect(f"{self.server.websocket_url}{path}", proxy=None) as socket:
+        async with connect(
+            f"{self.server.websocket_url}{path}", proxy=None, open_timeout=PATIENCE
+        ) as socket:
             yield socket
 
     async def _get(self, path: str, **query: str | int) -> httpx.Response:

@@ -27,7 +27,7 @@ def ended_without_serving(server: Server) -> int:
             time.sleep(0.05)
         return server.process.poll() is not None
 
-    # The parent of workers may wait for one that has just ended: see UVICORN_WORKERS.
+    # The parent of workers may wait for one that has just ended: see WORKERS_HAVE_TIME.
     server.until(over, "end", patience=2 * PATIENCE)
     # Daphne listens immediately, and its requests wait for startup.
     assert set(statuses) <= {503}

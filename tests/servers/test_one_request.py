@@ -96,6 +96,7 @@ def followed(environment: dict[str, str], folder: Path) -> Found:
         with connect(
             f"{server.websocket_url}/ws/echo/",
             additional_headers={**headers, **staff, "origin": server.url},
+            open_timeout=PATIENCE,
         ) as socket:
             welcome = json.loads(socket.recv(PATIENCE))
         for each in ("GET /login/", "POST /login/", "GET /fail/", "WEBSOCKET /ws/echo/"):

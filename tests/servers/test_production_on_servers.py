@@ -4,7 +4,8 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -13,16 +14,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from .server import PATIENCE, ROOT, Server, serve
+from .server import PATIENCE, ROOT, WORKERS_HAVE_TIME, Server, serve
 
 pytestmark = pytest.mark.process
 
 PAGE = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
 # The rows of the table "Servers": | server | command |
 COMMANDS = dict(re.findall(r"^\| (.+?) \| `(\S+ .*example_project\..+?)` \|", PAGE, re.MULTILINE))
-# The options that choose another port than 8000, which the page uses.
+# The options that choose another port than 8000, which the page uses, and give workers time.
 PORTS = {
-    "uvicorn": ("--port", "{port}"),
+    "uvicorn": ("--port", "{port}", *WORKERS_HAVE_TIME),
     "hypercorn": ("--bind", "127.0.0.1:{port}"),
     "granian": ("--port", "{port}"),
     "daphne": ("-p", "{port}"),
@@ -43,18 +44,23 @@ def test_the_page_has_a_command_for_every_server() -> None:
     ]
 
 
+@contextmanager
+def served(row: str, environment: dict[str, str], folder: Path) -> Generator[Server]:
+    name, *options = shlex.split(COMMANDS[row])
+    # The page's command is for a shell with the environment activated.
+    command = (sys.executable, "-m", name, *options, *PORTS[name])
+    changes = {**environment, "DRAIN_GRACE": "1"}
+    with serve(command, log=folder / "log", environment=changes) as server:
+        yield server
+
+
 @pytest.fixture(scope="module", params=COMMANDS)
 def server(
     request: pytest.FixtureRequest,
     production_environment: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
-    name, *options = shlex.split(COMMANDS[request.param])
-    # The page's command is for a shell with the environment activated.
-    command = (sys.executable, "-m", name, *options, *PORTS[name])
-    log = tmp_path_factory.mktemp("server") / "log"
-    environment = {**production_environment, "DRAIN_GRACE": "1"}
-    with serve(command, log=log, environment=environment) as server:
+    with served(request.param, production_environment, tmp_path_factory.mktemp("server")) as server:
         yield server
 
 
@@ -80,23 +86,25 @@ def test_a_server_accepts_a_websocket(server: Server) -> None:
         assert json.loads(socket.recv(PATIENCE))["type"] == "welcome"
 
 
-# This has to be the last test of this module, because it ends the server.
+# On a server of its own, which the other tests cannot use any more.
+@pytest.mark.parametrize("row", COMMANDS)
 def test_a_server_ends_streams_and_websockets_and_then_itself(
-    server: Server, tmp_path: Path
+    row: str, production_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    url = f"{server.websocket_url}/ws/echo/"
-    with (
-        connect(url, origin=Origin(ORIGIN), open_timeout=PATIENCE) as socket,
-        httpx.stream("GET", f"{server.url}/ticks/", timeout=PATIENCE) as stream,
-    ):
-        socket.recv(PATIENCE)
-        lines = stream.iter_lines()
-        assert next(lines).startswith("data: ")
-        server.process.terminate()
-        # httpx raises an exception if the stream is cut off.
-        list(lines)
-        with pytest.raises(ConnectionClosed):
+    with served(row, production_environment, tmp_path) as server:
+        url = f"{server.websocket_url}/ws/echo/"
+        with (
+            connect(url, origin=Origin(ORIGIN), open_timeout=PATIENCE) as socket,
+            httpx.stream("GET", f"{server.url}/ticks/", timeout=PATIENCE) as stream,
+        ):
             socket.recv(PATIENCE)
+            lines = stream.iter_lines()
+            assert next(lines).startswith("data: ")
+            server.process.terminate()
+            # httpx raises an exception if the stream is cut off.
+            list(lines)
+            with pytest.raises(ConnectionClosed):
+                socket.recv(PATIENCE)
 
-    # Some servers end by the signal, others with the exit status 0.
-    assert server.process.wait(PATIENCE) in (0, -15)
+        # Some servers end by the signal, others with the exit status 0.
+        assert server.process.wait(PATIENCE) in (0, -15)

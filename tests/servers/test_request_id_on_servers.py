@@ -133,7 +133,9 @@ def test_the_response_to_an_accepted_handshake_echoes_the_request_id(
 ) -> None:
     headers = {"x-request-id": "abc"}
 
-    with connect(server.websocket_url, additional_headers=headers, proxy=None) as socket:
+    with connect(
+        server.websocket_url, additional_headers=headers, proxy=None, open_timeout=PATIENCE
+    ) as socket:
         assert socket.response is not None
         sent = socket.response.headers
 
@@ -175,7 +177,12 @@ def test_a_refused_handshake_has_the_id_if_the_app_responds(
         pytest.skip("Daphne lets no app respond to a handshake")
 
     with pytest.raises(InvalidStatus) as refused:
-        connect(server.websocket_url + path, additional_headers={"x-request-id": "abc"}, proxy=None)
+        connect(
+            server.websocket_url + path,
+            additional_headers={"x-request-id": "abc"},
+            proxy=None,
+            open_timeout=PATIENCE,
+        )
 
     assert refused.value.response.status_code == status
     assert refused.value.response.headers.get_all("x-request-id") == sent
