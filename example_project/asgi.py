@@ -33,7 +33,7 @@ from asgi_middleware import (
 )
 
 from .checks import checks
-from .inspector.asgi import stack  # noqa: F811 -- the same, with what the page / needs
+from .inspector.asgi import stack  # noqa: F811 -- the same, plus what the page / needs
 from .lifespan import gauges, uptime
 from .routing import websocket_urlpatterns
 
@@ -46,7 +46,7 @@ application = stack(
     ),
     checks=checks,
     observers=[AccessLog(skip_paths=["/metrics"]), PrometheusMetrics()],
-    # If not for everybody, then for the requests that middleware.py marks.
+    # For everybody, or only for the requests that middleware.py marks.
     server_timing=settings.SERVER_TIMING or attrgetter("expose"),
     cors=CORSPolicy(
         allow_origins=settings.CORS_ALLOWED_ORIGINS,
@@ -55,7 +55,7 @@ application = stack(
         allow_headers=["content-type", "x-csrftoken", "x-request-id"],
         expose_headers=["x-request-id"],
     ),
-    # Any page may open a WebSocket, and its visitor's cookies go along. Let in only ours.
+    # Browsers let any page open a WebSocket, and send the visitor's cookies. Accept only our pages.
     websocket_origins=partial(
         WebSocketOriginMiddleware,
         allow_origins=["same-origin", *settings.CORS_ALLOWED_ORIGINS],

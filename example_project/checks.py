@@ -1,4 +1,4 @@
-"""What has to work before /readyz reports that this process is ready."""
+"""What must work before /readyz reports that this process is ready."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ def database() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     finally:
-        # A new connection each time: that an old one still works proves little.
+        # Use a new connection each time: an old one that still works proves little.
         connection.close()
 
 

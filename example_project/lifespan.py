@@ -1,6 +1,6 @@
 """The contexts that ``asgi.py`` lists: startup opens them, and shutdown closes them.
 
-Views and consumers find in ``get_state()`` what a context yields.
+Views and consumers get what a context yields from ``get_state()``.
 """
 
 import logging
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def uptime(_state: dict[str, Any]) -> AsyncGenerator[dict[str, datetime]]:
-    """Keep the time at which the process began to serve."""
+    """Record the time at which the process began to serve."""
     started_at = timezone.now()
     logger.info("open: serving since %s", started_at.isoformat())
     try:

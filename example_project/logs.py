@@ -1,9 +1,9 @@
-"""Log lines without queries. Servers log them, and they may hold secrets."""
+"""Log lines without query strings, which may contain secrets."""
 
 import logging
 import re
 
-# A quote may follow a query, and may be a part of it.
+# A quote may follow a query string, or be part of it.
 _QUERY = re.compile(r"\?\S+?(?=[\"']?(?:\s|$))", re.ASCII)
 
 
@@ -12,7 +12,7 @@ def without_queries(text: str) -> str:
 
 
 class WithoutQueries(logging.Filter):
-    """Removes queries from the message of each line. Put it on handlers."""
+    """Removes query strings from the message of each line. Put it on handlers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()

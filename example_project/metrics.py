@@ -26,13 +26,13 @@ SHARED = "PROMETHEUS_MULTIPROC_DIR"
 async def metrics(request: HttpRequest) -> HttpResponse:
     """Show the figures of PrometheusMetrics to staff or, if METRICS_PUBLIC is set, to everybody.
 
-    For others the page does not exist. A Prometheus server has no session, so it needs
+    For everybody else, the page does not exist. A Prometheus server has no session, so it needs
     METRICS_PUBLIC. The web server should then let only Prometheus in.
     """
     if not (settings.METRICS_PUBLIC or await _is_staff(request)):
         raise Http404
     with measure("collect"):
-        # Several processes share their figures in files. The event loop must not wait for those.
+        # Several processes share their figures in files, and files must not block the event loop.
         text = await asyncio.to_thread(_collected)
     return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)
 

@@ -16,8 +16,8 @@ def staff_see_timings(
 ) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
     """Mark the records of requests by staff, so that TimingMiddleware shows their timings.
 
-    Belongs after AuthenticationMiddleware. It supports sync and async code, and so costs no
-    thread switch. Only a visitor with a session costs a database query.
+    Put it after AuthenticationMiddleware. It supports sync and async code, so it causes no thread
+    switch. Only a visitor with a session costs a database query.
     """
     if iscoroutinefunction(get_response):
 

@@ -1,4 +1,4 @@
-"""The URLs of WebSockets, as ``urls.py`` has those of pages."""
+"""The URLs of WebSockets. ``urls.py`` has the URLs of pages."""
 
 from django.urls import path, re_path
 
@@ -15,6 +15,6 @@ async def no_such_path(_scope: Scope, receive: Receive, send: Send) -> None:
 
 websocket_urlpatterns = [
     path("ws/notes/", NotesConsumer.as_asgi()),
-    # Last, for all other paths: where nothing matches, URLRouter raises, and the client gets a 500.
+    # Last, for all other paths: if nothing matches, URLRouter raises, and the client gets a 500.
     re_path("", no_such_path),
 ]

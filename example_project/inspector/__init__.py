@@ -1,1 +1,1 @@
-"""The inspector: a page that shows live what passes through the stack, and plays scenarios."""
+"""The inspector: a page that plays scenarios and shows live what passes through the stack."""

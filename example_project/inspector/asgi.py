@@ -33,8 +33,8 @@ def stack(
     pool: ThreadPool,
     **options: Any,
 ) -> Stack:
-    """Return the stack of asgi_middleware with these options, and what the inspector adds."""
-    # What the page shows: whether the process is ready, its threads, and its events.
+    """Return the stack of asgi_middleware with these options and the inspector's own."""
+    # The page shows whether the process is ready, and what happens.
     readiness, feed = Readiness(), Feed()
     return asgi_middleware.stack(
         InspectorPaths(app),
@@ -42,7 +42,7 @@ def stack(
         # Outside the layers that add headers, so it sees what the client gets.
         request_id=compose(SentHeadersMiddleware, RequestIDMiddleware),
         observers=[*observers, feed],
-        # A scenario reaches it. Everybody may know that its path exists, because a limit shows it.
+        # For a scenario. The limit reveals to everybody that this path exists, which is harmless.
         request_timeout=partial(
             RequestTimeoutMiddleware, timeout=request_timeout, paths={"/late/": 0.5}
         ),
@@ -55,7 +55,7 @@ def stack(
 class InspectorPaths:
     """Passes the inspector's WebSockets to its consumers, /echo/ to Starlette, the rest to *app*.
 
-    Starlette has a startup of its own. It comes after the contexts of the stack.
+    Starlette has a startup of its own, which runs after the contexts of the stack are entered.
     """
 
     def __init__(self, app: ASGIApp) -> None:

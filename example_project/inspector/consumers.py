@@ -1,4 +1,4 @@
-"""A WebSocket that sends back what it receives, for everybody."""
+"""A WebSocket, open to everybody, that sends back what it receives."""
 
 import json
 import logging
@@ -12,23 +12,23 @@ logger = logging.getLogger(__name__)
 
 # Close codes: https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1
 UNSUPPORTED, POLICY, TOO_BIG = 1003, 1008, 1009
-# Bytes of a message, and messages of a socket. So a client that reads nothing fills no memory.
+# Bytes per message, and messages per socket: a client that does not read must not fill the memory.
 LARGEST, MOST = 4096, 1000
 
 
 class EchoConsumer(AsyncWebsocketConsumer):
     """Tells visitors who they are, then sends back the JSON that they send."""
 
-    # No layer has this name. A consumer that talks to one visitor needs none, so it goes on
-    # when Redis fails.
+    # No channel layer has this name. A consumer that talks to one visitor needs no channel layer,
+    # and then keeps working when Redis fails.
     channel_layer_alias = "none"
     received = 0
 
     async def connect(self) -> None:
-        # The metrics need a pattern. Django keeps the one that matched, Channels does not.
+        # Metrics need the URL pattern. Django keeps the pattern that matched; Channels does not.
         self.scope["state"]["timing"].route = "ws/echo/"
         await self.accept()
-        # AuthMiddlewareStack finds the user by the session cookie of the handshake.
+        # AuthMiddlewareStack takes the user from the session cookie of the handshake.
         user = self.scope["user"].get_username() or "anonymous"
         await self.send_json({"type": "welcome", "user": user, "request_id": get_request_id()})
         logger.info("welcomed %s", user)
@@ -42,7 +42,7 @@ class EchoConsumer(AsyncWebsocketConsumer):
             return await self.close(POLICY)
         try:
             content = json.loads(data)
-        except (ValueError, RecursionError):  # the second is for "[[[[…"
+        except (ValueError, RecursionError):  # RecursionError for "[[[[…"
             return await self.close(UNSUPPORTED)
         await self.send_json({"type": "echo", "content": content})
 

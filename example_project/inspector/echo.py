@@ -1,4 +1,4 @@
-"""A small Starlette app beside Django: it sends back a part of what it receives."""
+"""A small Starlette app beside Django. It sends back part of what it receives."""
 
 import logging
 from collections.abc import AsyncGenerator, Iterator
@@ -26,12 +26,12 @@ async def counting(_app: Starlette) -> AsyncGenerator[dict[str, Iterator[int]]]:
 
 
 async def respond(request: Request) -> JSONResponse:
-    """Send back a part of the request and of the state.
+    """Send back part of the request and of the state.
 
-    ``number`` is this app's own, ``started_at`` comes from lifespan.py. Not all headers are sent
-    back: a page's script must not read its visitor's cookies here.
+    ``number`` comes from this app's own lifespan, ``started_at`` from lifespan.py. Most headers are
+    not sent back, because a page's script must not read its visitor's cookies here.
     """
-    # The metrics need a pattern. Django keeps the one that matched, Starlette does not.
+    # Metrics need the URL pattern. Django keeps the pattern that matched; Starlette does not.
     request.state.timing.route = "echo/"
     return JSONResponse(
         {

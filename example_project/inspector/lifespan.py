@@ -1,4 +1,4 @@
-"""What the inspector needs: a client for other services, a clock that all share, and a warning."""
+"""What the inspector needs: a client for other services, a shared clock, and a warning."""
 
 import errno
 import logging
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def worker_check(_state: dict[str, Any]) -> AsyncGenerator[None]:
-    """Warn if several workers serve without Redis: no message gets from one to another."""
+    """Warn if several workers serve without Redis: messages cannot get from one to another."""
     # gunicorn forks its workers. The other servers start theirs with multiprocessing.
     is_worker = multiprocessing.parent_process() or "gunicorn" in os.environ.get(
         "SERVER_SOFTWARE", ""
@@ -27,8 +27,8 @@ async def worker_check(_state: dict[str, Any]) -> AsyncGenerator[None]:
     with closing(socket.socket(socket.AF_UNIX)) as name:
         if is_worker and isinstance(get_channel_layer(), InMemoryChannelLayer):
             try:
-                # All workers of a server try the same name. It is an abstract one of Linux: it
-                # is not a file, and it is free again however the process ends.
+                # All workers of a server try to bind the same name. It is an abstract Linux name,
+                # not a file, so it is free again however the process ends.
                 name.bind(f"\0example_project, workers of {os.getppid()}")
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
@@ -43,7 +43,7 @@ async def worker_check(_state: dict[str, Any]) -> AsyncGenerator[None]:
 async def client(_state: dict[str, Any]) -> AsyncGenerator[dict[str, httpx.AsyncClient]]:
     """Keep connections to other services open until no request uses them any more."""
     logger.info("open: the client for other services")
-    # The example calls a service on this machine, so it ignores proxies in the environment.
+    # The example calls only this machine, so it ignores proxy settings in the environment.
     async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
         yield {"client": client}
     logger.info("closed: the client for other services")

@@ -1,4 +1,4 @@
-"""The stack of ``asgi.py`` in words, for the page. A test keeps both in step."""
+"""The stack of ``asgi.py`` in words, for the page. A test keeps the two in step."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ LAYERS = (
     ),
     Layer(
         "SentHeadersMiddleware",
-        "Keeps the headers that the client gets, for this page. It is the project's own.",
+        "Records the headers that the client gets, for this page. It is part of this project.",
     ),
     Layer(
         "RequestIDMiddleware",

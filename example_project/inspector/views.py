@@ -1,4 +1,4 @@
-"""The page, and pages that show one thing each."""
+"""The page, and views that each show one thing."""
 
 import asyncio
 import hashlib
@@ -58,9 +58,9 @@ def uploads(request: HttpRequest) -> JsonResponse:
 
 @require_GET
 async def ticks(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
-    """Stream one server-sent event a second, without end.
+    """Stream one server-sent event a second, forever.
 
-    When the process has to end, Drain gives this view a disconnect, as if the client had left.
+    When the process must stop, ``Drain`` sends this view a disconnect, as if the client had left.
     """
     ticker = _opened("ticker")
 
@@ -80,7 +80,7 @@ async def ticks(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
 
 @require_GET
 async def outgoing(request: HttpRequest) -> JsonResponse:
-    """Return what another service sees of a call from here.
+    """Call another service, and return its response.
 
     The other service is /echo/ on this same server, so that the example works offline.
     """
@@ -98,7 +98,7 @@ async def outgoing(request: HttpRequest) -> JsonResponse:
 
 @require_GET
 def fail(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- every view takes it
-    """Raise an exception, so that you can see what becomes of it."""
+    """Raise an exception, so that you can see what happens to it."""
     raise RuntimeError("raised on purpose, by the view /fail/")
 
 

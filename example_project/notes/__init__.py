@@ -1,1 +1,1 @@
-"""Notes that everybody may write, and that everybody who watches sees at once."""
+"""Notes that anybody can write, and that everybody who is watching sees at once."""

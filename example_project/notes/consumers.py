@@ -18,10 +18,10 @@ class NotesConsumer(AsyncWebsocketConsumer):
     groups: ClassVar = [GROUP]
 
     async def connect(self) -> None:
-        # The metrics need a pattern. Django keeps the one that matched, Channels does not.
+        # Metrics need the URL pattern. Django keeps the pattern that matched; Channels does not.
         self.scope["state"]["timing"].route = "ws/notes/"
         await self.accept()
-        # AuthMiddlewareStack finds the user by the session cookie of the handshake.
+        # AuthMiddlewareStack takes the user from the session cookie of the handshake.
         user = self.scope["user"].get_username() or "anonymous"
         await self.send_json({"user": user, "request_id": get_request_id()})
 
@@ -38,7 +38,7 @@ class NotesConsumer(AsyncWebsocketConsumer):
         return form.errors.get("text", [])
 
     async def note_saved(self, event: dict[str, Any]) -> None:
-        """Pass on what the task has announced: Channels calls this for the type note.saved."""
+        """Pass on a note that a task has announced. Channels calls this for type note.saved."""
         await self.send_json({"note": event["note"]})
 
     async def send_json(self, content: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The form of the page. The consumer checks with it what a WebSocket sends."""
+"""The form of the page. The consumer also uses it, to check what a WebSocket sends."""
 
 from typing import ClassVar
 

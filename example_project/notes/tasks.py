@@ -1,4 +1,4 @@
-"""Work that no visitor waits for. It goes on in the background when a note has been saved."""
+"""Work that no visitor waits for: it runs in the background after a note has been saved."""
 
 import logging
 from contextlib import suppress
@@ -13,13 +13,13 @@ from .models import Note
 
 logger = logging.getLogger(__name__)
 
-# The group of everybody who watches. It spans all processes if they share Redis.
+# The group of everybody who is watching. It spans all processes if they share Redis.
 GROUP = "notes"
 KEPT = 100
 
 
 def start_tasks(note: Note) -> None:
-    """Start what has to be done for a new note. Under WSGI nothing could run it, so it is left."""
+    """Start the tasks for a new note. Under WSGI nothing could run them, so they are skipped."""
     with suppress(LookupError):
         tasks = get_tasks()
         tasks.spawn(partial(announce, note.pk, note.text), name="announce", restart="never")
@@ -27,7 +27,7 @@ def start_tasks(note: Note) -> None:
 
 
 async def announce(pk: int, text: str) -> None:
-    """Send a note to everybody who watches."""
+    """Send a note to everybody who is watching."""
     message = {"type": "note.saved", "note": {"id": pk, "text": text}}
     await get_channel_layer().group_send(GROUP, message)
 

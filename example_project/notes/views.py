@@ -38,7 +38,7 @@ def notes(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 async def status(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 -- every view takes it
-    """Return since when this process serves. Startup has opened the time, in lifespan.py."""
+    """Return how long this process has been serving. ``lifespan.py`` recorded the start."""
     try:
         started_at = get_state()["started_at"]
     except LookupError:  # under WSGI, there is no startup
@@ -54,12 +54,12 @@ async def status(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 -- every
 
 @require_GET
 async def stream(request: HttpRequest) -> StreamingHttpResponse:
-    """Stream each note as it is saved, without end.
+    """Stream each note as it is saved, forever.
 
-    When the process has to end, Drain gives this view a disconnect, as if the client had left.
+    When the process must stop, ``Drain`` sends this view a disconnect, as if the client had left.
     """
     if not isinstance(request, ASGIRequest):
-        raise Http404("Under WSGI, a stream without end would hold a worker forever.")
+        raise Http404("Under WSGI, an endless stream would hold a worker forever.")
 
     async def events() -> AsyncGenerator[str]:
         layer = get_channel_layer()

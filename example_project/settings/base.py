@@ -10,7 +10,7 @@ from asgi_middleware.django import logging_config
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 # We use environs because its seal() reports all missing and invalid variables in one error.
-# Development and production call it when they have read theirs.
+# Development and production call it after reading their own variables.
 env = Env(eager=False)
 
 INSTALLED_APPS = [
@@ -26,8 +26,8 @@ INSTALLED_APPS = [
     "servestatic",
 ]
 
-# Only for HTTP: asgi.py has the layers around Django. All of these support async code, so an
-# async view runs on the event loop. Django's own still make sync calls before and after it.
+# Only for HTTP requests that reach Django; the layers around Django are in asgi.py. All of these
+# support async code, so an async view runs on the event loop.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     # Serves static files under ASGI and WSGI. In development, they need not be collected.
@@ -75,7 +75,7 @@ if redis_url := env.str("REDIS_URL", ""):
     }
 
 STATIC_URL = "static/"
-# CORSMiddleware decides which other origins may read them.
+# CORSMiddleware decides which other origins may read static files.
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 LOGIN_URL = "login"
@@ -87,7 +87,7 @@ USE_TZ = True
 
 # Other origins whose pages may read responses. asgi.py passes this list to the layers.
 CORS_ALLOWED_ORIGINS: list[str] = []
-# Whether the requests of these pages may carry cookies.
+# Whether requests from these pages may carry cookies.
 CORS_ALLOW_CREDENTIALS = False
 # Whether everybody may see how long a request took, and read /metrics. Staff always may.
 SERVER_TIMING = False
@@ -108,8 +108,8 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
     },
 }
 
-# When the server is told to stop, it serves as usual for DRAIN_HOLD seconds, but /readyz is 503.
-# Then streams and WebSockets have DRAIN_GRACE seconds to end.
+# When the server is told to stop, it serves as usual for DRAIN_HOLD seconds, but /readyz returns
+# 503. Then streams and WebSockets have DRAIN_GRACE seconds to end.
 DRAIN_GRACE = 10.0
 DRAIN_HOLD = 0.0
 

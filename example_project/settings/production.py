@@ -26,12 +26,13 @@ The others have defaults:
 ``METRICS_PUBLIC``
     1 shows /metrics to everybody.
 ``DRAIN_GRACE``
-    How many seconds streams and WebSockets have left when the process is told to end. By
-    default 10. A supervisor has to allow more than ``DRAIN_HOLD`` + 2 * ``DRAIN_GRACE`` + 10
+    How many seconds streams and WebSockets have left when the process is told to stop. By
+    default 10. A supervisor must allow more than ``DRAIN_HOLD`` + 2 * ``DRAIN_GRACE`` + 10
     seconds, because what startup opened needs time to close.
 ``DRAIN_HOLD``
-    How many seconds the process first serves as usual, while /readyz is already 503. By
-    default 0. If a load balancer asks /readyz, use a little more than it needs to notice.
+    How many seconds the process first goes on serving as usual, while /readyz already returns
+    503. By default 0. If a load balancer probes /readyz, allow a little more time than the load
+    balancer needs to notice.
 """
 
 import logging
@@ -61,7 +62,7 @@ HSTS_SECONDS = env.int("HSTS_SECONDS", 3600, validate=not_negative)
 SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
 if env.bool("TRUST_X_FORWARDED_PROTO", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-# HSTS for all subdomains and preload lists: a single site cannot decide that for the others.
+# These two ask for HSTS on all subdomains and for preloading. One site cannot decide that for all.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # `manage.py collectstatic` compresses the files, and gives them names with a hash, so browsers
@@ -73,7 +74,7 @@ STORAGES = {
 }
 
 LOGGING = logging_config(json=True)
-# uvicorn logs the URLs of WebSockets in full, and httpx those that it requests.
+# uvicorn logs the full URLs of WebSockets, and httpx logs the URLs that it requests.
 LOGGING["filters"]["queries"] = {"()": "example_project.logs.WithoutQueries"}
 LOGGING["handlers"]["console"]["filters"].append("queries")
 LOGGING["loggers"]["httpx"] = {"level": "WARNING"}

@@ -21,9 +21,9 @@ def may_watch(user: Any) -> bool:
 def for_watchers(*methods: str, cross_origin: bool = False) -> Callable[..., View]:
     """Serve a view, for *methods*, to visitors who may watch.
 
-    For others its path is like any unknown one, whatever they send: nothing looks at the method,
-    a CSRF token or a missing slash before they get their 404. *cross_origin*: pages of other
-    origins may POST, although they cannot know a token.
+    For everybody else, the path behaves like an unknown path, whatever they send: they get a 404
+    before anything looks at the method, the CSRF token or a missing slash. With *cross_origin*,
+    pages of other origins may POST, although they cannot know a token.
     """
 
     def guard(view: View) -> View:

@@ -25,8 +25,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
         try:
             await super().__call__(scope, receive, send)
         except Exception as error:  # noqa: BLE001 -- whatever the channel layer raises
-            # The page shows that it is not connected, and connects again.
-            logger.warning("a live view ends early: %r", error)
+            # The page shows that it is not connected, and reconnects.
+            logger.warning("a live view ended early: %r", error)
             with suppress(Exception):
                 await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
 

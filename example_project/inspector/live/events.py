@@ -1,7 +1,7 @@
 """What the live view shows about a request, a WebSocket or a log line.
 
-It shows only metadata: no cookies, no bodies, no queries. A log line appears as it was written,
-but without queries. Times are in milliseconds.
+It shows only metadata: no cookies, no bodies, no query strings. A log line appears as it was
+written, but without query strings. Times are in milliseconds.
 """
 
 import logging
@@ -100,7 +100,7 @@ def _common(record: Timing) -> Event:
     age = record.clock() - record.started
     return {
         "id": record.request_id,
-        # Nobody else can choose it, but everybody can choose an ID.
+        # Clients can choose the ID of a request, but not this key.
         "key": record.started,
         "staff": is_of_staff(record),
         "at": round((time.time() - age) * 1000),

@@ -1,4 +1,4 @@
-"""Where the live view's events begin: a queue that no request waits for."""
+"""Where the live view's events come from: a queue for which no request waits."""
 
 import logging
 from collections import deque
@@ -20,11 +20,11 @@ _current: ContextVar[Timing | None] = ContextVar("record", default=None)
 
 
 class Feed:
-    """Queues events to show, and counts those that it has no room for.
+    """Queues events to show, and counts the events that it has no room for.
 
-    Each sender has a queue. They take turns, and if more than *limit* events wait, the longest
-    queue has no room. So a sender that floods the site hides only its own events. Staff have as
-    much room again, and are always served first.
+    Each sender has a queue, and the queues take turns. Once *limit* events wait, the longest queue
+    loses events, so a sender that floods the site hides only its own events. Staff have a queue of
+    their own, with the same limit, which is always served first.
 
     It is an observer of ``TimingMiddleware``. :class:`FeedHandler` adds log lines.
     """
@@ -35,11 +35,11 @@ class Feed:
         self.sockets = 0
         self.dropped = 0
         self._limit = limit
-        # They become events only when they are taken, so that no request waits for that.
+        # Functions that make the events only when these are taken, so that no request waits for it.
         self._staff: deque[Callable[[], Event]] = deque()
         self._queues: dict[str, deque[Callable[[], Event]]] = {}
         self._waiting = 0
-        # Threads log lines too, and one line may be logged in the middle of another.
+        # Threads log lines, too. Reentrant: a line may be logged in the middle of logging another.
         self._lock = RLock()
 
     def started(self, record: Timing) -> None:
@@ -53,10 +53,10 @@ class Feed:
             self.put(lambda: event_of(record), record)
 
     def logged(self, line: logging.LogRecord) -> None:
-        """Queue a line that belongs to a request, or names one that has started it."""
+        """Queue a line that belongs to a request, or to a job that has the ID of its request."""
         record = _current.get()
         request_id = record.request_id if record else getattr(line, "request_id", None)
-        # The second is what a handler sets where there is no ID.
+        # A handler sets "-" if there is no ID.
         if record or request_id not in (None, "-"):
             event = event_of_line(line, request_id, record)
             self.put(lambda: event, record)
@@ -82,7 +82,7 @@ class Feed:
             self._waiting += 1
 
     def take(self, most: int) -> list[Event]:
-        """Remove at most *most* events, and return them: of each sender the oldest, in turn."""
+        """Remove and return at most *most* events: the oldest of each sender, in turn."""
         taken = []
         with self._lock:
             while self._staff and len(taken) < most:
@@ -104,14 +104,14 @@ class Feed:
 
 
 def _is_own(record: Timing) -> bool:
-    """Tell whether it was a live view. Those that were refused are shown."""
+    """Tell whether *record* is a live view's own. Refused ones are shown like all others."""
     if isinstance(record, RequestTiming):
         return record.route in OWN_ROUTES and record.status == 200
     return record.route in OWN_ROUTES and record.accepted is not None
 
 
 def _sender(record: Timing | None) -> str:
-    """Return the client's address or, with IPv6, its network: one client may have all of that."""
+    """Return the client's address or, with IPv6, its network: one client may have all of it."""
     client = record and record.scope.get("client")
     address = str(client[0]) if client else ""
     if ":" not in address:

@@ -1,4 +1,4 @@
-"""The way from the feed of this process to everybody who watches, in any process."""
+"""Sends the feed of this process to everybody who is watching, in any process."""
 
 import asyncio
 import json
@@ -18,17 +18,17 @@ from .feed import Feed, FeedHandler
 logger = logging.getLogger(__name__)
 
 GROUP = "live"
-# How many seconds pass between two looks at the feed, and how many events a message has at most.
+# How many seconds pass between two looks at the feed, and the most events that a message has.
 INTERVAL = 0.2
 BATCH = 200
-# How many looks it takes until the counters are sent again. They also show that we are alive.
+# The counters are sent once in this many looks. They also show that this process is alive.
 COUNTERS_EVERY = 5
 
 PROCESS = f"{socket.gethostname()}:{os.getpid()}"
 
 
 async def publish(message: dict[str, Any]) -> None:
-    """Send *message* to everybody who watches."""
+    """Send *message* to everybody who is watching."""
     event = {"type": "live.message", "text": json.dumps(message)}
     await get_channel_layer().group_send(GROUP, event)
 

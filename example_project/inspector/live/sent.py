@@ -1,6 +1,6 @@
-"""A middleware of the project's own, in about twenty lines: the one to copy.
+"""The project's own middleware, in about twenty lines. Copy it to write yours.
 
-It is a class that takes the app. ``__call__`` passes on what is not its business, reads, decides
+It is a class that takes the app. ``__call__`` passes on scopes of other types, then reads, decides
 and delegates. A scope belongs to someone else, so additions go into a copy.
 """
 
@@ -10,10 +10,10 @@ from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class SentHeadersMiddleware:
-    """Keeps the headers that all layers together send to the client, in ``state["sent"]``.
+    """Records the headers that all layers together send to the client, in ``state["sent"]``.
 
     The list is empty until the response starts. Views and layers further in have the same list
-    in ``request.scope["state"]["sent"]``, so afterwards they see what outer layers added.
+    in ``request.scope["state"]["sent"]``, so after that they see what outer layers have added.
     """
 
     def __init__(self, app: ASGIApp) -> None:

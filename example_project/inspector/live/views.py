@@ -32,8 +32,8 @@ async def live(request: HttpRequest) -> StreamingHttpResponse:  # noqa: ARG001
                 message = await layer.receive(channel)
                 yield f"data: {message['text']}\n\n"
         except Exception as error:  # noqa: BLE001 -- whatever the channel layer raises
-            # The stream ends. The page shows that it is not connected, and connects again.
-            logger.warning("a live view ends early: %r", error)
+            # The stream ends. The page shows that it is not connected, and reconnects.
+            logger.warning("a live view ended early: %r", error)
         finally:
             with suppress(Exception):
                 await layer.group_discard(GROUP, channel)

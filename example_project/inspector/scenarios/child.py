@@ -1,4 +1,4 @@
-"""A child server: the example once more, in a process of its own that a scenario may stop."""
+"""A child server: a second copy of the example, in a process that a scenario may stop."""
 
 import asyncio
 import os

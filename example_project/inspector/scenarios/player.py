@@ -1,4 +1,4 @@
-"""Play the scenarios as a browser would, without one: ``manage.py scenarios`` and the tests."""
+"""Play the scenarios without a browser, for ``manage.py scenarios`` and the tests."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ HOLDS: dict[str, Callable[[Any, Any], bool]] = {
     "matches": lambda seen, pattern: re.search(pattern, seen) is not None,
     "same as": operator.eq,
 }
-# Which message of the live view belongs to what has been seen so far.
+# Whether a message of the live view belongs to what has been seen so far.
 BELONGS: dict[str, Callable[[Seen, Seen, Check], bool]] = {
     "record": lambda message, seen, _: (
         message.get("kind") in ("request", "websocket") and message["id"] == seen["id"]
@@ -63,7 +63,7 @@ class Site:
 
     def __init__(self, url: httpx.URL, client: httpx.AsyncClient) -> None:
         origin = f"{url.scheme}://{url.netloc.decode()}"
-        # The same server by another name, which is another origin to a browser.
+        # The same server under another name, which is another origin to a browser.
         other = "localhost" if url.host == "127.0.0.1" else "127.0.0.1"
         self._origins = {
             "page": origin,
@@ -130,7 +130,7 @@ class Site:
                 await anext(response.aiter_bytes())
             else:
                 await response.aread()
-        # httpx sends no Secure cookies over plain HTTP, but browsers do to this machine.
+        # httpx does not send Secure cookies over plain HTTP, but browsers do so to this machine.
         self._cookie = response.headers.get("set-cookie", "").partition(";")[0] or self._cookie
         if send.by != "page" and not _readable(response, origin, cookies=send.cookies):
             return {**seen, "read": False}
@@ -155,7 +155,7 @@ class Site:
         return {"read": True, "id": body["request_id"], "body": body}
 
     async def look(self, seen: Seen, check: Check) -> Any:
-        """Return what *check* is about, and wait for the message that has it."""
+        """Return the value that *check* is about, and wait for the message that contains it."""
         name, *path = check.of.split(".")
         if name in BELONGS and (name == "log" or name not in seen):
             seen[name] = await self.shown(lambda message: BELONGS[name](message, seen, check))

@@ -4,17 +4,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-# Who sends: the page itself, a page of an allowed origin, or a page of no origin that we know.
+# Who sends: the page itself, a page of an allowed origin, or a page of an unknown origin.
 Sender = Literal["page", "friend", "stranger"]
-# What of a check is compared with its value. "same as" names another thing that is seen.
+# How a check compares. With "same as", its value names something else that was seen.
 How = Literal["is", "at least", "at most", "matches", "same as"]
 
 
 @dataclass(frozen=True)
 class Send:
-    """A request, or with the method ``WebSocket`` a WebSocket, which is closed after a message.
+    """A request or, with the method ``WebSocket``, a WebSocket that is closed after one message.
 
-    ``{new}`` in the path becomes a new UUID. *size* is that of the body, which is JSON.
+    ``{new}`` in the path becomes a new UUID. *size* is the size of the body, which is JSON.
     """
 
     path: str
@@ -22,7 +22,7 @@ class Send:
     by: Sender = "page"
     headers: dict[str, str] = field(default_factory=dict)
     size: int = 0
-    # Whether cookies go along to another origin.
+    # Whether cookies are sent to another origin.
     cookies: bool = False
     # Whether the client leaves after the first part of the response.
     leave: bool = False
@@ -45,9 +45,9 @@ class Send:
 class Check:
     """One thing that is expected. *of* is a path into what a player has seen.
 
-    ``read`` and ``status``, ``id`` and ``body`` are those of the last response. ``record`` and
-    ``preflight`` are events of the live view, ``log`` is a line there that has the ID and
-    matches, ``job`` is a message of the job that the body names.
+    ``read``, ``status``, ``id`` and ``body`` are from the last response. ``record`` and
+    ``preflight`` are events of the live view, ``log`` is a line in it that has the ID and matches
+    the value, ``job`` is a message from the job that the body names.
     """
 
     label: str
@@ -67,7 +67,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A card of the page. *console* says which errors a browser logs about it, and that is fine."""
+    """A card of the page. *console* names the errors that a browser is expected to log."""
 
     name: str
     title: str
@@ -105,10 +105,10 @@ SCENARIOS = (
     Scenario(
         "refused-origin",
         "Refused origin",
-        "The browser keeps the response from a stranger's page.",
+        "The browser withholds the response from a stranger's page.",
         (Send(ALLOWED, by="stranger"),),
         (read(False),),
-        console="that CORS has blocked a request of a page with the origin null",
+        console="a request from the origin null that CORS has blocked",
     ),
     Scenario(
         "preflight",
@@ -135,7 +135,7 @@ SCENARIOS = (
     Scenario(
         "slow",
         "Slow view",
-        "An async view waits for a second, and measures that as a phase.",
+        "An async view waits for a second, and measures the wait as a phase.",
         (Send("/scenarios/slow/"),),
         (
             Check("Phase", "record.phases.0.name", "wait"),
@@ -153,7 +153,7 @@ SCENARIOS = (
     Scenario(
         "upload",
         "Body that is too large",
-        "The form for notes may be 10,000 bytes. Django reads none of this one.",
+        "A form for notes may have 10,000 bytes. This one has more, and Django reads none of it.",
         (Send("/notes/", "POST", size=20_000),),
         (status(413), outcome("refused")),
         console="the status 413",
@@ -207,10 +207,10 @@ SCENARIOS = (
     Scenario(
         "websocket-origin",
         "WebSocket from a stranger",
-        "The handshake of a page that is not ours is refused.",
+        "A handshake from another site's page is refused.",
         (Send("/ws/echo/", "WebSocket", by="stranger"),),
         (Check("Opened", "read", False),),
-        console="that a WebSocket failed with 403",
+        console="a WebSocket that failed with 403",
     ),
     Scenario(
         "burst",
@@ -232,7 +232,7 @@ SCENARIOS = (
     Scenario(
         "drain",
         "Restart",
-        "A child server gets SIGTERM, while a stream and a WebSocket are open.",
+        "A child server gets SIGTERM while a stream and a WebSocket are open.",
         (Send("/scenarios/drain/", "POST"),),
         (
             Check("The stream ends complete", "body.stream_complete", True),

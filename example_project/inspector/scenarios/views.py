@@ -42,26 +42,26 @@ _draining = asyncio.Lock()
 
 @for_watchers("GET", "POST", cross_origin=True)
 async def allowed(request: HttpRequest, new: object = None) -> JsonResponse:  # noqa: ARG001
-    """Return whether the cookie came along. A POST of JSON to this view needs a preflight.
+    """Return whether the cookie was sent. A POST of JSON to this view needs a preflight.
 
-    Browsers remember a preflight by its URL, so there is a *new* one whenever they should ask.
+    Browsers cache preflights by URL, so a *new* URL makes them send another preflight.
     """
     return JsonResponse({"request_id": get_request_id(), "cookie": COOKIE in request.COOKIES})
 
 
 @for_watchers("POST", cross_origin=True)
 async def cookie(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 -- every view takes it
-    """Set a cookie for half a minute that may cross sites. It gives access to nothing."""
+    """Set a cross-site cookie for half a minute. It gives access to nothing."""
     # Browsers accept SameSite=None only with Secure, and from localhost they accept Secure
-    # without TLS. Partitioned keeps the cookie for the page's site, so browsers that block the
-    # cookies of other sites accept it too. set_cookie() has no argument for it.
+    # without TLS. Partitioned ties the cookie to the page's site, so browsers that block
+    # third-party cookies accept it too. set_cookie() has no argument for Partitioned.
     attributes = "Max-Age=30; Path=/; Secure; HttpOnly; SameSite=None; Partitioned"
     return HttpResponse(status=204, headers={"Set-Cookie": f"{COOKIE}=1; {attributes}"})
 
 
 @for_watchers("GET")
 async def slow(request: HttpRequest) -> JsonResponse:  # noqa: ARG001
-    """Wait for something that needs no thread."""
+    """Wait for a second, without a thread."""
     with measure("wait"):
         await asyncio.sleep(1)
     return JsonResponse({"request_id": get_request_id()})
@@ -137,7 +137,7 @@ async def drain(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"stream_complete": complete, "websocket_close": code})
 
 
-# The page shows it in a sandboxed frame, where it has no origin: it is a stranger's page.
+# The page puts this one in a sandboxed frame, where it has no origin: it is a stranger's page.
 @xframe_options_sameorigin
 @for_watchers("GET")
 def stranger(request: HttpRequest) -> HttpResponse:
@@ -145,12 +145,12 @@ def stranger(request: HttpRequest) -> HttpResponse:
 
 
 def _passed_on(request: HttpRequest) -> dict[str, str]:
-    """Return headers with which a call to this machine is one to the visitor's host, over TLS."""
+    """Return headers that make a call to this machine look like one to the visitor's host."""
     return {"host": request.get_host(), "x-forwarded-proto": request.scheme or "http"}
 
 
 def _most_at_once(spans: list[dict[str, Any]]) -> int:
-    """Return how many spans overlap in one process, at most."""
+    """Return the largest number of spans that overlap in one process."""
 
     def overlaps(one: dict[str, Any], other: dict[str, Any]) -> bool:
         is_inside = other["started"] <= one["started"] < other["ended"]

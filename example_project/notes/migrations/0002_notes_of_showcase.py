@@ -1,4 +1,4 @@
-"""Bring along the notes of older checkouts, which had an app called showcase."""
+"""Move the notes of older checkouts, in which an app called showcase kept them."""
 # ruff: noqa: ARG001, RUF012 -- as Django calls and generates it
 
 from django.db import migrations

@@ -1,4 +1,4 @@
-// Figures of all processes, added up. A process that is silent for a while is left out.
+// Adds up the figures of all processes. A process that has been silent for a while is left out.
 
 const SILENT = 5000;
 
@@ -38,7 +38,7 @@ export function showCounters(place, live) {
     cell.toggleAttribute("data-alarm", alarm);
   }
 
-  /** Say what is out of the ordinary in place of the explanation. */
+  /** Show something unusual instead of the explanation. */
   function note(name, words) {
     const cell = place.querySelector(`[data-note="${name}"]`);
     cell.dataset.usual ??= cell.textContent;

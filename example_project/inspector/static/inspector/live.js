@@ -71,7 +71,7 @@ export class Live extends EventTarget {
     const delay = Math.min(LONGEST, SHORTEST * 2 ** this.#attempts);
     this.#attempts += 1;
     this.#say("closed", "Not connected. Trying again …");
-    // At random, so that not all pages reconnect at once when a server comes back.
+    // After a random time, so that pages do not all reconnect at once when a server comes back.
     setTimeout(() => this.connect(), delay * (0.5 + Math.random() / 2));
   }
 

@@ -1,4 +1,4 @@
-// Every place where an ID went: response headers and log lines.
+// Lists every place where an ID went: response headers and log lines.
 
 const HEADERS = {
   "x-request-id": "X-Request-ID",

@@ -3,12 +3,12 @@
 
 import { places } from "./places.js";
 
-// Rows, IDs of a row, log lines of an ID, and IDs whose row has not come yet.
+// How many are kept: rows, IDs per row, log lines per ID, and IDs whose row has not arrived yet.
 const ROWS = 100;
 const IDS = 5;
 const LINES = 20;
 const AHEAD = 500;
-// How often new rows are announced to those who cannot see them, in milliseconds.
+// How often new rows are announced to screen readers, in milliseconds.
 const ANNOUNCED = 10000;
 // Where the time axis may end, in milliseconds.
 const SCALES = [10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000];
@@ -18,7 +18,7 @@ export function showRows(section, live) {
   const pause = section.querySelector("#pause");
   const clear = section.querySelector("#clear");
   const announcer = section.querySelector("#announcer");
-  const rows = new Map(); // what is equal: a row, the one that changed last at the end
+  const rows = new Map(); // key of equal requests: their row; the row that changed last comes last
   const lines = new Map(); // key of a request: its log lines
   let waiting = [];
   let scheduled = false;
@@ -69,7 +69,7 @@ export function showRows(section, live) {
 
   function takeLine(line) {
     if (line.key === null) {
-      // A job logs it, which the request with this ID has started.
+      // It comes from a job that the request with this ID has started.
       const row = [...rows.values()].find(({ events }) => events.some(({ id }) => id === line.id));
       row?.events.find(({ id }) => id === line.id).lines.push(line);
       return row;
@@ -93,7 +93,7 @@ export function showRows(section, live) {
     row.events.splice(IDS);
     rows.delete(equal);
     rows.set(equal, row);
-    // Whoever reads a row, or stands on it, does not lose it.
+    // A row that is open or has the focus stays in its place.
     if (!row.item.isConnected || !row.isInUse) list.prepend(row.item);
     unannounced += 1;
     return row;
@@ -115,7 +115,7 @@ export function showRows(section, live) {
   }
 }
 
-/** Forget the oldest of a map, until *most* are left. Those of staff stay for as long as possible. */
+/** Forget the oldest entries of a map until *most* are left. Entries of staff are the last to go. */
 function trim(map, most, forget = () => {}) {
   for (const staff of [false, true]) {
     for (const [key, each] of map) {

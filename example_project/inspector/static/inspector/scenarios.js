@@ -5,10 +5,10 @@ import { socketAddress } from "./live.js";
 const TABLE = new Map(
   JSON.parse(document.querySelector("#table").textContent).map((each) => [each.name, each]),
 );
-// This server by its other name, which is another origin.
+// This server under its other name, which is another origin.
 const OTHER = { localhost: "127.0.0.1", "127.0.0.1": "localhost" }[location.hostname];
 const FRIEND = OTHER && `${location.protocol}//${OTHER}:${location.port}`;
-// So that a visitor can follow, in milliseconds: before a card plays, and after.
+// The pause before and after a card plays, in milliseconds, so that a visitor can follow.
 const REST = matchMedia("(prefers-reduced-motion: reduce)").matches ? 100 : 350;
 
 const HOLDS = {
@@ -18,7 +18,7 @@ const HOLDS = {
   matches: (seen, value) => new RegExp(value).test(seen),
   "same as": (seen, value) => seen === value,
 };
-// Which message of the live view belongs to what has been seen so far.
+// Whether a message of the live view belongs to what has been seen so far.
 const BELONGS = {
   record: ({ kind, id }, seen) => ["request", "websocket"].includes(kind) && id === seen.id,
   preflight: ({ method, path }, seen) => method === "OPTIONS" && path === seen.path,
@@ -73,7 +73,7 @@ function refocus(button) {
   if (document.activeElement === document.body) button.focus({ preventScroll: true });
 }
 
-/** Scroll only the list, so that the page, and the rows beside the card, stay where they are. */
+/** Scroll only the list, so that the page and the rows beside the card stay where they are. */
 function reveal(list, card) {
   list.scrollTo({
     left: card.offsetLeft - (list.clientWidth - card.offsetWidth) / 2,
@@ -120,7 +120,7 @@ async function show(row, check, seen, live) {
   const value = check.how === "same as" ? at(seen, check.value.split(".")) : check.value;
   const ok = found != null && HOLDS[check.how](found, value);
   const words = { true: "yes", false: "no", undefined: "nothing", null: "nothing" }[found] ?? String(found);
-  // IDs are long, and the row of the request has the whole one.
+  // IDs are long; the row of the request shows them in full.
   row.textContent =
     typeof found === "number" ? Math.round(found) : words.replace(/^([0-9a-f]{8})[0-9a-f]{24}$/, "$1…");
   if (!ok && row.dataset.wanted) row.textContent += `, not ${row.dataset.wanted}`;
@@ -184,7 +184,7 @@ function greeting(path) {
   });
 }
 
-/** What a page without an origin sees. It is in a sandboxed frame: see stranger.js. */
+/** Return what a page without an origin sees: a page in a sandboxed frame. See stranger.js. */
 function stranger(task) {
   return new Promise((resolve, reject) => {
     const frame = document.createElement("iframe");
@@ -198,12 +198,12 @@ function stranger(task) {
       frame.remove();
       settle();
     };
-    const late = setTimeout(() => end(() => reject(new Error("the stranger is silent"))), 20000);
+    const late = setTimeout(() => end(() => reject(new Error("the stranger's page did not respond"))), 20000);
     const hear = ({ source, data }) => {
       if (source === frame.contentWindow) end(() => resolve(data));
     };
     addEventListener("message", hear);
-    // It has no origin that could be named instead of "*".
+    // The frame has no origin that could be named instead of "*".
     frame.addEventListener("load", () => frame.contentWindow.postMessage(task, "*"));
     document.body.append(frame);
   });

@@ -1,4 +1,4 @@
-// A stranger's page: it requests what it may not read, and reports to the page around it.
+// A stranger's page: it requests what it may not read, and tells the page around it what it got.
 
 addEventListener("message", async ({ source, data: { path, isSocket } }) => {
   if (source !== parent) return;

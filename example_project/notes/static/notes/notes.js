@@ -1,4 +1,4 @@
-// A note appears at once when somebody else saves it. Our own is on the page already.
+// Shows a note at once when somebody else saves it. Our own note is already on the page.
 
 const list = document.querySelector("#notes");
 
