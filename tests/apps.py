@@ -14,7 +14,7 @@ BODY: dict[str, Any] = {"type": "http.response.body", "body": b"hello"}
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve every protocol: send a page, echo a WebSocket, start and stop."""
+    """Serve every protocol: send a page, echo a WebSocket, complete startup and shutdown."""
     match scope["type"]:
         case "http":
             await send(START)

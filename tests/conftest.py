@@ -21,15 +21,15 @@ settings.load_profile("tests")
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 
-# Our own apps and layers keep to the letter of ASGI. For others, a test says strict=False, or
-# records them. And only a failing test waits for as long as this, on a busy machine too.
+# Our own apps and layers follow ASGI to the letter. For others, a test says strict=False, or wraps
+# them in `recording`. The timeout suits a busy machine; only a failing test waits that long.
 for client in (lifespan, request, stream, websocket):
     inspect.unwrap(client).__kwdefaults__.update(strict=True, timeout=30.0)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    # Thousands of tests are many objects, which each collection of garbage would look through.
+    # Thousands of tests are many objects, and each garbage collection would visit them all.
     gc.disable()
     try:
         return (yield)

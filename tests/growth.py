@@ -1,10 +1,10 @@
-"""How the cost of a call grows with its input: by counts of work, never by time.
+"""Measure how the cost of a call grows with its input, by counting work and never by time.
 
     assert_linear(lambda size: parse(b"x," * size))
 
-Work is what Python runs and copies: each line counts 1, each string or list that a variable
-gets counts its length, and so does one whose built-in method is called. So a loop inside a loop
-shows, and so does ``text += part``. What one call of a regular expression does is not seen.
+Work is what Python runs and copies. Each line counts 1. A string or collection counts its length
+when a variable gets it, and when one of its built-in methods is called. A loop inside a loop
+therefore shows, and so does ``text += part``. The work inside a regular expression does not.
 """
 
 import sys
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, cast
 
-# Methods that do not look at all of what they belong to.
+# Methods whose cost does not depend on the length of their object.
 _AT_ONCE = {"append", "add", "get"}
 _SIZED = (bytes, bytearray, str, list, tuple, dict, set, frozenset)
 
@@ -24,18 +24,18 @@ def assert_linear(call: Callable[[int], object], size: int = 500) -> None:
 
 
 def work(call: Callable[[], object]) -> int:
-    """Return how much work *call* does in this thread. It may run an event loop."""
+    """Return how much work *call* does in this thread. *call* may run an event loop."""
     count = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         seen: dict[str, object] = {}
-        # To read a variable of an inner function may crash Python 3.13.0, if a comprehension has
-        # one of the same name.
+        # Reading a variable that an inner function uses can crash Python 3.13.0 if a comprehension
+        # has one of the same name.
         names = {*frame.f_code.co_varnames} - {*frame.f_code.co_cellvars}
 
         def inside(frame: FrameType, event: str, argument: object) -> Any:
             nonlocal count
-            count += 1  # each round of a loop too, even within a line
+            count += 1  # every iteration of a loop too, even within one line
             if event == "line":
                 variables = frame.f_locals
                 for name in names:

@@ -1,4 +1,4 @@
-"""Run another project's tests without and with what is ours, and compare test by test."""
+"""Run another project's tests without and with our code, and compare the outcomes test by test."""
 
 import json
 import os
@@ -18,7 +18,7 @@ TIMEOUT = 1800
 
 
 class Report(NamedTuple):
-    """How often what is ours was used, and how each test ended."""
+    """How often our code was used, and how each test ended."""
 
     used: int
     outcomes: dict[str, str]
@@ -73,7 +73,7 @@ def prepared(
 def reports(
     command: Sequence[str], source: Path, arms: Mapping[Path, Mapping[str, str]]
 ) -> list[Report]:
-    """Run *command* in *source* once for each arm, all at once because they mostly wait.
+    """Run *command* in *source* once for each arm, in parallel because they mostly wait.
 
     An arm is the path of its log without a suffix, and its environment variables.
     """
@@ -110,7 +110,7 @@ def report(process: "subprocess.Popen[bytes]", log: Path, outcomes: Path) -> Rep
 
 
 def differing(plain: Report, changed: Report) -> Iterator[tuple[str, str, str]]:
-    """Yield each test that ended in another way, with how it ended before and after."""
+    """Yield each test with a different outcome in the two reports, and both outcomes."""
     for test in sorted(plain.outcomes.keys() | changed.outcomes.keys()):
         before, after = (outcomes.get(test, "not run") for _, outcomes in (plain, changed))
         if before != after:

@@ -1,4 +1,4 @@
-"""The floors of the package: imports go down, and never in a circle."""
+"""Imports within the package go down from floor to floor, never up and never in a circle."""
 
 import ast
 from collections.abc import Iterator
@@ -13,15 +13,15 @@ import asgi_middleware
 ROOT = Path(asgi_middleware.__file__).parent
 PACKAGE = "asgi_middleware"
 
-# What every layer may use: private modules, and these.
+# Every part may import private modules and these.
 GROUND_FLOOR = {"types", "errors", "readiness"}
-# What else one part may import from another.
+# Other imports from part to part that are allowed.
 ABOVE = {
     "outgoing": {"request_id", "trace_context"},
     "django": {"composition", "cors", "lifespan", "stack", "thread_pool", "timing"},
     "testing": {"django", "lifespan"},
 }
-# The top, which puts everything together.
+# The top floor puts everything together, and may import everything.
 TOP = {"__init__", "composition", "stack"}
 
 
@@ -38,7 +38,7 @@ MODULES = modules()
 
 
 def imported(name: str) -> Iterator[str]:
-    """Yield the modules of the package that *name* imports, for type checkers too."""
+    """Yield the modules of the package that *name* imports, even those for type checkers only."""
     path = MODULES[name]
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -56,7 +56,7 @@ def imported(name: str) -> Iterator[str]:
 
 
 def part_of(name: str) -> str:
-    """Return the layer or the file on the ground floor that a module belongs to."""
+    """Return the layer, or the file on the ground floor, that a module belongs to."""
     return name.removeprefix(PACKAGE).lstrip(".").partition(".")[0] or "__init__"
 
 
@@ -69,7 +69,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_from_its_own_part_and_from_below(name: str) -> None:
+def test_a_module_imports_only_from_its_own_part_and_from_below(name: str) -> None:
     own = part_of(name)
     if own in TOP:
         return

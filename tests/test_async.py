@@ -43,11 +43,13 @@ class SyncCall:
         pytest.param(None, False, id="not a function"),
     ],
 )
-def test_a_function_is_async_if_calling_it_gives_a_coroutine(value: object, expected: bool) -> None:
+def test_a_function_is_async_if_calling_it_returns_a_coroutine(
+    value: object, expected: bool
+) -> None:
     assert is_async(value) is expected
 
 
-def test_one_module_alone_asks_and_tells_which_functions_are_async() -> None:
+def test_only_one_module_checks_or_marks_which_functions_are_async() -> None:
     root = Path(asgi_middleware.__file__).parent
     asking = {
         path.relative_to(root).as_posix()

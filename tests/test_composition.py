@@ -34,7 +34,7 @@ from .lifespan.server import forever
 
 
 class Tag:
-    """Notes when a request passes, on the way in."""
+    """Notes each request on its way in."""
 
     def __init__(self, app: ASGIApp, *, name: str, log: list[str]) -> None:
         self.app = app
@@ -50,7 +50,7 @@ def tag(name: str, log: list[str]) -> "partial[Tag]":
     return partial(Tag, name=name, log=log)
 
 
-async def test_the_first_is_the_outermost() -> None:
+async def test_the_first_layer_is_the_outermost() -> None:
     log: list[str] = []
 
     await request(compose(tag("a", log), tag("b", log), tag("c", log))(hello))
@@ -134,7 +134,7 @@ PROBLEMS: list[tuple[Callable[[], object], str]] = [
         *("around a function that makes an app", "around a class", "returns None"),
     ],
 )
-def test_compose_refuses_at_once_and_says_what_to_use(
+def test_compose_refuses_a_misuse_and_says_what_to_use(
     misuse: Callable[[], object], problem: str
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:
@@ -150,7 +150,7 @@ def test_compose_lists_all_problems_at_once() -> None:
     assert len(refused.value.problems) == 2
 
 
-def test_all_layers_that_cannot_be_built_are_told_at_once() -> None:
+def test_compose_lists_all_layers_that_cannot_be_built_at_once() -> None:
     with pytest.raises(ConfigurationError) as refused:
         compose(
             partial(HealthMiddleware, live_path="live"), partial(TimingMiddleware, precision=10)
@@ -178,7 +178,9 @@ ALL: list[Any] = [
 ]
 
 
-def test_the_order_of_the_docs_warns_of_nothing(recwarn: pytest.WarningsRecorder) -> None:
+def test_compose_does_not_warn_about_the_order_in_the_docs(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
     compose(*ALL)
     compose(*ALL[:3], compose(*ALL[3:]))
 
@@ -186,7 +188,7 @@ def test_the_order_of_the_docs_warns_of_nothing(recwarn: pytest.WarningsRecorder
 
 
 @pytest.mark.parametrize(("outer", "inner"), [*combinations(range(len(ALL)), 2)])
-def test_a_layer_that_is_further_in_than_it_should_be_is_told(outer: int, inner: int) -> None:
+def test_compose_warns_about_a_layer_that_is_too_far_inside(outer: int, inner: int) -> None:
     right = {getattr(ALL[i], "func", ALL[i]).__name__: i for i in (outer, inner)}
     first, second = right
 
@@ -209,7 +211,9 @@ def test_a_layer_that_is_further_in_than_it_should_be_is_told(outer: int, inner:
     ],
     ids=["twice", "order"],
 )
-def test_layers_that_an_app_has_already_count_too(make: Callable[[], ASGIApp], told: str) -> None:
+def test_compose_also_checks_the_layers_that_the_app_already_has(
+    make: Callable[[], ASGIApp], told: str
+) -> None:
     with pytest.warns(ConfigurationWarning) as warned:
         make()
 
@@ -218,12 +222,12 @@ def test_layers_that_an_app_has_already_count_too(make: Callable[[], ASGIApp], t
 
 
 @pytest.mark.parametrize("layer", ALL, ids=lambda each: getattr(each, "func", each).__name__)
-def test_a_layer_that_is_there_twice_is_told(layer: "partial[ASGIApp]") -> None:
+def test_compose_warns_about_a_layer_that_appears_twice(layer: "partial[ASGIApp]") -> None:
     with pytest.warns(ConfigurationWarning, match="appears twice; use it once"):
         compose(layer, compose(layer))
 
 
-def test_another_readiness_for_health_is_refused() -> None:
+def test_compose_refuses_different_readiness_objects_for_health_and_lifespan() -> None:
     with pytest.raises(
         ConfigurationError, match="so /readyz would be 503 forever; use readiness ="
     ):
@@ -238,7 +242,9 @@ def test_another_readiness_for_health_is_refused() -> None:
     [LifespanMiddleware, partial(LifespanMiddleware, readiness=Readiness())],
     ids=["neither has one", "lifespan has one"],
 )
-def test_health_without_the_readiness_of_lifespan_is_told(lifespan: "partial[ASGIApp]") -> None:
+def test_compose_warns_if_health_does_not_have_the_readiness_of_lifespan(
+    lifespan: "partial[ASGIApp]",
+) -> None:
     with pytest.warns(ConfigurationWarning, match="/readyz would ignore startup"):
         compose(HealthMiddleware, lifespan)
 
@@ -248,12 +254,14 @@ def test_health_without_the_readiness_of_lifespan_is_told(lifespan: "partial[ASG
     [ThreadPoolMiddleware, partial(ThreadPoolMiddleware, pool=ThreadPool())],
     ids=["its own", "another"],
 )
-def test_a_pool_that_is_not_among_the_contexts_is_told(pool: "partial[ASGIApp]") -> None:
+def test_compose_warns_about_a_pool_that_is_not_among_the_contexts(
+    pool: "partial[ASGIApp]",
+) -> None:
     with pytest.warns(ConfigurationWarning, match=r"pool=pool and lifespan=\[pool\]"):
         compose(partial(LifespanMiddleware, lifespan=[ThreadPool()]), pool)
 
 
-def test_layers_that_the_package_does_not_know_stand_anywhere(
+def test_compose_accepts_other_layers_in_any_position(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
     log: list[str] = []
@@ -294,7 +302,7 @@ def in_starlette() -> ASGIApp:
 
 
 def added_to_starlette() -> ASGIApp:
-    # FastAPI's `add_middleware` is this one, inherited.
+    # FastAPI inherits this method.
     app = Starlette(routes=[Route("/", page)])
     app.add_middleware(TimingMiddleware, server_timing=True)
     app.add_middleware(RequestIDMiddleware)
@@ -305,7 +313,7 @@ def added_to_starlette() -> ASGIApp:
     "make", [nested, reassigned, in_starlette, added_to_starlette], ids=lambda make: make.__name__
 )
 async def test_layers_work_without_compose(make: "partial[ASGIApp]") -> None:
-    # Starlette writes into the scope, which a recorded app may do.
+    # Starlette edits its scope, and `recording` allows that.
     response = await request(recording(make()), headers={"x-request-id": "abc"})
 
     assert response.getall(b"x-request-id") == [b"abc"]

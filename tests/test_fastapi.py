@@ -1,4 +1,4 @@
-"""FastAPI with our layers around it and among its own, as the docs promise for it."""
+"""FastAPI with our layers around it and among its own, as the docs promise."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -125,18 +125,18 @@ def shown(response: Response) -> tuple[object, ...]:
     ("method", "target", "options"),
     [
         pytest.param("POST", "/items", {"body": b'{"name": "a"}', "headers": JSON}, id="JSON"),
-        pytest.param("POST", "/items", {"body": b"{}", "headers": JSON}, id="JSON it refuses"),
+        pytest.param("POST", "/items", {"body": b"{}", "headers": JSON}, id="invalid JSON"),
         pytest.param("POST", "/files", {"body": file_of(9), "headers": MULTIPART}, id="an upload"),
         pytest.param("POST", "/raw", {"body": [b"x" * 500] * 5}, id="a body in parts"),
         pytest.param("GET", "/sync", {}, id="a sync view"),
         pytest.param("GET", "/later", {}, id="a background task"),
         pytest.param("GET", "/stream", {}, id="a stream"),
-        pytest.param("GET", "/fails", {}, id="an error that it handles"),
-        pytest.param("GET", "/nowhere", {}, id="no page"),
-        pytest.param("GET", "/openapi.json", {}, id="its schema"),
+        pytest.param("GET", "/fails", {}, id="a handled error"),
+        pytest.param("GET", "/nowhere", {}, id="an unknown path"),
+        pytest.param("GET", "/openapi.json", {}, id="the schema"),
     ],
 )
-async def test_fastapi_inside_the_whole_stack_does_as_without_it(
+async def test_fastapi_responds_the_same_inside_the_whole_stack(
     method: str, target: str, options: dict[str, Any]
 ) -> None:
     async def called(wrapped: bool) -> tuple[object, ...]:

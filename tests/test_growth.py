@@ -1,4 +1,4 @@
-"""The measure of growth sees what it is there to see."""
+"""assert_linear accepts linear functions and fails for quadratic ones."""
 
 from collections.abc import Callable
 

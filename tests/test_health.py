@@ -89,7 +89,7 @@ async def test_head_gets_the_response_of_get_without_the_body(target: str) -> No
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get", "X"])
 @pytest.mark.parametrize("target", ["/livez", "/readyz"])
-async def test_another_method_is_405(method: str, target: str) -> None:
+async def test_a_probe_with_another_method_gets_a_405(method: str, target: str) -> None:
     app = recording(hello)
 
     response = await request(HealthMiddleware(app), method, target)
@@ -122,7 +122,7 @@ async def test_another_method_is_405(method: str, target: str) -> None:
         pytest.param("/app/app/livez", "/app", False, id="root_path twice"),
     ],
 )
-async def test_only_the_whole_path_is_a_probe_with_or_without_a_slash(
+async def test_only_the_whole_path_is_a_probe_with_or_without_a_slash_at_the_end(
     path: str, root_path: str, is_probe: bool
 ) -> None:
     app = recording(hello)
@@ -132,7 +132,7 @@ async def test_only_the_whole_path_is_a_probe_with_or_without_a_slash(
     assert (not app.calls) is is_probe
 
 
-async def test_the_paths_are_yours_to_choose() -> None:
+async def test_the_paths_of_the_probes_can_be_changed() -> None:
     app = HealthMiddleware(hello, live_path="/-/live", ready_path="/-/ready")
 
     assert (await request(app, target="/-/live")).json() == {"status": "live"}
@@ -142,13 +142,15 @@ async def test_the_paths_are_yours_to_choose() -> None:
 
 @pytest.mark.parametrize("path", ["/-/ready", "/-/ready/"])
 @pytest.mark.parametrize("target", ["/-/ready", "/-/ready/"])
-async def test_a_slash_at_the_end_makes_no_difference(target: str, path: str) -> None:
+async def test_a_slash_at_the_end_of_a_probe_path_makes_no_difference(
+    target: str, path: str
+) -> None:
     app = HealthMiddleware(hello, ready_path=path)
 
     assert (await request(app, target=target)).json() == {"status": "ready", "checks": {}}
 
 
-async def test_the_root_may_be_a_probe() -> None:
+async def test_the_root_path_may_be_a_probe() -> None:
     app = HealthMiddleware(hello, live_path="/")
 
     assert (await request(app, target="/")).json() == {"status": "live"}
@@ -166,13 +168,13 @@ async def test_a_scope_may_have_no_root_path(change: dict[str, None]) -> None:
     assert (await request(server, target="/livez")).json() == {"status": "live"}
 
 
-async def test_a_websocket_on_that_path_is_the_apps() -> None:
+async def test_a_websocket_on_the_path_of_a_probe_reaches_the_app() -> None:
     async with websocket(HealthMiddleware(hello), "/livez") as socket:
         await socket.send("hello")
         assert await socket.receive() == "hello"
 
 
-async def test_any_other_request_passes_with_the_same_three_objects() -> None:
+async def test_a_request_that_is_not_a_probe_passes_with_the_same_three_objects() -> None:
     passed: list[object] = []
 
     async def app(*arguments: object) -> None:
@@ -232,15 +234,19 @@ def _steps(*names: Any) -> Callable[[Readiness], None]:
     ("steps", "reason"),
     [
         pytest.param(["starting"], "starting", id="during startup"),
-        pytest.param(["starting", "started"], None, id="after it"),
-        pytest.param(["starting", "started", "draining"], "draining", id="drains"),
+        pytest.param(["starting", "started"], None, id="after startup"),
+        pytest.param(["starting", "started", "draining"], "draining", id="during a drain"),
         pytest.param(["starting", "crash", "started"], "crash", id="crash during startup"),
-        pytest.param(["starting", "started", "crash", "draining"], "crash", id="the first counts"),
-        pytest.param(["starting", "started", "crash", "started"], "crash", id="for good"),
+        pytest.param(
+            ["starting", "started", "crash", "draining"], "crash", id="the first reason stays"
+        ),
+        pytest.param(["starting", "started", "crash", "started"], "crash", id="a crash is final"),
         pytest.param(["starting", "failed", "starting", "started"], None, id="a second startup"),
     ],
 )
-def test_readiness_follows_the_process(steps: list[str], reason: str | None) -> None:
+def test_readiness_follows_startups_crashes_and_drains(
+    steps: list[str], reason: str | None
+) -> None:
     readiness = Readiness()
 
     _steps(*steps)(readiness)
@@ -262,7 +268,7 @@ async def test_readyz_says_why_it_is_not_ready_and_runs_no_check() -> None:
     assert runs == []
 
 
-async def test_a_readiness_that_nothing_sets_is_one_warning(
+async def test_readyz_warns_once_about_a_readiness_that_nothing_sets(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     inner = LifespanMiddleware(hello, readiness=Readiness())
@@ -294,7 +300,7 @@ async def test_a_readiness_that_nothing_sets_is_one_warning(
         ),
     ],
 )
-async def test_a_readiness_that_something_sets_is_no_warning(
+async def test_readyz_does_not_warn_about_a_readiness_that_something_sets(
     sets: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     readiness = Readiness()
@@ -313,7 +319,7 @@ async def test_a_stack_without_a_lifespan_is_ready() -> None:
     assert response.json() == {"status": "ready", "checks": {}}
 
 
-async def test_a_drain_that_begins_while_the_checks_run_counts() -> None:
+async def test_readyz_is_503_if_a_drain_begins_while_the_checks_run() -> None:
     readiness = ready()
 
     async def check() -> None:
@@ -363,7 +369,7 @@ class Pool:
     [
         pytest.param(passes, "ok", id="async, returns"),
         pytest.param(lambda: None, "ok", id="sync, returns"),
-        pytest.param(lambda: 0, "ok", id="sync, returns what is not False"),
+        pytest.param(lambda: 0, "ok", id="sync, returns 0"),
         pytest.param(returns_an_awaitable, "ok", id="sync, returns an awaitable"),
         pytest.param(partial(passes), "ok", id="partial"),
         pytest.param(Pool().ping, "ok", id="method"),
@@ -421,7 +427,7 @@ async def test_sync_checks_run_in_a_thread_that_ends() -> None:
     await until(lambda: not threads[0].is_alive())
 
 
-async def test_checks_run_side_by_side() -> None:
+async def test_checks_run_concurrently() -> None:
     both = asyncio.Barrier(2)
     app = HealthMiddleware(hello, checks={"a": both.wait, "b": both.wait})
 
@@ -445,7 +451,7 @@ async def test_probes_at_the_same_time_share_one_run() -> None:
     assert runs == [1]
 
 
-async def test_the_first_probe_may_leave() -> None:
+async def test_a_check_goes_on_when_the_probe_that_started_it_is_cancelled() -> None:
     seen: list[object] = []
     go_on = asyncio.Event()
 
@@ -467,7 +473,7 @@ async def test_the_first_probe_may_leave() -> None:
     assert seen == [None]
 
 
-async def test_results_of_checks_are_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_results_of_checks_are_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     runs: list[float] = []
@@ -476,7 +482,7 @@ async def test_results_of_checks_are_kept_for_a_while(monkeypatch: pytest.Monkey
         runs.append(now)
 
     app = HealthMiddleware(hello, checks={"a": check}, cache=1.0)
-    for now in (1000.0, 1000.9, 1001.0, 1001.5, 1002.0):  # noqa: B007 -- the clock shows it
+    for now in (1000.0, 1000.9, 1001.0, 1001.5, 1002.0):  # noqa: B007 -- time.monotonic returns it
         await probe(app)
 
     assert runs == [1000.0, 1001.0, 1002.0]
@@ -495,7 +501,7 @@ async def test_a_check_that_hangs_is_cancelled() -> None:
     await until(lambda: log)
 
 
-async def test_a_sync_check_that_hangs_is_not_called_again_meanwhile() -> None:
+async def test_a_sync_check_is_not_called_again_while_it_hangs() -> None:
     runs: list[int] = []
     release = threading.Event()
 
@@ -515,7 +521,7 @@ async def test_a_sync_check_that_hangs_is_not_called_again_meanwhile() -> None:
             pass
 
 
-def test_each_event_loop_has_its_own_run() -> None:
+def test_each_event_loop_runs_the_checks_for_itself() -> None:
     app = HealthMiddleware(hello, checks={"a": passes})
 
     assert [asyncio.run(probe(app))[0] for _ in range(2)] == [200, 200]
@@ -523,7 +529,7 @@ def test_each_event_loop_has_its_own_run() -> None:
     assert len(app._runs) == 0
 
 
-def test_django_connections_that_a_sync_check_opens_are_closed_after(tmp_path: Path) -> None:
+def test_django_connections_that_a_sync_check_opens_are_closed_afterwards(tmp_path: Path) -> None:
     # In a process of its own, because Django can be configured only once.
     code = """
 import asyncio, sys
@@ -557,7 +563,7 @@ print(response.status, opened[0].connection)
     assert done.stdout == "200 None\n", done.stderr
 
 
-def test_a_check_passes_with_django_that_is_not_configured() -> None:
+def test_a_check_passes_if_django_is_not_configured() -> None:
     code = """
 import asyncio
 import django.db
@@ -573,7 +579,7 @@ print(asyncio.run(request(app, target="/readyz")).status)
     assert done.stdout == "200\n", done.stderr
 
 
-# --- what it shows ---
+# --- repr ---
 
 
 def test_a_health_middleware_shows_its_options() -> None:

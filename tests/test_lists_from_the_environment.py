@@ -1,4 +1,4 @@
-"""A list that comes from an environment variable, and was never split, is recognized as that."""
+"""Options recognize a list from an environment variable that nobody split."""
 
 import ast
 import json
@@ -34,15 +34,15 @@ OPTIONS: list[tuple[Callable[..., object], str, list[str]]] = [
 
 FORMS: dict[str, Callable[[Sequence[str]], str]] = {
     "commas": ",".join,
-    "commas and blanks": " , ".join,
+    "commas and spaces": " , ".join,
     "semicolons": ";".join,
     "lines": "\n".join,
     "a comma at the end": lambda each: f"{','.join(each)},",
     "JSON": json.dumps,
     "JSON, indented": lambda each: json.dumps(each, indent=2),
-    "as Python writes it": repr,
-    "a tuple": lambda each: repr(tuple(each)),
-    "brackets alone": lambda each: f"[{', '.join(each)}]",
+    "the repr of a list": repr,
+    "the repr of a tuple": lambda each: repr(tuple(each)),
+    "brackets without quotes": lambda each: f"[{', '.join(each)}]",
     "quotes around each": lambda each: ", ".join(f"'{one}'" for one in each),
 }
 
@@ -72,7 +72,7 @@ each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 @each_form
 @each_option()
-def test_one_string_is_shown_as_the_list_that_was_meant(
+def test_the_error_for_one_string_shows_the_list_that_was_meant(
     constructor: Callable[..., object], option: str, wanted: list[str], form: Callable[..., str]
 ) -> None:
     found = problem(constructor, option, form(wanted))
@@ -83,7 +83,7 @@ def test_one_string_is_shown_as_the_list_that_was_meant(
 
 @each_form
 @each_option("skip_paths")  # a path may have commas and quotes
-def test_a_list_of_one_such_string_is_shown_as_its_elements(
+def test_the_error_for_a_list_in_one_string_shows_its_elements(
     constructor: Callable[..., object], option: str, wanted: list[str], form: Callable[..., str]
 ) -> None:
     found = problem(constructor, option, [form(wanted)])
@@ -100,8 +100,8 @@ def test_a_list_of_one_such_string_is_shown_as_its_elements(
         pytest.param([" "], "[' '] is what an empty string splits into", id="blank, and split"),
     ],
 )
-@each_option("trusted")  # which may be a switch too, and "" stands for False
-def test_an_empty_variable_is_shown_as_an_empty_list(
+@each_option("trusted")  # where "" stands for False, because it may be a bool too
+def test_the_error_for_an_empty_variable_shows_an_empty_list(
     constructor: Callable[..., object],
     option: str,
     wanted: list[str],

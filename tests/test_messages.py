@@ -39,10 +39,10 @@ def trailers(**fields: Any) -> dict[str, Any]:
         pytest.param(trailers(more_trailers=True), False, False, False, id="some trailers"),
         pytest.param({"type": "http.response.push"}, False, False, False, id="server push"),
         pytest.param({"type": "http.response.debug"}, False, False, False, id="debug"),
-        pytest.param({"type": "websocket.close"}, False, False, False, id="of a WebSocket"),
+        pytest.param({"type": "websocket.close"}, False, False, False, id="WebSocket"),
     ],
 )
-def test_a_message_completes_a_response_or_ends_its_body(
+def test_the_last_message_of_a_response_and_of_its_body_is_recognized(
     message: dict[str, Any], without_trailers: bool, with_trailers: bool, of_body: bool
 ) -> None:
     assert is_last(message, trailers=False) is without_trailers

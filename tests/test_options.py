@@ -1,4 +1,4 @@
-"""How an option is checked, and what is said of one that cannot work."""
+"""How options are checked, and what the error says about one that cannot work."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -27,7 +27,9 @@ from asgi_middleware import _options as options
         pytest.param(options.strings("names", ["a"], ["b"]), [], id="a list"),
         pytest.param(options.strings("names", (), ["b"]), [], id="an empty tuple"),
         pytest.param(options.strings("names", {"a"}, ["b"]), [], id="a set"),
-        pytest.param(options.strings("names", None, ["b"], optional=True), [], id="no list"),
+        pytest.param(
+            options.strings("names", None, ["b"], optional=True), [], id="None for an optional list"
+        ),
         pytest.param(
             options.strings("names", "a", ["b"]),
             ["names: 'a' is one string; use ['a']"],
@@ -59,7 +61,11 @@ from asgi_middleware import _options as options
             id="a number in a list",
         ),
         pytest.param(options.function("make", len, "len"), [], id="a function"),
-        pytest.param(options.function("make", None, "len", optional=True), [], id="no function"),
+        pytest.param(
+            options.function("make", None, "len", optional=True),
+            [],
+            id="None for an optional function",
+        ),
         pytest.param(
             options.function("make", 1, "len"),
             ["make: 1 cannot be called; use len"],
@@ -67,7 +73,9 @@ from asgi_middleware import _options as options
         ),
         pytest.param(options.seconds("wait", 1), [], id="seconds"),
         pytest.param(options.seconds("wait", 0, zero=True), [], id="0 seconds"),
-        pytest.param(options.seconds("wait", None, optional=True), [], id="no time"),
+        pytest.param(
+            options.seconds("wait", None, optional=True), [], id="None for an optional time"
+        ),
         *(
             pytest.param(
                 options.seconds("wait", value),
@@ -92,7 +100,9 @@ from asgi_middleware import _options as options
             id="a path without a slash",
         ),
         pytest.param(
-            options.path("at", None, "/y"), ["at: None is not a path; use '/y'"], id="no path"
+            options.path("at", None, "/y"),
+            ["at: None is not a path; use '/y'"],
+            id="None for a path",
         ),
         pytest.param(options.paths("at", ["/x"], ["/y"]), [], id="paths"),
         pytest.param(
@@ -104,7 +114,7 @@ from asgi_middleware import _options as options
         pytest.param(
             options.header_name("name", "x y", "X-B"),
             ["name: 'x y' is not a valid header name; use 'X-B'"],
-            id="a header name with a blank",
+            id="a header name with a space",
         ),
         pytest.param(options.mapping("by", {}, "{}"), [], id="a mapping"),
         pytest.param(
@@ -153,7 +163,7 @@ def test_an_async_function_is_refused_where_nobody_would_await_it(value: Any) ->
     assert list(options.function("make", value, "len", may_be_async=True)) == []
 
 
-def test_one_string_is_not_offered_as_a_list_that_is_refused_too() -> None:
+def test_the_way_out_for_one_string_is_a_list_that_is_accepted() -> None:
     def each(option: str, value: str) -> Iterable[str]:
         return options.path(option, value, "/y")
 
@@ -165,14 +175,14 @@ def test_one_string_is_not_offered_as_a_list_that_is_refused_too() -> None:
     ]
 
 
-def test_a_layer_shows_the_call_that_builds_it() -> None:
+def test_the_repr_of_a_layer_is_the_call_that_builds_it() -> None:
     class Layer:
         pass
 
     assert options.repr_of(Layer(), by=len, at="/x", no=None) == "Layer(by=len, at='/x', no=None)"
 
 
-def test_a_long_value_is_cut() -> None:
+def test_a_long_value_is_cut_in_the_error() -> None:
     [problem] = options.boolean("on", "x" * 10_000)
 
     assert len(problem) < 300
@@ -187,5 +197,5 @@ def test_all_problems_are_raised_together() -> None:
     )
 
 
-def test_no_problem_raises_nothing() -> None:
+def test_check_raises_nothing_if_there_is_no_problem() -> None:
     options.check("Layer", options.boolean("a", True))

@@ -1,4 +1,4 @@
-"""A receive that the server ends, and that code of ours can end."""
+"""EndableReceive: our code can end the app's receive() instead of the server."""
 
 import asyncio
 
@@ -31,8 +31,8 @@ async def instead() -> Message:
     return {"type": "http.disconnect", "from": "us"}
 
 
-async def begun_receive(endable: EndableReceive) -> "asyncio.Task[Message]":
-    """Return a task that waits for the server."""
+async def waiting_receive(endable: EndableReceive) -> "asyncio.Task[Message]":
+    """Return a task that is waiting for the server in receive()."""
     task = asyncio.create_task(endable.receive())
     await until(lambda: task in endable.waiting)
     return task
@@ -51,7 +51,7 @@ async def test_the_server_is_not_asked_again_once_the_client_has_gone(kind: str)
     assert server.asked == 1
 
 
-async def test_an_app_that_asks_in_a_loop_after_the_end_lets_others_go_on() -> None:
+async def test_an_app_that_receives_in_a_loop_after_the_disconnect_lets_other_tasks_run() -> None:
     endable = EndableReceive(Server(GONE), instead)
     turns = 0
 
@@ -69,9 +69,9 @@ async def test_an_app_that_asks_in_a_loop_after_the_end_lets_others_go_on() -> N
     assert turns == 100
 
 
-async def test_a_task_that_waits_gets_the_other_message_at_once() -> None:
+async def test_a_waiting_task_gets_our_message_at_once() -> None:
     endable = EndableReceive(Server(), instead)
-    waiting = await begun_receive(endable)
+    waiting = await waiting_receive(endable)
 
     endable.end()
 
@@ -80,7 +80,7 @@ async def test_a_task_that_waits_gets_the_other_message_at_once() -> None:
     assert not endable.waiting
 
 
-async def test_a_later_call_gets_the_other_message_without_the_server() -> None:
+async def test_a_later_call_gets_our_message_without_asking_the_server() -> None:
     server = Server(REQUEST)
     endable = EndableReceive(server, instead)
 
@@ -90,9 +90,9 @@ async def test_a_later_call_gets_the_other_message_without_the_server() -> None:
     assert server.asked == 0
 
 
-async def test_all_tasks_that_wait_get_the_other_message() -> None:
+async def test_all_waiting_tasks_get_our_message() -> None:
     endable = EndableReceive(Server(), instead)
-    waiting = [await begun_receive(endable), await begun_receive(endable)]
+    waiting = [await waiting_receive(endable), await waiting_receive(endable)]
 
     endable.end()
 
@@ -102,9 +102,9 @@ async def test_all_tasks_that_wait_get_the_other_message() -> None:
     ]
 
 
-async def test_a_cancellation_of_somebody_else_passes() -> None:
+async def test_a_cancellation_by_other_code_passes_through() -> None:
     endable = EndableReceive(Server(), instead)
-    waiting = await begun_receive(endable)
+    waiting = await waiting_receive(endable)
 
     waiting.cancel()
 
@@ -113,9 +113,9 @@ async def test_a_cancellation_of_somebody_else_passes() -> None:
     assert not endable.waiting
 
 
-async def test_a_cancellation_at_the_same_moment_passes() -> None:
+async def test_a_cancellation_at_the_moment_of_the_end_passes_through() -> None:
     endable = EndableReceive(Server(), instead)
-    waiting = await begun_receive(endable)
+    waiting = await waiting_receive(endable)
 
     endable.end()
     waiting.cancel()

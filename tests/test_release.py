@@ -9,7 +9,7 @@ import asgi_middleware
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CI = (ROOT / ".ci" / "run").read_text()
-# Of those that are out, the metadata promises the ones that have been tried.
+# CI runs the tests on each of these that is installed. The metadata lists those that have passed.
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 TRIED = PYTHONS[:3]
 
@@ -31,7 +31,7 @@ def test_the_version_has_one_source() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", asgi_middleware.__version__)
 
 
-def test_the_changelog_has_the_version_below_what_is_unreleased() -> None:
+def test_the_changelog_lists_the_version_below_unreleased() -> None:
     sections = re.findall(
         r"^## \[(.+?)\](?: - (\S+))?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
     )
@@ -42,7 +42,7 @@ def test_the_changelog_has_the_version_below_what_is_unreleased() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", date)
 
 
-def test_ci_tries_the_pythons_of_the_metadata_and_newer_ones() -> None:
+def test_ci_runs_on_the_pythons_of_the_metadata_and_newer_ones() -> None:
     [in_the_matrix] = re.findall(r"for wanted in (.+); do", CI)
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     [in_the_workflow] = re.findall(r"^ +python: \[(.+)\]$", workflow, re.MULTILINE)
@@ -53,7 +53,7 @@ def test_ci_tries_the_pythons_of_the_metadata_and_newer_ones() -> None:
     assert PYPROJECT["project"]["requires-python"] == f">={PYTHONS[0]}"
 
 
-def test_the_oldest_django_of_the_metadata_is_that_of_ci() -> None:
+def test_the_oldest_django_in_the_metadata_is_the_oldest_in_ci() -> None:
     oldest = classified("Framework :: Django")[0]
 
     assert f"django~={oldest}.0" in CI

@@ -1,4 +1,4 @@
-"""What a layer sends in the app's place."""
+"""Responses that a layer sends instead of the app."""
 
 from collections.abc import Awaitable
 from typing import Any
@@ -56,7 +56,7 @@ async def test_a_line_of_text_is_sent_with_its_type_and_length() -> None:
     ]
 
 
-async def test_no_cache_keeps_a_503() -> None:
+async def test_a_503_must_not_be_stored_by_caches() -> None:
     sent: list[Message] = []
 
     await send_unavailable(into(sent), "Later.", retry_after=7)
@@ -80,7 +80,7 @@ async def test_a_handshake_is_refused_with_a_status_where_the_server_can_send_on
 
 
 @pytest.mark.parametrize("extensions", [{}, {"extensions": None}, {"extensions": {}}])
-async def test_a_handshake_is_refused_with_a_close_where_it_cannot(
+async def test_a_handshake_is_refused_with_a_close_where_the_server_cannot_send_a_status(
     extensions: dict[str, Any],
 ) -> None:
     sent: list[Message] = []

@@ -38,7 +38,7 @@ POOL = ThreadPool(size=1)
 
 
 async def accepting(scope: Scope, receive: Receive, send: Send) -> None:
-    """Accept every WebSocket, and know nothing of lifespan."""
+    """Accept every WebSocket, and fail for any other scope."""
     assert scope["type"] == "websocket"
     await receive()
     await send({"type": "websocket.accept"})
@@ -48,7 +48,7 @@ async def accepting(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture(autouse=True)
 def without_django(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tests in this process may have set Django up."""
-    module = import_module("asgi_middleware.stack")  # the attribute of that name is the function
+    module = import_module("asgi_middleware.stack")  # `asgi_middleware.stack` is the function
     monkeypatch.setattr(module, "allowed_hosts", lambda: None)
 
 
@@ -82,7 +82,7 @@ def test_the_layers_stand_in_the_order_that_the_docs_give() -> None:
         ("pool", "ThreadPoolMiddleware"),
     ],
 )
-async def test_none_leaves_a_layer_out(option: str, layer: str) -> None:
+async def test_an_option_that_is_none_leaves_its_layer_out(option: str, layer: str) -> None:
     options: dict[str, Any] = {option: None}
 
     application = stack(hello, **options)
@@ -91,7 +91,7 @@ async def test_none_leaves_a_layer_out(option: str, layer: str) -> None:
     assert (await request(application)).status == 200
 
 
-def test_the_stack_shows_its_layers_one_in_a_line_with_what_they_were_given() -> None:
+def test_the_stack_shows_each_layer_with_its_options_on_its_own_line() -> None:
     class Theirs(DaphneLifespan):
         """A layer without a repr of its own."""
 
@@ -119,7 +119,7 @@ def test_the_stack_shows_its_layers_one_in_a_line_with_what_they_were_given() ->
     ]
 
 
-async def test_probes_know_of_startup_and_shutdown() -> None:
+async def test_the_readiness_probe_follows_startup_and_shutdown() -> None:
     application = stack(hello)
 
     async with lifespan(application):
@@ -140,7 +140,7 @@ async def test_the_pool_opens_before_the_contexts_and_closes_after_them() -> Non
         assert running.state["client"] == "ready"
 
 
-async def test_a_policy_counts_for_every_path() -> None:
+async def test_one_policy_applies_to_every_path() -> None:
     response = await request(
         stack(hello, cors=POLICY), target="/any/", headers={"origin": "https://app.example"}
     )
@@ -148,7 +148,7 @@ async def test_a_policy_counts_for_every_path() -> None:
     assert response.get(b"access-control-allow-origin") == b"https://app.example"
 
 
-async def test_policies_count_for_their_paths() -> None:
+async def test_policies_apply_to_their_paths() -> None:
     application = stack(hello, cors={"/api/": POLICY, "/admin/": None})
     origin = {"origin": "https://app.example"}
 
@@ -159,7 +159,7 @@ async def test_policies_count_for_their_paths() -> None:
     assert admin.get(b"access-control-allow-origin") is None
 
 
-async def test_a_policy_for_the_root_counts_for_all_other_paths() -> None:
+async def test_a_policy_for_the_root_applies_to_all_other_paths() -> None:
     application = stack(hello, cors={"/": POLICY, "/admin/": None})
     origin = {"origin": "https://app.example"}
 
@@ -193,7 +193,7 @@ async def test_websockets_of_other_sites_are_refused() -> None:
         pass
 
 
-async def test_clients_without_an_origin_may_open_websockets_only_if_you_say_so() -> None:
+async def test_clients_without_an_origin_may_open_websockets_only_if_you_allow_it() -> None:
     headers = {"host": "site.example"}
 
     with pytest.raises(HandshakeRefused):
@@ -204,7 +204,7 @@ async def test_clients_without_an_origin_may_open_websockets_only_if_you_say_so(
         pass
 
 
-async def test_large_uploads_and_head_requests_pass_as_without_the_layers() -> None:
+async def test_large_uploads_and_head_requests_pass_through_the_stack() -> None:
     async def counting(scope: Scope, receive: Receive, send: Send) -> None:
         received, more = 0, True
         while more:
@@ -228,7 +228,7 @@ async def test_listed_origins_may_open_websockets() -> None:
         pass
 
 
-def test_around_django_allowed_hosts_count_for_websockets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_around_django_allowed_hosts_apply_to_websockets(monkeypatch: pytest.MonkeyPatch) -> None:
     module = import_module("asgi_middleware.stack")
     monkeypatch.setattr(module, "allowed_hosts", lambda: ["site.example"])
 
@@ -236,7 +236,7 @@ def test_around_django_allowed_hosts_count_for_websockets(monkeypatch: pytest.Mo
     assert "allowed_hosts=['site.example']" in str(stack(hello, websocket_origins=["same-origin"]))
 
 
-async def test_a_layer_of_ones_own_gets_what_it_shares() -> None:
+async def test_a_layer_that_you_pass_gets_what_the_layers_share() -> None:
     application = stack(
         hello,
         health=partial(HealthMiddleware, ready_path="/ready"),
@@ -264,7 +264,7 @@ async def test_a_readiness_given_to_one_layer_is_given_to_the_other(layer: str) 
         assert (await request(application, target="/readyz")).status == 200
 
 
-async def test_a_composition_takes_the_place_of_a_layer() -> None:
+async def test_a_composition_can_replace_a_layer() -> None:
     seen: list[str] = []
 
     class Outside:
@@ -283,7 +283,7 @@ async def test_a_composition_takes_the_place_of_a_layer() -> None:
     assert response.get(b"x-request-id") is not None
 
 
-async def test_a_layer_of_somebody_else_takes_the_place_of_ours() -> None:
+async def test_a_layer_of_another_package_can_replace_ours() -> None:
     def foreign(app: ASGIApp) -> ASGIApp:
         return RequestIDMiddleware(app, header_name="X-Other")
 
@@ -292,7 +292,7 @@ async def test_a_layer_of_somebody_else_takes_the_place_of_ours() -> None:
     assert response.get(b"x-other") is not None
 
 
-def test_a_long_grace_has_a_shutdown_that_is_longer() -> None:
+def test_a_long_grace_makes_the_shutdown_timeout_longer() -> None:
     assert "shutdown_timeout=40" in str(stack(hello, drain=Drain(grace=30)))
 
 
@@ -310,7 +310,7 @@ def test_two_stacks_share_nothing() -> None:
     assert not {id(each) for each in first.layers[:-1]} & {id(each) for each in second.layers[:-1]}
 
 
-async def test_observers_are_told_beside_the_access_log(
+async def test_observers_do_not_replace_the_access_log(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     records: list[object] = []
@@ -322,7 +322,7 @@ async def test_observers_are_told_beside_the_access_log(
     assert "GET / 200" in capsys.readouterr().err
 
 
-async def test_an_access_log_among_the_observers_takes_the_place_of_ours(
+async def test_an_access_log_among_the_observers_replaces_ours(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with logging_not_set_up():
@@ -367,7 +367,7 @@ def test_all_problems_of_all_layers_are_listed_at_once() -> None:
     )
 
 
-def test_allowed_hosts_in_one_string_are_told_as_the_setting(
+def test_a_problem_with_allowed_hosts_names_the_django_setting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     module = import_module("asgi_middleware.stack")
@@ -391,7 +391,7 @@ def wsgi(environ: object, start_response: object) -> list[bytes]:
 
 
 class DaphneLifespan:
-    """Has the name and the shape of ours, which needs Daphne."""
+    """Has the name and the signature of ours, which would need Daphne."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -401,7 +401,7 @@ class DaphneLifespan:
 
 
 class Endpoint:
-    """An app for each request, as the endpoints of Starlette are."""
+    """An instance is the app for one request, like an endpoint of Starlette."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._response = hello(scope, receive, send)
@@ -411,14 +411,14 @@ class Endpoint:
 
 
 class Consumer:
-    """An app for each request, as the consumers of Channels are."""
+    """An instance is the app for one request, like a consumer of Channels."""
 
     @classmethod
     def as_asgi(cls) -> ASGIApp:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await cls()(scope, receive, send)
 
-        # It shows the signature of the class.
+        # The app has the signature of the class.
         return cast("ASGIApp", update_wrapper(app, cls, updated=()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -493,17 +493,17 @@ async def client(state: object) -> AsyncGenerator[None]:
             hello,
             {"lifespan": [client, client]},
             ["client appears twice among the contexts of LifespanMiddleware; use it once"],
-            id="a context twice",
+            id="the same context twice",
         ),
         pytest.param(
             RequestIDMiddleware(hello),
             {},
             ["RequestIDMiddleware appears twice; use it once"],
-            id="a layer inside",
+            id="the app has the layer already",
         ),
     ],
 )
-def test_what_is_unlikely_to_be_meant_is_told_where_stack_is_called(
+def test_stack_warns_about_likely_mistakes_at_the_line_of_its_call(
     app: ASGIApp, options: dict[str, Any], problems: list[str]
 ) -> None:
     with pytest.warns(ConfigurationWarning) as warned:
@@ -539,7 +539,7 @@ async def test_two_stacks_may_share_a_pool_and_a_readiness() -> None:
     assert (await request(first, target="/readyz")).status == 503
 
 
-def test_options_of_timing_reach_it() -> None:
+def test_the_timing_options_reach_the_timing_layer() -> None:
     shown = str(stack(hello, server_timing=True, slow_threshold=2.0))
 
     assert "server_timing=True" in shown
@@ -551,7 +551,7 @@ def test_options_of_timing_reach_it() -> None:
 
 @contextmanager
 def logging_not_set_up() -> Generator[logging.Logger]:
-    """The access log's logger, without the handlers that pytest has on the root logger."""
+    """Yield the access log's logger, without the handlers that pytest has on the root logger."""
     logger = logging.getLogger("asgi_middleware.access")
     before = logger.propagate, logger.handlers[:], logger.level
     logger.propagate = False

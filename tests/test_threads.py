@@ -1,4 +1,4 @@
-"""Threads for sync code: what ends them, what stays in them, and what comes back."""
+"""Threads for sync code: their calls, their results and their end."""
 
 import asyncio
 import gc
@@ -31,7 +31,7 @@ async def test_a_worker_makes_its_calls_in_order() -> None:
     assert order == list(range(100))
 
 
-async def test_a_worker_that_ends_takes_no_more_calls() -> None:
+async def test_a_worker_accepts_no_calls_after_its_end() -> None:
     worker = Worker("worker")
     worker.end()
 
@@ -39,7 +39,7 @@ async def test_a_worker_that_ends_takes_no_more_calls() -> None:
     assert worker.join(PATIENCE)
 
 
-async def test_nothing_of_a_call_stays_in_its_thread() -> None:
+async def test_a_worker_keeps_no_reference_to_a_call_that_is_over() -> None:
     worker = Worker("worker")
     thing = Thing()
     reference = weakref.ref(thing)
@@ -54,7 +54,7 @@ async def test_nothing_of_a_call_stays_in_its_thread() -> None:
     worker.end()
 
 
-async def test_a_result_that_nobody_awaits_any_more_does_no_harm() -> None:
+async def test_a_worker_survives_a_call_whose_future_is_cancelled() -> None:
     blocking = Blocking()
     worker = Worker("worker")
     call = Call(blocking, asyncio.get_running_loop())
@@ -68,7 +68,7 @@ async def test_a_result_that_nobody_awaits_any_more_does_no_harm() -> None:
     assert worker.join(PATIENCE)
 
 
-def test_a_result_for_a_loop_that_is_closed_does_no_harm() -> None:
+def test_a_worker_survives_a_call_whose_event_loop_is_closed() -> None:
     blocking = Blocking()
     worker = Worker("worker")
 
@@ -86,7 +86,7 @@ def test_a_result_for_a_loop_that_is_closed_does_no_harm() -> None:
 value: ContextVar[str] = ContextVar("value", default="none")
 
 
-async def test_a_thread_of_its_own_runs_a_call_in_a_copy_of_the_context() -> None:
+async def test_a_dedicated_thread_runs_a_call_in_a_copy_of_the_context() -> None:
     thread = OwnThread("own")
     value.set("here")
 
@@ -97,7 +97,7 @@ async def test_a_thread_of_its_own_runs_a_call_in_a_copy_of_the_context() -> Non
     await thread.close()
 
 
-async def test_a_thread_of_its_own_starts_with_its_first_call() -> None:
+async def test_a_dedicated_thread_does_not_start_before_its_first_call() -> None:
     before = set(threading.enumerate())
     thread = OwnThread("own")
     await thread.run_if_started(list)
@@ -106,7 +106,7 @@ async def test_a_thread_of_its_own_starts_with_its_first_call() -> None:
     await thread.close()
 
 
-async def test_a_thread_of_its_own_starts_again_after_its_end() -> None:
+async def test_a_dedicated_thread_starts_again_after_its_end() -> None:
     thread = OwnThread("own")
     first = await thread.run(threading.current_thread)
     await thread.close()
@@ -117,7 +117,7 @@ async def test_a_thread_of_its_own_starts_again_after_its_end() -> None:
     await until(lambda: not first.is_alive() and not second.is_alive())
 
 
-async def test_a_thread_that_nobody_can_call_any_more_ends() -> None:
+async def test_a_dedicated_thread_ends_when_its_last_reference_is_gone() -> None:
     thread = OwnThread("own")
     started: Thread = await thread.run(threading.current_thread)
     del thread
@@ -125,7 +125,7 @@ async def test_a_thread_that_nobody_can_call_any_more_ends() -> None:
     await until(lambda: gc.collect() >= 0 and not started.is_alive())
 
 
-async def test_closing_does_not_wait_for_a_call_that_is_stuck(
+async def test_closing_a_dedicated_thread_does_not_wait_for_a_call_that_is_stuck(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("asgi_middleware._threads._CLOSING_PATIENCE", 0.01)
@@ -143,7 +143,7 @@ async def test_closing_does_not_wait_for_a_call_that_is_stuck(
     await running
 
 
-async def test_sync_code_within_it_has_a_thread_of_its_own_that_ends_with_it() -> None:
+async def test_sync_code_in_own_thread_runs_in_one_thread_that_ends_with_the_block() -> None:
     async with own_thread("own"):
         threads = [await current_thread(), await current_thread()]
         assert threads[0].is_alive()
@@ -154,7 +154,7 @@ async def test_sync_code_within_it_has_a_thread_of_its_own_that_ends_with_it() -
     await until(lambda: not threads[0].is_alive())
 
 
-async def test_a_task_that_outlives_it_has_another() -> None:
+async def test_a_task_that_outlives_own_thread_gets_another_thread() -> None:
     let_go = asyncio.Event()
 
     async def outliving() -> Thread:
@@ -169,7 +169,7 @@ async def test_a_task_that_outlives_it_has_another() -> None:
     assert await task is not within
 
 
-def test_below_async_to_sync_the_thread_that_waits_makes_the_calls() -> None:
+def test_own_thread_below_async_to_sync_uses_the_thread_that_waits() -> None:
     async def within() -> Thread:
         async with own_thread("own"):
             return await current_thread()

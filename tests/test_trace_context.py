@@ -1,4 +1,4 @@
-"""The tables of https://www.w3.org/TR/trace-context-1/, and the middleware that follows them."""
+"""The rules of https://www.w3.org/TR/trace-context-1/ as tables, and the middleware."""
 
 import re
 import tracemalloc
@@ -83,7 +83,7 @@ def test_only_a_valid_traceparent_continues_a_trace(traceparent: str, continues:
     assert (parsed(traceparent) is not None) == continues
 
 
-def test_only_hexadecimal_digits_are_accepted() -> None:
+def test_a_trace_id_has_only_hexadecimal_digits() -> None:
     digits = b"0123456789abcdef"
 
     for byte in range(256):
@@ -96,20 +96,20 @@ def test_only_hexadecimal_digits_are_accepted() -> None:
     [
         pytest.param([], id="none"),
         pytest.param([VALID, f"00-{TRACE[::-1]}-{PARENT}-01"], id="two"),
-        pytest.param([VALID, VALID], id="twice the same"),
+        pytest.param([VALID, VALID], id="the same one twice"),
     ],
 )
-def test_any_other_number_of_headers_continues_no_trace(traceparents: Sequence[str]) -> None:
+def test_only_exactly_one_traceparent_continues_a_trace(traceparents: Sequence[str]) -> None:
     assert parsed(*traceparents) is None
 
 
 @pytest.mark.parametrize("name", [b"TraceParent", b"TRACEPARENT", b"traceparent"])
-def test_the_header_name_may_be_in_any_case(name: bytes) -> None:
+def test_the_name_traceparent_may_be_in_any_case(name: bytes) -> None:
     assert _continued_trace([(name, VALID.encode())]) is not None
 
 
 @pytest.mark.parametrize("name", [b"trace-parent", b"trace_parent", b"trace.parent"])
-def test_the_header_name_has_no_delimiters(name: bytes) -> None:
+def test_a_header_name_with_a_delimiter_is_not_traceparent(name: bytes) -> None:
     assert _continued_trace([(name, VALID.encode())]) is None
 
 
@@ -120,9 +120,9 @@ def test_the_header_name_has_no_delimiters(name: bytes) -> None:
         pytest.param("01", "01", True, False, id="sampled"),
         pytest.param("02", "02", False, True, id="random"),
         pytest.param("03", "03", True, True, id="both"),
-        pytest.param("09", "01", True, False, id="sampled and a reserved one"),
+        pytest.param("09", "01", True, False, id="sampled and a reserved flag"),
         pytest.param("ff", "03", True, True, id="all"),
-        pytest.param("fc", "00", False, False, id="reserved ones"),
+        pytest.param("fc", "00", False, False, id="reserved flags"),
     ],
 )
 def test_the_flags_sampled_and_random_are_kept(
@@ -153,7 +153,7 @@ def test_a_new_trace_is_random_and_not_sampled() -> None:
 # --- tracestate ---
 
 MANY = ",".join(f"key{number:02}={number:02}" for number in range(32))
-# Every character that a value may have, a blank first.
+# Every character that a value may have. The first is a space.
 CHARACTERS = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in ",=")
 
 
@@ -196,7 +196,7 @@ CHARACTERS = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in
         pytest.param(["foo@@bar=1,bar=2"], "", id="two at signs"),
         pytest.param(["foo@bar@baz=1,bar=2"], "", id="two systems"),
         pytest.param(["foo@0bar=1"], "", id="system starts with a digit"),
-        pytest.param(["good=1,BAD=2"], "", id="one bad member drops all"),
+        pytest.param(["good=1,BAD=2"], "", id="one bad member drops all members"),
         pytest.param([MANY], MANY, id="32 members"),
         pytest.param([MANY, "one=more"], "", id="33 members"),
         pytest.param([f"{'z' * 256}=1"], f"{'z' * 256}=1", id="longest key"),
@@ -209,10 +209,10 @@ CHARACTERS = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in
         pytest.param([f"foo={'v' * 257}"], "", id="value too long"),
     ],
 )  # fmt: skip
-def test_tracestate_is_joined_or_dropped_whole(tracestate: Sequence[str], kept: str) -> None:
+def test_tracestate_is_joined_or_dropped_as_a_whole(tracestate: Sequence[str], kept: str) -> None:
     trace = parsed(VALID, tracestate=tracestate)
 
-    assert trace is not None  # whatever is wrong with tracestate
+    assert trace is not None  # an invalid tracestate does not end the trace
     assert (trace.trace_id, trace.tracestate) == (TRACE, kept)
 
 
@@ -225,7 +225,7 @@ LONGEST = b",".join(b"%s%02d=%s" % (b"k" * 254, number, b"v" * 256) for number i
     [
         pytest.param([LONGEST], 32, id="32 of the longest members"),
         pytest.param([LONGEST[:8223], LONGEST[8224:]], 32, id="in two lines"),
-        pytest.param([LONGEST, b" "], 0, id="and a line more"),
+        pytest.param([LONGEST, b" "], 0, id="one line too many"),
         pytest.param([b"a=1", b" " * 16_448], 0, id="blanks"),
         pytest.param([b"a=1", *[b""] * 16_448], 0, id="empty lines"),
         pytest.param([b"a=1", *[b""] * 100], 1, id="some empty lines"),
@@ -301,7 +301,9 @@ LONG = [b"l%02d=%s" % (number, b"v" * 125) for number in range(3)]  # 129 bytes 
     [
         pytest.param([], [], id="none"),
         pytest.param(SHORT[:10], SHORT[:10], id="509 bytes"),
-        pytest.param([*SHORT[:9], b"k=" + b"v" * 51], [*SHORT[:9], b"k=" + b"v" * 51], id="512"),
+        pytest.param(
+            [*SHORT[:9], b"k=" + b"v" * 51], [*SHORT[:9], b"k=" + b"v" * 51], id="512 bytes"
+        ),
         pytest.param([*SHORT[:9], b"k=" + b"v" * 52], SHORT[:9], id="513 bytes"),
         pytest.param(SHORT, SHORT[:10], id="cut from the end"),
         pytest.param([*LONG[:1], *SHORT[:10]], SHORT[:10], id="a long one first"),
@@ -348,7 +350,7 @@ async def seen_by_app(
     return trace, traces(app.calls[0].scope["headers"])
 
 
-async def test_the_app_finds_one_header_of_each_kind() -> None:
+async def test_the_app_finds_one_traceparent_and_one_tracestate() -> None:
     sent = [("traceparent", VALID), ("tracestate", "foo=1"), ("tracestate", "bar=2")]
 
     trace, headers = await seen_by_app(sent)
@@ -369,7 +371,9 @@ async def test_the_app_finds_one_header_of_each_kind() -> None:
         pytest.param([("tracestate", "foo=1")], id="no traceparent"),
     ],
 )
-async def test_a_request_without_a_valid_trace_begins_one(sent: Sequence[tuple[str, str]]) -> None:
+async def test_a_request_without_a_valid_traceparent_begins_a_new_trace(
+    sent: Sequence[tuple[str, str]],
+) -> None:
     trace, headers = await seen_by_app(sent)
 
     assert trace.trace_id != TRACE
@@ -407,7 +411,7 @@ def test_outside_a_request_there_is_no_trace() -> None:
     assert get_trace_context() is None
 
 
-async def test_an_app_inside_an_app_gives_the_trace_back() -> None:
+async def test_the_trace_is_restored_after_an_app_inside_the_app() -> None:
     seen: list[TraceContext | None] = []
 
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:

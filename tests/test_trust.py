@@ -1,4 +1,4 @@
-"""Whose headers are believed."""
+"""Which clients' headers are trusted."""
 
 from typing import Any
 
@@ -23,18 +23,20 @@ PROXY = ("10.0.0.7", 1)
         pytest.param(["10.0.0.0/8"], ("::ffff:10.0.0.7", 1), True, id="IPv4-mapped client"),
         pytest.param(["2001:db8::/32"], ("2001:db8::7", 1), True, id="IPv6"),
         pytest.param(["fe80::/10"], ("fe80::1%eth0", 1), True, id="IPv6 with a zone"),
-        pytest.param(["::/0"], PROXY, False, id="IPv4 is not within IPv6"),
+        pytest.param(["::/0"], PROXY, False, id="an IPv6 network contains no IPv4"),
         pytest.param(["unix"], None, True, id="Unix socket"),
-        pytest.param(["unix"], ("", "0"), True, id="Unix socket of granian"),
+        pytest.param(["unix"], ("", "0"), True, id="granian's Unix socket"),
         pytest.param(["unix"], PROXY, False, id="TCP is not a Unix socket"),
         pytest.param(["0.0.0.0/0"], None, False, id="a Unix socket has no address"),
         pytest.param(["0.0.0.0/0"], ("testclient", 1), False, id="a name is not an address"),
         pytest.param(lambda scope: scope["client"] == PROXY, PROXY, True, id="callable"),
-        pytest.param(lambda scope: False, PROXY, False, id="callable that says no"),
+        pytest.param(lambda scope: False, PROXY, False, id="callable that returns False"),
         pytest.param(lambda scope: scope["no such key"], PROXY, False, id="callable that raises"),
     ],
 )
-def test_a_client_is_trusted_by_its_address(trusted: Any, client: object, expected: bool) -> None:
+def test_a_client_is_trusted_by_its_address_or_by_a_callable(
+    trusted: Any, client: object, expected: bool
+) -> None:
     assert trust_check(trusted)({"type": "http", "client": client}) is expected
 
 
