@@ -32,7 +32,7 @@ class Growth:
     added: dict[str, list[Spread]]
 
     def fit(self, arm: str) -> tuple[float, float]:
-        """Return the fitted line: the seconds at size 0, and for each step in size."""
+        """Return the fitted line: the seconds at size 0, and per unit of size."""
         medians = [spread.median for spread in self.added[arm]]
         line = statistics.linear_regression(self.series.sizes, medians)
         return line.intercept, line.slope

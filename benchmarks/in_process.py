@@ -145,7 +145,7 @@ async def send(message: Message) -> None:
 
 
 async def _seconds(app: ASGIApp, scope: dict[str, Any], requests: int) -> float:
-    """Return how many seconds that number of requests takes, each with a new scope."""
+    """Return how many seconds this number of requests takes, each with a new scope."""
     started = perf_counter()
     for _ in range(requests):
         await app(scope.copy(), receive, send)

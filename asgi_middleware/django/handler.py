@@ -149,7 +149,7 @@ class ASGIHandler(TwoChains, asgi.ASGIHandler):
 
 
 def _sender(handler: Any) -> Any:
-    """Return the sender of the signals: Django's own handler, for which projects may listen."""
+    """Return the sender of signals: Django's own handler, because projects may listen for it."""
     return asgi.ASGIHandler if handler is ASGIHandler else handler
 
 

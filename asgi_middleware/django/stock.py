@@ -1,9 +1,9 @@
 """Django's own middleware without a thread.
 
-Django calls each hook of its middleware in a thread, because any middleware may block. Most of
-Django's own middleware cannot block, on most requests. Each class here becomes a base class in
-front of one of Django's: hooks that cannot block run in the event loop, hooks that might block run
-in a thread.
+Django calls each hook of its middleware in a thread, because any middleware may block. On most
+requests, most of Django's own middleware cannot block. Each class here becomes a base class in
+front of one of Django's: hooks that cannot block run in the event loop, and hooks that might block
+run in a thread.
 
 In either case, the hook itself is Django's code. If it uses the database unexpectedly, Django
 raises SynchronousOnlyOperation, and the hook is called again in a thread.
