@@ -232,7 +232,7 @@ class Load:
 
     async def _settled(self, before: set[int]) -> None:
         """Wait until no worker is left of those from before, and all are there."""
-        async with asyncio.timeout(8 * PATIENCE):
+        async with asyncio.timeout(4 * PATIENCE):
             while len(workers := self._workers()) < WORKERS or before & set(workers):  # noqa: ASYNC110 -- other processes
                 await asyncio.sleep(0.1)
 

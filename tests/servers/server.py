@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 # In seconds. Generous, because only a failing test waits that long.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 # How each server is told where to listen.
 _ADDRESS = ("--host", HOST, "--port", "{port}")

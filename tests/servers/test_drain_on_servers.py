@@ -272,7 +272,7 @@ def test_during_the_hold_the_probe_fails_and_requests_are_served(name: str, tmp_
         url = f"{server.url}/{path}"
         return httpx.get(url, headers=HEADERS, timeout=PATIENCE).status_code
 
-    with serving(name, tmp_path, {"GRACE": "1", "HOLD": "60"}) as server:
+    with serving(name, tmp_path, {"GRACE": "1", "HOLD": "600"}) as server:
         server.until(lambda: status("readyz") == 200, "readiness")
         server.process.send_signal(signal.SIGTERM)
         server.until(lambda: status("readyz") == 503, "end of readiness")

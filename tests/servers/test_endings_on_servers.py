@@ -67,7 +67,7 @@ def test_a_signal_ends_a_server_as_the_page_says(way: str, name: str, tmp_path: 
 def test_a_second_sigterm_ends_the_grace_as_the_page_says(name: str, tmp_path: Path) -> None:
     expected = WAYS["a second SIGTERM", name]
     # On a busy machine too, the signal comes before the end of a grace that it is to end.
-    grace = 60 if expected == "at once" else 3
+    grace = 2 * PATIENCE if expected == "at once" else 3
     with connected(name, tmp_path, STREAMS, GRACE=f"{grace}") as clients:
         kill(clients.server, signal.SIGTERM)
         clients.server.log_lines("the drain begins")
@@ -129,7 +129,7 @@ def test_a_limit_of_the_server_itself_ends_it_as_the_page_says(
     if bounded and not bound:
         pytest.skip("nothing bounds it")
     options = (*limit.split(), *(bound.split() if bounded else ()))
-    # A minute is the least that granian takes, and longer than a client waits for the next part.
+    # A minute is the least that granian takes, and as long as a client waits for the next part.
     after = 50 if "--workers-lifetime" in limit else 0
     with connected(server_of(name), tmp_path, STREAMS, *options, after=after, GRACE="1") as clients:
         old = open_contexts(clients.server)
