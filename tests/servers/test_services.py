@@ -86,7 +86,7 @@ async def test_while_redis_is_stopped_requests_are_served_and_afterwards_the_liv
                 own.stop()
                 server.log_lines("the live view is interrupted")
                 assert [await _status(server) for _ in range(20)] == [200] * 20
-                server.log_lines("a live view ends")
+                server.log_lines("a live view ended")
 
             own.start()
             async with watched(server.url) as site:
