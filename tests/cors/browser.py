@@ -1,7 +1,7 @@
 """A browser's side of CORS, step by step as in the Fetch standard.
 
-The code is slow and literal on purpose, so that you can compare it with the standard's text. It
-sends requests to an app through the testing client and returns what a page's script would see.
+The code is slow and literal on purpose, so that you can compare it with the text of the standard.
+It sends requests to an app through the testing client, and returns what a page's script would see.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +24,7 @@ class Page:
 
 
 async def fetch(app: ASGIApp, page: Page, target: str = "/") -> Response | None:
-    """Return the response that the page's script may read, None for a network error.
+    """Return the response that the page's script may read, or None for a network error.
 
     https://fetch.spec.whatwg.org/#http-fetch, for a request to another origin.
     """
@@ -146,7 +146,7 @@ def unsafe_header_names(headers: Mapping[str, str]) -> list[str]:
 
 
 class Cache:
-    """A shared cache that looks at ``Vary`` alone, and keeps every response that this allows.
+    """A shared cache that obeys only ``Vary``, and stores every response unless that is ``*``.
 
     https://www.rfc-editor.org/rfc/rfc9111#section-4.1
     """

@@ -1,7 +1,6 @@
-"""The same options and requests as with Starlette's middleware, and where responses differ.
+"""Our middleware and Starlette's, with the same options and the same requests.
 
-The tests list every difference; ``docs/migrating.md`` gives the reasons. Everything else has to be
-the same.
+The tests list every difference between the responses. ``docs/migrating.md`` gives the reasons.
 """
 
 from collections.abc import Mapping
@@ -53,7 +52,7 @@ async def both(
     options: Mapping[str, Any], method: str, headers: Mapping[str, str]
 ) -> tuple[Response, Response]:
     ours = CORSMiddleware(answering((b"x-b", b"1")), **options)
-    # `recording` excuses how it spells header names.
+    # `recording` allows its spelling of header names.
     theirs = recording(StarletteCORSMiddleware(_fresh, **options))
     return (
         await request(ours, method, headers=headers),
@@ -84,15 +83,15 @@ async def test_a_response_is_the_same_as_starlettes(configuration: str, asked: s
     ours, theirs = await both(CONFIGURATIONS[configuration], "GET", ACTUAL[asked])
     expected = about_cors(theirs)
     if configuration == "everybody":
-        # One response for everybody, without Vary and with the headers even if there is no Origin:
-        # a CDN keeps one copy, which also serves a page that asks later.
+        # Everybody gets the same response, without Vary, even without an Origin: a CDN stores
+        # one copy, and a page on another origin can use that copy later.
         expected |= {
             "access-control-allow-origin": ["*"],
             "access-control-expose-headers": ["x-b"],
             "vary": [],
         }
     if (configuration, asked) in {("credentials", "other"), ("credentials", "null")}:
-        # A refused origin gets none of these headers: half a permission helps nobody.
+        # A refused origin gets none of these headers, because alone they permit nothing.
         expected |= {
             "access-control-allow-credentials": [],
             "access-control-expose-headers": [],
@@ -125,5 +124,5 @@ async def test_a_preflight_succeeds_if_starlettes_does(configuration: str, asked
 
     ours, theirs = await both(CONFIGURATIONS[configuration], "OPTIONS", headers)
 
-    # 204 and 403, where theirs are 200 and 400.
+    # Our statuses are 204 and 403. Starlette's are 200 and 400.
     assert ours.status == {200: 204, 400: 403}[theirs.status or 0]

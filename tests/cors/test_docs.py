@@ -1,4 +1,4 @@
-"""docs/cors.md is right: what its tables list works, and they list every option."""
+"""The tables in docs/cors.md list every option, and every origin in them works."""
 
 import inspect
 import re
@@ -16,7 +16,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cors.md").read_text(enco
 
 
 def section(heading: str) -> str:
-    """Return the text from a heading to the next."""
+    """Return the text from a heading to the next one."""
     return PAGE.partition(f"# {heading}\n")[2].partition("\n#")[0]
 
 
@@ -32,12 +32,12 @@ def documented_origins() -> list[str]:
     return [re.sub("<.*>", "1a-2b", origin) for origin in origins]
 
 
-def test_the_page_names_some_origins_of_other_clients() -> None:
+def test_the_page_lists_origins_of_clients_that_are_not_web_pages() -> None:
     assert len(documented_origins()) > 12
 
 
 @pytest.mark.parametrize("origin", documented_origins())
-async def test_a_documented_origin_can_be_listed(origin: str) -> None:
+async def test_a_documented_origin_can_be_allowed(origin: str) -> None:
     app = CORSMiddleware(hello, allow_origins=[origin])
 
     response = await request(app, headers={"origin": origin})
@@ -70,7 +70,9 @@ def test_the_page_lists_every_option_with_its_default(heading: str, layer: Any) 
         assert f"| `{parameter.name}` | `{default}` |" in text
 
 
-async def test_the_page_shows_the_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_page_shows_the_log_line_of_a_refused_preflight(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level("INFO")
     headers = {"origin": "https://b.example", "access-control-request-method": "GET"}
 

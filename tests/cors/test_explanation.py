@@ -1,4 +1,4 @@
-"""What a policy says about an origin, for a person to read."""
+"""CORSPolicy.explain: what a policy does with an origin, for people to read."""
 
 import pytest
 
@@ -94,7 +94,7 @@ def test_an_explanation_says_what_an_origin_gets_if_the_function_allows_it() -> 
     ]
 
 
-def test_an_explanation_knows_that_the_function_never_sees_a_malformed_origin() -> None:
+def test_an_explanation_refuses_a_malformed_origin_without_naming_the_function() -> None:
     policy = CORSPolicy(allow_origin_func=lambda origin, scope: True)
 
     assert policy.explain("https://ä.example").splitlines() == [

@@ -1,4 +1,4 @@
-"""What a client or an app sends costs no more than in proportion to its size."""
+"""The cost of what a client or an app sends grows at most linearly with its size."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -106,7 +106,9 @@ CALLS: dict[str, Callable[[int], object]] = {
 
 
 @pytest.mark.parametrize("measured", CALLS.values(), ids=CALLS)
-def test_a_hostile_size_costs_no_more_than_in_proportion(measured: Callable[[int], object]) -> None:
+def test_the_cost_of_hostile_input_grows_at_most_linearly(
+    measured: Callable[[int], object],
+) -> None:
     assert_linear(measured)
 
 
@@ -119,6 +121,6 @@ def test_a_hostile_size_costs_no_more_than_in_proportion(measured: Callable[[int
         pytest.param("http://[" + ":0" * 158 + "]", id="an address"),
     ],
 )
-def test_the_longest_origin_that_is_looked_at_has_a_small_cost(origin: str) -> None:
+def test_checking_an_origin_of_the_greatest_length_is_cheap(origin: str) -> None:
     assert MAX_LENGTH - 10 < len(origin) <= MAX_LENGTH
-    assert work(lambda: is_sendable(origin)) < 100_000  # some tenths of a millisecond
+    assert work(lambda: is_sendable(origin)) < 100_000  # a few tenths of a millisecond

@@ -1,4 +1,4 @@
-"""Inside Starlette's and FastAPI's ``add_middleware``, where their handlers respond to errors."""
+"""CORSMiddleware in ``add_middleware`` of Starlette, whose handlers respond to errors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -62,14 +62,14 @@ def starlette(handler: Handler | None = as_json, **options: Any) -> Starlette:
 async def test_a_page_gets_the_response_of_the_error_handler_with_our_headers(
     options: dict[str, Any], middleware: list[Middleware]
 ) -> None:
-    # `recording` excuses that Starlette edits the scope.
+    # `recording` allows Starlette to edit its scope.
     app = recording(starlette(middleware=middleware, **options))
 
     page = await request(app, headers={"origin": A}, raise_app_exceptions=False)
     others = await request(app, raise_app_exceptions=False)
 
     assert (page.status, others.status) == (500, 500)
-    if "debug" in options:  # a traceback with the numbers of its frames
+    if "debug" in options:  # whose traceback has frame numbers that differ
         assert "MineError" in page.text
         assert "MineError" in others.text
     else:
@@ -83,12 +83,12 @@ async def test_a_page_gets_the_response_of_the_error_handler_with_our_headers(
 @pytest.mark.parametrize(
     ("is_around", "times"),
     [
-        # Starlette runs it in any case.
+        # Starlette always runs the handler itself, and our layer runs it once more.
         pytest.param(False, 2, id="add_middleware"),
         pytest.param(True, 1, id="around the whole app"),
     ],
 )
-async def test_the_error_handler_runs_once_more_in_add_middleware(
+async def test_the_error_handler_runs_twice_if_our_layer_is_in_add_middleware(
     is_around: bool, times: int
 ) -> None:
     calls: list[Exception] = []
@@ -108,7 +108,7 @@ async def test_the_error_handler_runs_once_more_in_add_middleware(
     assert len(set(calls)) == 1
 
 
-async def test_a_handler_that_fails_leaves_the_apps_exception_as_it_is() -> None:
+async def test_in_add_middleware_a_handler_that_fails_gets_no_response_from_us() -> None:
     app = recording(starlette(handler_fails, middleware=[cors]))
 
     page = await request(app, headers={"origin": A}, raise_app_exceptions=False)
@@ -118,7 +118,7 @@ async def test_a_handler_that_fails_leaves_the_apps_exception_as_it_is() -> None
     assert isinstance(page.exception.__context__, MineError)
 
 
-async def test_a_handler_that_fails_inside_becomes_a_500() -> None:
+async def test_around_the_whole_app_a_handler_that_fails_becomes_a_500() -> None:
     app = recording(CORSMiddleware(starlette(handler_fails), allow_origins=[A]))
 
     page = await request(app, headers={"origin": A}, raise_app_exceptions=False)
@@ -127,7 +127,7 @@ async def test_a_handler_that_fails_inside_becomes_a_500() -> None:
     assert page.get(b"access-control-allow-origin") == A.encode()
 
 
-async def test_around_a_route_the_handlers_further_out_respond() -> None:
+async def test_around_a_mounted_app_the_handlers_further_out_respond() -> None:
     def for_mine(request: Request, error: Exception) -> Response:
         return JSONResponse({"mine": True}, 418)
 

@@ -1,4 +1,4 @@
-"""One table: a configuration, requests, and every header that a browser's CORS check reads."""
+"""A table of configurations and requests, with every CORS header of each response."""
 
 import inspect
 import re
@@ -31,7 +31,7 @@ REFUSED = {"vary": PREFLIGHT_VARY}
 
 @dataclass(frozen=True)
 class Row:
-    """A request, and all headers about CORS in its response."""
+    """A request, and all CORS headers of its response."""
 
     id: str
     expected: Mapping[str, str]
@@ -49,12 +49,12 @@ class Configuration:
 
 
 def granted(origin: str = A, **more: str) -> dict[str, str]:
-    """The headers of a response that *origin* may read."""
+    """Return the headers of a response that *origin* may read."""
     return {"access-control-allow-origin": origin, "vary": "Origin", **named(more)}
 
 
 def accepted(origin: str = A, **more: str) -> dict[str, str]:
-    """The headers of a preflight that succeeds."""
+    """Return the headers of a preflight that succeeds."""
     return {"access-control-allow-origin": origin, "vary": PREFLIGHT_VARY, **named(more)}
 
 
@@ -118,7 +118,7 @@ TABLE = [
                 ),
             ),
             Row(
-                "a refused origin leaves the app's own",
+                "the app's own headers are kept for a refused origin",
                 {**VARY, "access-control-allow-origin": "https://c.example"},
                 origin=B,
                 app_headers=((b"Access-Control-Allow-Origin", b"https://c.example"),),
@@ -167,13 +167,13 @@ TABLE = [
                 status=403,
             ),
             Row(
-                "preflight with as many headers as could be allowed",
+                "preflight with every header that is allowed",
                 ONE_ACCEPTED,
                 preflight={"method": "PUT", "headers": f"x-a, {SAFELISTED}"},
                 status=204,
             ),
             Row(
-                "preflight with monstrous headers",
+                "preflight with a huge list of headers",
                 REFUSED,
                 preflight={"method": "PUT", "headers": "x-a," * 250_000},
                 status=403,
@@ -246,7 +246,7 @@ TABLE = [
             ),
             Row("an origin", named({"allow_origin": "*", "expose_headers": "x-request-id"})),
             Row(
-                "the app's Vary is its own",
+                "the app's own Vary is unchanged",
                 {
                     "vary": "Cookie",
                     **named({"allow_origin": "*", "expose_headers": "x-request-id"}),
@@ -264,10 +264,10 @@ TABLE = [
     Configuration(
         "null",
         {"allow_origins": ["null"]},
-        [Row("null", granted("null"), origin="null"), Row("another", VARY)],
+        [Row("null", granted("null"), origin="null"), Row("not null", VARY)],
     ),
     Configuration(
-        "other clients than web pages",
+        "clients other than web pages",
         {
             "allow_origins": ["file://", "app://.", "capacitor://localhost"],
             "allow_credentials": True,
@@ -278,11 +278,11 @@ TABLE = [
             Row("Electron", granted("app://.", allow_credentials="true"), origin="app://."),
             Row("another host", VARY, origin="app://x"),
             Row(
-                "asked about",
+                "allowed by the function",
                 granted("chrome-extension://a", allow_credentials="true"),
                 origin="chrome-extension://a",
             ),
-            Row("malformed, and so not asked about", VARY, origin="chrome-extension://a/"),
+            Row("malformed, so the function is not called", VARY, origin="chrome-extension://a/"),
         ],
     ),
     Configuration(
@@ -344,8 +344,8 @@ TABLE = [
                 Row(origin, granted(origin, allow_credentials="true"), origin=origin)
                 for origin in (A, "https://c", "https://d", "https://ee")
             ),
-            Row("no more than the whole", VARY, origin="https://c.example.evil"),
-            Row("no flag of another", VARY, origin="https://E"),
+            Row("only the whole origin counts", VARY, origin="https://c.example.evil"),
+            Row("no regex has another's flags", VARY, origin="https://E"),
         ],
     ),
     Configuration(
@@ -371,7 +371,7 @@ TABLE = [
         [Row("allowed", granted(B), origin=B), Row("refused", VARY)],
     ),
     Configuration(
-        "a function that returns what is merely true",
+        "a function that returns a true value other than True",
         {"allow_origin_func": lambda origin, scope: "yes"},
         [Row("refused", VARY)],
     ),
@@ -413,7 +413,7 @@ TABLE = [
         {"allow_origins": [A], "max_age": None},
         [
             Row(
-                "asked for: ignored, a browser refuses by itself",
+                "asked for: ignored, so the browser refuses it",
                 accepted(allow_methods="GET", allow_headers=SAFELISTED),
                 preflight={"method": "GET", "private-network": "true"},
                 status=204,
@@ -425,18 +425,18 @@ TABLE = [
         {"allow_origins": [A], "allow_headers": ["x-a"], "debug": True},
         [
             Row(
-                "a method at fault: the steps before it passed",
+                "a refused method: debug shows what passed before it",
                 accepted(),
                 preflight={"method": "PUT"},
                 status=204,
             ),
             Row(
-                "a header at fault: the steps before it passed",
+                "a refused header: debug shows what passed before it",
                 accepted(allow_methods="GET"),
                 preflight={"method": "GET", "headers": "x-b"},
                 status=204,
             ),
-            Row("an origin at fault", REFUSED, origin=B, preflight={"method": "GET"}, status=403),
+            Row("a refused origin", REFUSED, origin=B, preflight={"method": "GET"}, status=403),
         ],
     ),
 ]
@@ -486,7 +486,7 @@ async def test_a_response_has_the_headers_of_the_table(
         pytest.param([("origin", A), ("origin", A)], id="several lines"),
         pytest.param([("origin", ""), ("origin", A)], id="several lines, the first empty"),
         pytest.param([("origin", A), ("origin", "")], id="several lines, the last empty"),
-        pytest.param([("origin", A + "a" * 320)], id="over 326 bytes"),
+        pytest.param([("origin", A + "a" * 320)], id="longer than any origin"),
         pytest.param([("origin", "\xff")], id="not ASCII"),
     ],
 )
@@ -513,7 +513,7 @@ async def test_an_options_request_that_is_not_a_preflight_reaches_the_app(
     assert len(app.calls) == 1
 
 
-async def test_a_preflight_has_neither_body_nor_length() -> None:
+async def test_a_preflight_response_has_neither_body_nor_content_length() -> None:
     headers = {"origin": A, "access-control-request-method": "GET"}
 
     response = await request(CORSMiddleware(hello, allow_origins=[A]), "OPTIONS", headers=headers)
@@ -535,7 +535,7 @@ async def test_a_refused_preflight_says_why_in_its_body_and_in_the_log(
     ]
 
 
-async def test_a_refused_preflight_names_the_way_out_once_for_each_prefix(
+async def test_the_log_advises_a_policy_once_for_each_prefix(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
@@ -558,7 +558,7 @@ async def test_a_refused_preflight_names_the_way_out_once_for_each_prefix(
     CORSMiddleware(hello, policies={"/api/": None, "/v2/": None})
 
 
-async def test_the_prefixes_that_the_log_knows_are_bounded(
+async def test_the_log_gives_its_advice_for_at_most_100_prefixes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
@@ -593,13 +593,13 @@ BY_PATH = {
         pytest.param("/api/x", "", granted(A), id="under a prefix"),
         pytest.param("/api", "", granted(A), id="the prefix itself"),
         pytest.param("/apix", "", VARY, id="not at the end of a segment"),
-        pytest.param("/x", "", VARY, id="no prefix: the options themselves"),
-        pytest.param("/api/open/x", "", named({"allow_origin": "*"}), id="the longest wins"),
-        pytest.param("/admin/x", "", {}, id="no CORS at all"),
+        pytest.param("/x", "", VARY, id="no prefix: the middleware's own options"),
+        pytest.param("/api/open/x", "", named({"allow_origin": "*"}), id="the longest prefix wins"),
+        pytest.param("/admin/x", "", {}, id="no CORS under a prefix"),
         pytest.param("/admin", "", {}, id="no CORS at the prefix itself"),
-        pytest.param("/mounted/admin/x", "/mounted", {}, id="after root_path"),
+        pytest.param("/mounted/admin/x", "/mounted", {}, id="a prefix after root_path"),
         pytest.param("/admin/x", "/admin", VARY, id="root_path is not the prefix"),
-        pytest.param("/x/api/", "", VARY, id="not at the beginning"),
+        pytest.param("/x/api/", "", VARY, id="a prefix in the middle of the path"),
     ],
 )
 async def test_the_longest_prefix_of_the_path_decides_the_policy(
@@ -617,14 +617,14 @@ async def test_the_longest_prefix_of_the_path_decides_the_policy(
 @pytest.mark.parametrize(
     ("root_path", "path"),
     [
-        pytest.param("", "/admin/x", id="no root"),
+        pytest.param("", "/admin/x", id="no root_path"),
         pytest.param("/app", "/app/admin/x", id="root_path before the path"),
         pytest.param("/app", "/admin/x", id="root_path not before the path"),
         pytest.param("/app/", "/app/admin/x", id="root_path with a slash at its end"),
-        pytest.param("/ad", "/admin/", id="root_path that is a part of the prefix"),
+        pytest.param("/ad", "/admin/", id="root_path is a part of the prefix"),
     ],
 )
-async def test_a_closed_prefix_stays_closed_whatever_the_root_path(
+async def test_a_prefix_without_cors_gets_no_cors_whatever_the_root_path(
     root_path: str, path: str
 ) -> None:
     app = CORSMiddleware(hello, allow_origins=[A], policies=BY_PATH)
@@ -659,7 +659,7 @@ async def test_the_app_below_a_prefix_without_cors_gets_the_same_three_objects()
 
 
 async def never() -> dict[str, str]:
-    pytest.fail("nothing needs to be received")
+    pytest.fail("receive() was called")
 
 
 async def broken(scope: Scope, receive: Receive, send: Send) -> None:
@@ -709,7 +709,7 @@ async def test_an_app_that_raises_after_its_response_started_gets_no_500() -> No
     assert (response.status, response.complete) == (200, False)
 
 
-async def test_the_apps_exception_is_raised_even_if_the_client_is_gone() -> None:
+async def test_the_apps_exception_is_raised_even_if_the_client_has_left() -> None:
     async def gone(message: object) -> None:
         raise OSError("closed")
 
@@ -721,14 +721,14 @@ async def test_the_apps_exception_is_raised_even_if_the_client_is_gone() -> None
 async def test_a_policy_with_a_star_reads_no_header_of_the_request() -> None:
     class Unread(list[Header]):
         def __iter__(self) -> Iterator[Header]:
-            pytest.fail("a header was looked at")
+            pytest.fail("a header of the request was read")
 
     sent: list[object] = []
 
     async def send(message: object) -> None:
         sent.append(message)
 
-    # By hand: the client looks at the headers of its own scope.
+    # The testing client reads the headers, so this test calls the app without it.
     scope = {"type": "http", "method": "GET", "path": "/", "headers": Unread()}
     await CORSMiddleware(hello, allow_origins=["*"])(scope, never, send)
 

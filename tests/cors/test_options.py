@@ -1,4 +1,4 @@
-"""A policy holds checked options. What it refuses is in tests/options/cors.py."""
+"""Options of a policy. More that it refuses is in tests/options/cors.py."""
 
 import dataclasses
 import re
@@ -38,7 +38,9 @@ def test_a_policy_refuses_what_is_not_a_regex(regex: Any) -> None:
     ],
     ids=["origins", "regex", "exposed"],
 )
-def test_a_policy_without_credentials_accepts_more(options: Mapping[str, Any]) -> None:
+def test_a_policy_without_credentials_accepts_options_for_everybody(
+    options: Mapping[str, Any],
+) -> None:
     CORSPolicy(**options)
 
 
@@ -81,7 +83,7 @@ def test_a_policy_warns_about_useless_and_risky_options(
         CORSPolicy(**options)
 
     assert [str(each.message) for each in warned] == [f"CORS: {warning}"]
-    # The line that made the policy.
+    # The warning points to the line that creates the policy.
     assert warned[0].filename == __file__
 
 

@@ -1,4 +1,4 @@
-"""How an origin is written in a configuration, and what a pattern matches."""
+"""How you write an origin in a configuration, and what a pattern matches."""
 
 import pytest
 
@@ -208,7 +208,7 @@ def test_a_pattern_matches_whole_labels_and_ports(
     assert Patterns([pattern]).match(origin) is expected
 
 
-def test_a_pattern_matches_no_monstrous_origin() -> None:
+def test_a_pattern_matches_no_origin_over_the_greatest_length() -> None:
     assert not Patterns(["https://*.a.example"]).match("https://" + "b." * MAX_LENGTH + "a.example")
 
 
@@ -232,7 +232,7 @@ def test_a_pattern_matches_no_monstrous_origin() -> None:
         ),
     ],
 )
-def test_a_suffix_that_strangers_share_is_known(pattern: str, suffix: str | None) -> None:
+def test_a_suffix_that_strangers_share_is_recognized(pattern: str, suffix: str | None) -> None:
     assert shared_suffix(pattern) == suffix
 
 
@@ -250,12 +250,12 @@ def test_a_suffix_that_strangers_share_is_known(pattern: str, suffix: str | None
         ("http://127.evil.example", False),
     ],
 )
-def test_an_origin_of_this_machine_is_known(origin: str, expected: bool) -> None:
+def test_an_origin_on_this_machine_is_recognized(origin: str, expected: bool) -> None:
     assert is_loopback(origin) is expected
 
 
 @pytest.mark.parametrize("origin", ["null", "https://a.example", "http://127.0.0.1:8000", *CLIENTS])
-def test_a_client_could_send_an_origin_as_the_url_standard_writes_it(origin: str) -> None:
+def test_an_origin_in_the_form_of_the_url_standard_is_sendable(origin: str) -> None:
     assert is_sendable(origin)
 
 
@@ -285,5 +285,5 @@ def test_a_client_could_send_an_origin_as_the_url_standard_writes_it(origin: str
         "about:blank",
     ],
 )
-def test_no_client_sends_an_origin_that_is_written_otherwise(origin: str) -> None:
+def test_an_origin_in_any_other_form_is_not_sendable(origin: str) -> None:
     assert not is_sendable(origin)

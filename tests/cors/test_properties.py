@@ -1,4 +1,4 @@
-"""Any policy, any request: a browser lets through what a simple oracle allows."""
+"""For any policy and request, a browser lets through exactly what a simple oracle allows."""
 
 import asyncio
 import re
@@ -67,7 +67,7 @@ pages = st.builds(
     credentials=st.booleans(),
 )
 
-# What each entry stands for, written out by hand.
+# What each entry stands for, as a regex written by hand.
 STANDS_FOR = {
     "https://a.example": r"https://a\.example",
     "http://localhost:3000": r"http://localhost:3000",
@@ -86,7 +86,7 @@ def origin_allowed(options: Mapping[str, Any], origin: str) -> bool:
 
 
 def allowed(options: Mapping[str, Any], page: Page) -> bool:
-    """Tell what the policy means, in the words of its options."""
+    """Return whether the page may read the response, derived from the options alone."""
     method = normalize(page.method)
     unsafe = unsafe_header_names(page.headers)
     methods = {normalize(each) for each in options["allow_methods"]}
@@ -113,7 +113,7 @@ def test_a_browser_lets_through_what_the_policy_allows(options: Any, page: Page)
 
 
 @given(policies, pages)
-def test_a_refused_origin_gets_no_header(options: Any, page: Page) -> None:
+def test_only_an_allowed_origin_gets_allow_origin(options: Any, page: Page) -> None:
     response = asyncio.run(
         request(CORSMiddleware(hello, **options), headers={"origin": page.origin})
     )
@@ -178,12 +178,12 @@ raw_headers = st.lists(
 
 
 @given(policies, raw_headers, st.sampled_from(["OPTIONS", "GET"]))
-def test_raw_bytes_do_no_harm(
+def test_raw_bytes_in_headers_do_no_harm(
     options: Any, headers: list[tuple[bytes, bytes]], method: str
 ) -> None:
     app = CORSMiddleware(hello, allow_private_network=True, **options)
 
-    # The client refuses a response with line breaks and NUL, so none is echoed.
+    # The client raises for a line break or NUL in the response, so this also tests for an echo.
     response = asyncio.run(request(app, method, scope={"headers": headers}))
 
     assert response.status in (200, 204, 403)

@@ -1,4 +1,4 @@
-"""Origins and hints go by the URL standard: the same as in Node, over many texts."""
+"""Origins and hints follow the URL standard, and agree with Node on many texts."""
 
 import ast
 
@@ -20,29 +20,29 @@ def written(request: pytest.FixtureRequest) -> Written:
     return written_by_node([*generated(20_000), *letters()])
 
 
-def test_a_client_could_send_what_the_url_standard_leaves_as_it_is(written: Written) -> None:
-    # The comma is left out on purpose: it stands between several origins.
+def test_a_text_is_sendable_if_the_url_standard_does_not_change_it(written: Written) -> None:
+    # We refuse a comma on purpose, because it separates the values of joined lines.
     expected = {text for text, each in written.items() if each == text and "," not in text}
 
     assert {text for text in written if is_sendable(text)} == expected
 
 
-def test_what_a_client_could_send_can_be_configured(written: Written) -> None:
+def test_every_sendable_origin_can_be_configured(written: Written) -> None:
     assert [text for text in written if is_sendable(text) and problem_with(text) is not None] == []
 
 
-def test_a_hint_is_what_the_url_standard_writes(written: Written) -> None:
+def test_a_hint_is_the_origin_as_the_url_standard_writes_it(written: Written) -> None:
     hints: Written = {}
     for text in written:
         way_out = (problem_with(text) or "").rpartition("; use ")[2]
-        if way_out.startswith(("'", '"')):  # and not in words
+        if way_out.startswith(("'", '"')):  # a way out may also be in words
             hints[text] = ast.literal_eval(way_out)
 
     assert len(hints) > len(written) / 20
     assert {text: written[text] for text in hints} == hints
 
 
-def test_the_table_is_what_node_writes() -> None:
+def test_the_stored_table_agrees_with_node() -> None:
     program("node", "nodejs")
     rows = table()
 

@@ -1,4 +1,4 @@
-"""Which handshakes get through to the app."""
+"""Which handshakes reach the app."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ def fails(origin: str, scope: Scope) -> bool:
 async def is_let_in(
     headers: Sequence[tuple[str, str]], *positional: Sequence[str], **options: Any
 ) -> bool:
-    """Tell whether the handshake succeeded: only then is the app called."""
+    """Return whether the handshake succeeded, and check that the app was called only then."""
     app = recording(echo)
     try:
         async with websocket(
@@ -42,11 +42,13 @@ async def is_let_in(
     ("origin", "host", "expected"),
     [
         pytest.param("https://a.example", "a.example", True, id="default ports"),
-        pytest.param("http://a.example", "a.example", True, id="the scheme does not count"),
+        pytest.param("http://a.example", "a.example", True, id="the scheme is ignored without TLS"),
         pytest.param("https://a.example", "a.example:443", True, id="default port in Host"),
         pytest.param("http://a.example", "a.example:80", True, id="default port of http in Host"),
-        pytest.param("https://a.example", "A.Example", True, id="a name has no case"),
-        pytest.param("http://localhost:8000", "localhost:8000", True, id="another port"),
+        pytest.param("https://a.example", "A.Example", True, id="the case of a name is ignored"),
+        pytest.param(
+            "http://localhost:8000", "localhost:8000", True, id="a port that is not the default"
+        ),
         pytest.param("http://[::1]:8000", "[::1]:8000", True, id="IPv6"),
         pytest.param(
             "http://[::ffff:c000:201]:8000", "[::ffff:c000:201]:8000", True, id="IPv4 in IPv6"
@@ -64,10 +66,12 @@ async def is_let_in(
         pytest.param("file://", "", False, id="scheme: file"),
         pytest.param("app://a.example", "a.example", False, id="scheme: app"),
         pytest.param("https://a.example", "a.example,b.example", False, id="two hosts"),
-        pytest.param("http://localhost:8000", "localhost:8001", False, id="not that port"),
+        pytest.param("http://localhost:8000", "localhost:8001", False, id="another port than Host"),
         pytest.param("http://localhost:8000", "localhost", False, id="no port in Host"),
         pytest.param("http://localhost", "localhost:8000", False, id="no port in Origin"),
-        pytest.param("http://localhost:8000", "127.0.0.1:8000", False, id="name and address"),
+        pytest.param(
+            "http://localhost:8000", "127.0.0.1:8000", False, id="localhost and its address"
+        ),
         pytest.param("https://evil.example", "a.example", False, id="another site"),
         pytest.param("https://b.a.example", "a.example", False, id="subdomain"),
         pytest.param("null", "null", False, id="null"),
@@ -77,10 +81,10 @@ async def is_let_in(
         pytest.param("a.example", "a.example", False, id="malformed: no scheme"),
         pytest.param("https://*.example", "*.example", False, id="malformed: pattern"),
         pytest.param("https://me@a.example", "me@a.example", False, id="malformed: user"),
-        pytest.param("https://" + "a" * 400, "a" * 400, False, id="monstrous"),
+        pytest.param("https://" + "a" * 400, "a" * 400, False, id="longer than any origin"),
     ],
 )
-async def test_an_origin_is_the_same_if_host_and_port_are_those_of_host(
+async def test_an_origin_is_the_same_if_it_has_the_host_and_port_of_host(
     origin: str, host: str, expected: bool
 ) -> None:
     assert await is_let_in([("origin", origin), ("host", host)]) is expected
@@ -89,9 +93,7 @@ async def test_an_origin_is_the_same_if_host_and_port_are_those_of_host(
 @pytest.mark.parametrize(
     ("origin", "expected"), [("https://a.example", True), ("http://a.example", False)]
 )
-async def test_a_page_that_is_not_encrypted_is_another_origin_over_wss(
-    origin: str, expected: bool
-) -> None:
+async def test_over_wss_an_http_page_is_another_origin(origin: str, expected: bool) -> None:
     app = WebSocketOriginMiddleware(echo)
     headers = [("origin", origin), ("host", "a.example")]
     try:
@@ -113,13 +115,13 @@ PROXIED = [("origin", "https://a.example"), ("host", "127.0.0.1:8000")]
         pytest.param(["A.example:443 "], True, True, id="everybody is trusted"),
         pytest.param(["a.example"], ["192.0.2.1"], False, id="not trusted"),
         pytest.param(["b.example"], True, False, id="another host"),
-        pytest.param([], True, False, id="without it, Host counts"),
+        pytest.param([], True, False, id="no header, so Host counts"),
         pytest.param(["a.example, b.example"], True, False, id="several hosts"),
         pytest.param(["a.example", "a.example"], True, False, id="several lines"),
         pytest.param([""], True, False, id="empty"),
     ],
 )
-async def test_a_trusted_proxy_says_what_host_was(
+async def test_a_trusted_proxy_forwards_the_original_host(
     forwarded: list[str], trusted: Any, expected: bool
 ) -> None:
     app = WebSocketOriginMiddleware(echo, trusted_host_header="X-Forwarded-Host", trusted=trusted)
@@ -133,7 +135,7 @@ async def test_a_trusted_proxy_says_what_host_was(
         assert expected
 
 
-async def test_the_host_that_a_proxy_forwards_has_to_be_allowed() -> None:
+async def test_the_host_that_a_proxy_forwards_must_be_allowed() -> None:
     options: Any = {"trusted_host_header": "x-forwarded-host", "trusted": True}
     headers = [*PROXIED, ("x-forwarded-host", "a.example")]
 
@@ -177,7 +179,7 @@ async def test_the_host_that_a_proxy_forwards_has_to_be_allowed() -> None:
         ),
     ],
 )
-async def test_the_warning_says_what_a_refused_handshake_looks_like(
+async def test_the_warning_names_the_likely_cause_of_a_refused_handshake(
     headers: list[tuple[str, str]],
     scope: dict[str, Any],
     cause: str,
@@ -200,7 +202,9 @@ async def test_the_warning_says_what_a_refused_handshake_looks_like(
         pytest.param([("origin", "https://a.example")] + [("host", "a.example")] * 2, id="hosts"),
     ],
 )
-async def test_a_handshake_with_several_lines_is_refused(headers: list[tuple[str, str]]) -> None:
+async def test_a_handshake_with_several_origins_or_hosts_is_refused(
+    headers: list[tuple[str, str]],
+) -> None:
     assert not await is_let_in(headers)
 
 
@@ -236,23 +240,23 @@ async def test_a_client_without_origin_is_let_in_if_that_is_allowed(allow_missin
     ("allowed_hosts", "host", "expected"),
     [
         pytest.param(["a.example"], "a.example", True, id="listed"),
-        pytest.param(["a.example"], "a.example:8443", True, id="the port does not count"),
-        pytest.param(["A.example"], "a.example", True, id="no case"),
+        pytest.param(["a.example"], "a.example:8443", True, id="the port is ignored"),
+        pytest.param(["A.example"], "a.example", True, id="the case is ignored"),
         pytest.param(["b.example"], "a.example", False, id="not listed"),
         pytest.param(["a.example"], "b.a.example", False, id="a subdomain of a listed one"),
-        pytest.param([".a.example"], "a.example", True, id="a dot: the name itself"),
-        pytest.param([".a.example"], "b.a.example", True, id="a dot: a subdomain"),
-        pytest.param(["a.example"], "a.example.", True, id="a dot at the end does not count"),
-        pytest.param([".a.example"], "ba.example", False, id="a dot: a lookalike"),
+        pytest.param([".a.example"], "a.example", True, id="leading dot: the name itself"),
+        pytest.param([".a.example"], "b.a.example", True, id="leading dot: a subdomain"),
+        pytest.param(["a.example"], "a.example.", True, id="a dot at the end is ignored"),
+        pytest.param([".a.example"], "ba.example", False, id="leading dot: a lookalike"),
         pytest.param(["*"], "a.example", True, id="star"),
         pytest.param([], "localhost:8000", True, id="empty: localhost"),
-        pytest.param([], "a.localhost", True, id="empty: under localhost"),
+        pytest.param([], "a.localhost", True, id="empty: a subdomain of localhost"),
         pytest.param([], "127.0.0.1:8000", True, id="empty: IPv4"),
         pytest.param([], "[::1]:8000", True, id="empty: IPv6"),
         pytest.param([], "a.example", False, id="empty: nothing else"),
     ],
 )
-async def test_a_forged_host_does_not_help_against_allowed_hosts(
+async def test_a_handshake_for_a_host_outside_allowed_hosts_is_refused(
     allowed_hosts: list[str], host: str, expected: bool
 ) -> None:
     headers = [("origin", f"http://{host}"), ("host", host)]
@@ -266,20 +270,22 @@ async def test_a_forged_host_does_not_help_against_allowed_hosts(
         pytest.param(allows_b, "https://b.example", True, id="async, allows"),
         pytest.param(allows_b, "https://c.example", False, id="async, refuses"),
         pytest.param(lambda origin, scope: True, "https://c.example", True, id="allows"),
-        pytest.param(lambda origin, scope: 1, "https://c.example", False, id="merely true"),
+        pytest.param(
+            lambda origin, scope: 1, "https://c.example", False, id="returns 1 instead of True"
+        ),
         *(
             pytest.param(lambda origin, scope: True, origin, True, id=origin)
             for origin in ("null", "file://", "app://.", "safari-web-extension://BD1D5A08")
         ),
         *(
-            pytest.param(lambda origin, scope: True, origin, False, id=f"never asked: {origin}")
+            pytest.param(lambda origin, scope: True, origin, False, id=f"not called for {origin!r}")
             for origin in ("", "a.example", "https://A.example", "https://a.example/", "*")
         ),
         pytest.param(fails, "https://b.example", False, id="fails"),
-        pytest.param(fails, "https://testserver", True, id="asked last"),
+        pytest.param(fails, "https://testserver", True, id="not called for the same origin"),
     ],
 )
-async def test_a_function_decides_about_other_origins(
+async def test_the_function_decides_about_other_origins(
     function: Any, origin: str, expected: bool
 ) -> None:
     assert await is_let_in([("origin", origin)], allow_origin_func=function) is expected
@@ -327,7 +333,7 @@ async def test_a_hostile_origin_forges_no_line_of_the_log(caplog: pytest.LogCapt
     assert len(line) < 1000
 
 
-async def test_the_app_gets_the_same_three_objects_of_other_scopes() -> None:
+async def test_the_app_gets_the_same_three_objects_for_other_scopes() -> None:
     app = recording(hello)
     seen: list[object] = []
 

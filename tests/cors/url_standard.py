@@ -1,8 +1,8 @@
-"""Origins and what the URL standard makes of them, as Node has it: an oracle that is not ours.
+"""How Node writes origins by the URL standard: an oracle that is not our own code.
 
     python -m tests.cors.url_standard
 
-writes the table anew, for machines without Node. It does so with a Node of your own.
+writes the table again with your Node. Machines without Node use the table.
 https://url.spec.whatwg.org/#host-serializing
 """
 
@@ -41,7 +41,7 @@ _SCRIPT = """
 
 
 def generated(count: int) -> list[str]:
-    """Return texts that look like origins, many of them wrong; the same for each call."""
+    """Return the same texts at each call. They look like origins, and many of them are invalid."""
     random = Random(1)
     texts: dict[str, None] = {}
     while len(texts) < count:
@@ -56,12 +56,12 @@ def generated(count: int) -> list[str]:
 
 
 def letters() -> list[str]:
-    """Return an origin for each letter of the scripts that have small letters."""
+    """Return an origin for each lower-case letter from U+0080 to U+2E7F."""
     return [f"https://b{chr(n)}a.example" for n in range(0x80, 0x2E80) if chr(n).islower()]
 
 
 def written_by_node(texts: Sequence[str]) -> dict[str, str | None]:
-    """Return how each text is written, None if it is not a URL: one process for all of them."""
+    """Return how one Node process writes each text, or None if it is not a URL."""
     node = shutil.which("node")
     assert node is not None
     run = subprocess.run(
@@ -76,7 +76,7 @@ def written_by_node(texts: Sequence[str]) -> dict[str, str | None]:
 
 
 def table() -> dict[str, str | None]:
-    """Return what Node has written for some of the generated texts."""
+    """Return how Node wrote some of the generated texts."""
     written: dict[str, str | None] = json.loads(TABLE.read_text(encoding="utf-8"))
     return written
 
