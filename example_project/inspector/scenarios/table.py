@@ -153,7 +153,7 @@ SCENARIOS = (
     Scenario(
         "upload",
         "Body that is too large",
-        "A form for notes may have 10,000 bytes. This one has more, and Django reads none of it.",
+        "For notes, a body of more than 10,000 bytes is refused before Django reads it.",
         (Send("/notes/", "POST", size=20_000),),
         (status(413), outcome("refused")),
         console="the status 413",
