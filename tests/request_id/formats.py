@@ -104,7 +104,7 @@ FORMATS: list[tuple[str, str]] = [
     ),
     ("Fly", "01HEZWYE8TQZ2N7WJ4B4S4ZJQ1-fra"),
     ("Cloudflare's ray", "7d1e2f3a4b5c6d7e-SJC"),
-    ("Cloudflare's ray without its place", "230b030023ae2822"),
+    ("Cloudflare's ray without its location", "230b030023ae2822"),
     ("Vercel", "fra1::iad1::72rqq-1700000000000-abcdef012345"),
     ("Netlify", "01HEZWYE8TQZ2N7WJ4B4S4ZJQ1"),
     ("Railway", "-5kXv8qzTk2h_yq0dM3nLw"),
@@ -114,7 +114,7 @@ FORMATS: list[tuple[str, str]] = [
         "9EA0B1C2D3E4F5061728394A5B6C7D8E/0F1E2D3C4B5A69788796A5B4C3D2E1F0/A1B2C3D4",
     ),
     (
-        "Oracle Cloud's opc-request-id, first part left out",
+        "Oracle Cloud's opc-request-id without its first part",
         "/0F1E2D3C4B5A69788796A5B4C3D2E1F0/A1B2C3D4",
     ),
     ("Oracle's ECID-Context", "1.005a1bCdEfGh3456789jKl0001Bm0000Ys;kXjE"),
@@ -124,7 +124,7 @@ FORMATS: list[tuple[str, str]] = [
     ("Kubernetes's audit ID", "8a7b6c5d-4e3f-4a2b-9c1d-0e9f8a7b6c5d"),
     # frameworks
     ("Rails", "c5b1f9a2-8d3e-4f6a-9b7c-1d2e3f4a5b6c"),
-    ("Rails, what it keeps of others", "web@host-1_2"),
+    ("Rails, an ID that it keeps from a client", "web@host-1_2"),
     ("Phoenix", "F3x1mJXtqgwAAAOB"),
     ("Phoenix that begins with a dash", "-3x1mJXtqgw_AAOB"),
     ("chi for Go", "web-1.local/Xa2Bc3De4F-000123"),

@@ -1,4 +1,4 @@
-"""Who sees which ID, and how code outside a request gets one."""
+"""Which code sees which ID, and how code outside a request gets one."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ from asgi_middleware.types import Receive, Scope, Send
 from tests.apps import answering
 
 
-async def test_each_of_a_hundred_concurrent_requests_sees_its_own_id() -> None:
+async def test_a_hundred_concurrent_requests_each_see_their_own_id() -> None:
     async def part(seen: set[str | None]) -> None:
         await asyncio.sleep(random.random() / 100)
         seen.add(get_request_id())
@@ -113,14 +113,14 @@ def test_code_outside_a_request_can_have_an_id() -> None:
     assert get_request_id() is None
 
 
-def test_the_id_is_restored_when_the_block_raises() -> None:
+def test_the_id_is_reset_when_the_block_raises() -> None:
     with pytest.raises(ZeroDivisionError), request_id_context("abc"):
         _ = 1 / 0
 
     assert get_request_id() is None
 
 
-def test_a_block_closed_in_another_context_changes_nothing_there() -> None:
+def test_a_block_that_is_closed_in_another_context_changes_no_id_there() -> None:
     def waiting() -> Iterator[None]:
         with request_id_context("thrown-away"):
             yield
@@ -137,7 +137,7 @@ def test_a_block_closed_in_another_context_changes_nothing_there() -> None:
 
 
 @pytest.mark.parametrize("request_id", ["", "a b", "a\r\nb", "caf\xe9", "a" * 201])
-def test_an_unsafe_id_cannot_be_set(request_id: str) -> None:
+def test_request_id_context_refuses_an_unsafe_id(request_id: str) -> None:
     with (
         pytest.raises(ValueError, match="is not 1 to 200 visible ASCII characters"),
         request_id_context(request_id),

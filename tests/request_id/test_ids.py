@@ -45,7 +45,7 @@ def test_a_uuid7_begins_with_the_time_in_milliseconds() -> None:
     assert before <= made <= time.time_ns() // 1_000_000
 
 
-def test_two_uuid7s_of_one_millisecond_differ() -> None:
+def test_uuid7s_of_one_millisecond_differ() -> None:
     assert len({uuid7_hex() for _ in range(1000)}) == 1000
 
 
@@ -65,7 +65,7 @@ def test_two_uuid7s_of_one_millisecond_differ() -> None:
         pytest.param("-" * 100_000 + "7f9c24e83b124fef91e04d7c0a1b2c3d", False, id="100 kB"),
     ],
 )
-def test_only_uuids_are_uuids(request_id: str, accepted: bool) -> None:
+def test_is_uuid_accepts_only_uuids_in_hex_or_with_dashes(request_id: str, accepted: bool) -> None:
     assert is_uuid(request_id) is accepted
 
 
@@ -91,7 +91,7 @@ ALPHABETS = {
 
 
 @pytest.mark.parametrize("name", ALPHABETS)
-def test_no_random_id_is_refused(name: str) -> None:
+def test_no_random_id_from_a_common_alphabet_is_refused(name: str) -> None:
     alphabet, length = ALPHABETS[name]
     random = Random(name)
 
@@ -108,7 +108,7 @@ def test_no_random_id_is_refused(name: str) -> None:
 
 
 HEROKUS = "f9ed4675f1c53513c61a3b3b4e25b4c0"
-# Blanks, what could end a field of a log line, markup, what a viewer could decode or expand.
+# Whitespace, markup, and what could end a field of a log line or be expanded by a viewer.
 MISREAD = [
     *(chr(code) for code in (*range(0x21), 0x7F, 0x85, 0xA0, 0xE9, 0x2028, 0x212A, 0x1F600)),
     *"\"'`,\\<>%$&(){}[]*^",
@@ -116,7 +116,7 @@ MISREAD = [
 
 
 @pytest.mark.parametrize("around", ["{}", "{}b", "a{}", "a{}b", HEROKUS + "{}" + "0" * 19])
-def test_what_could_be_misread_in_a_log_is_refused(around: str) -> None:
+def test_an_id_with_a_character_that_a_log_could_misread_is_refused(around: str) -> None:
     accepted = [each for each in MISREAD if is_valid_request_id(around.replace("{}", each))]
 
     assert accepted == []
@@ -128,29 +128,29 @@ def test_what_could_be_misread_in_a_log_is_refused(around: str) -> None:
         pytest.param("a" * 200, True, id="200 characters"),
         pytest.param("a" * 201, False, id="201 characters"),
         pytest.param("", False, id="empty"),
-        pytest.param("-", False, id="what Envoy sends in place of an ID"),
-        pytest.param("-" * 200, False, id="no letter and no digit"),
+        pytest.param("-", False, id="Envoy's placeholder"),
+        pytest.param("-" * 200, False, id="neither a letter nor a digit"),
         pytest.param("-" * 199 + "a", True, id="one letter"),
         pytest.param("abc\n", False, id="line break at the end"),
         pytest.param("${jndi:ldap://evil.example/a}", False, id="an expression"),
         pytest.param("abc%0d%0aset-cookie:a", False, id="percent-encoded"),
         pytest.param("\x1b[31mabc", False, id="escape sequence of a terminal"),
-        pytest.param(f"{HEROKUS},{HEROKUS},{HEROKUS}", True, id="three of Heroku"),
-        pytest.param(",".join([HEROKUS] * 6), True, id="197 characters of Heroku"),
-        pytest.param(",".join([HEROKUS] * 7), False, id="230 characters of Heroku"),
+        pytest.param(f"{HEROKUS},{HEROKUS},{HEROKUS}", True, id="Heroku's list of three"),
+        pytest.param(",".join([HEROKUS] * 6), True, id="Heroku's list, 197 characters"),
+        pytest.param(",".join([HEROKUS] * 7), False, id="Heroku's list, 230 characters"),
         pytest.param(f"{HEROKUS},", False, id="comma at the end"),
         pytest.param(f",{HEROKUS}", False, id="comma at the start"),
         pytest.param(f"{HEROKUS},,{HEROKUS}", False, id="two commas"),
-        pytest.param(f"{HEROKUS}, {HEROKUS}", False, id="blank after the comma"),
-        pytest.param(f"{HEROKUS},abc", False, id="list of anything else"),
+        pytest.param(f"{HEROKUS}, {HEROKUS}", False, id="space after the comma"),
+        pytest.param(f"{HEROKUS},abc", False, id="list with a short ID"),
         pytest.param("a,b", False, id="list of two letters"),
     ],
 )
-def test_an_id_is_valid_if_a_log_can_contain_it(request_id: str, accepted: bool) -> None:
+def test_an_id_is_valid_if_a_log_can_contain_it_safely(request_id: str, accepted: bool) -> None:
     assert is_valid_request_id(request_id) is accepted
 
 
 @pytest.mark.parametrize("part", ["a", "-", ",", "a,", HEROKUS + ",", " ", "|"])
-def test_ten_megabytes_are_refused_at_once(part: str) -> None:
-    # A regular expression that tries again from each character would not come to an end.
+def test_an_id_of_ten_megabytes_is_refused_at_once(part: str) -> None:
+    # A regular expression that backtracks at each character would take forever.
     assert not is_valid_request_id(part * (10_000_000 // len(part)))

@@ -26,7 +26,7 @@ def record(**extra: object) -> logging.LogRecord:
     return made
 
 
-def test_the_filter_keeps_records_from_outside_a_request() -> None:
+def test_the_filter_keeps_a_record_from_outside_a_request() -> None:
     line = record()
 
     assert RequestIDFilter().filter(line) is True
@@ -70,14 +70,14 @@ def test_a_refused_option_changes_no_record_factory(
 
 @pytest.fixture
 def as_before() -> Iterator[Callable[..., logging.LogRecord]]:
-    """Return the record factory, and put it back."""
+    """Yield the record factory, and restore it after the test."""
     factory = logging.getLogRecordFactory()
     yield factory
     logging.setLogRecordFactory(factory)
 
 
 def made_record() -> logging.LogRecord:
-    """Return a record as logging makes it."""
+    """Return a record from the current record factory."""
     return logging.getLogger("app").makeRecord("app", logging.INFO, "f", 1, "hello", (), None)
 
 
@@ -95,7 +95,7 @@ def test_the_factory_adds_the_id_to_every_record(as_before: object) -> None:
     assert (id_of(outside), id_of(inside)) == ("none", "01234567")
 
 
-def test_the_factory_that_was_there_still_makes_the_record(as_before: object) -> None:
+def test_the_earlier_factory_still_creates_the_record(as_before: object) -> None:
     class Record(logging.LogRecord):
         pass
 
@@ -107,7 +107,7 @@ def test_the_factory_that_was_there_still_makes_the_record(as_before: object) ->
     assert (type(line), id_of(line)) == (Record, "-")
 
 
-def test_undoing_the_factory_restores_what_was_there(
+def test_undoing_the_factory_restores_the_earlier_one(
     as_before: Callable[..., logging.LogRecord],
 ) -> None:
     install_record_factory(default_value="first")
@@ -121,7 +121,7 @@ def test_undoing_the_factory_restores_what_was_there(
     assert logging.getLogRecordFactory() is as_before
 
 
-def test_the_factory_stays_while_a_later_one_wraps_it(as_before: object) -> None:
+def test_undoing_the_factory_keeps_one_that_was_installed_later(as_before: object) -> None:
     undo = install_record_factory()
     ours = logging.getLogRecordFactory()
 
@@ -154,7 +154,7 @@ def test_the_factory_reaches_handlers_in_another_thread(as_before: object) -> No
     assert seen == ["abc"]
 
 
-def test_with_the_factory_extra_cannot_name_the_id(as_before: object) -> None:
+def test_with_the_factory_extra_cannot_set_the_id(as_before: object) -> None:
     install_record_factory()
 
     with pytest.raises(KeyError, match="request_id"):

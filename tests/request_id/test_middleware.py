@@ -1,4 +1,4 @@
-"""Which ID a request gets, and where it goes."""
+"""Which ID a request gets, and where that ID appears."""
 
 import asyncio
 import gc
@@ -33,7 +33,7 @@ NEW = re.compile(rb"[0-9a-f]{32}")
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Return the log records, with IDs."""
+    """Capture the log records, with their request IDs."""
     caplog.set_level(logging.DEBUG, logger="app")
     caplog.set_level(logging.DEBUG, logger="asgi_middleware")
     with caplog.filtering(RequestIDFilter()):
@@ -43,7 +43,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture
 # --- which ID: sent, valid, trusted ---
 
 
-async def test_the_id_of_each_source_is_kept_in_full() -> None:
+async def test_an_id_of_each_known_source_is_kept_in_full() -> None:
     app = recording(hello)
     middleware = RequestIDMiddleware(app)
 
@@ -58,11 +58,11 @@ async def test_the_id_of_each_source_is_kept_in_full() -> None:
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [
-        pytest.param("\t abc \t", True, id="blanks around it"),
+        pytest.param("\t abc \t", True, id="whitespace around it"),
         pytest.param("a" * 200, True, id="longest"),
         pytest.param("a" * 201, False, id="too long"),
         pytest.param("", False, id="empty"),
-        pytest.param(" \t", False, id="only blanks"),
+        pytest.param(" \t", False, id="only whitespace"),
         pytest.param("abc\r\nset-cookie: x", False, id="line break"),
         pytest.param("<id>", False, id="what the validator refuses"),
     ],
@@ -84,7 +84,7 @@ async def test_an_id_is_kept_or_replaced_as_a_whole(sent: str, kept: bool) -> No
         pytest.param(b"a", b"b", id="within"),
     ],
 )
-async def test_no_byte_but_visible_ascii_gets_through(
+async def test_only_visible_ascii_gets_through(
     before: bytes, after: bytes, lines: pytest.LogCaptureFixture
 ) -> None:
     app = recording(doing(lambda _: logging.getLogger("app").info("hello")))
@@ -123,7 +123,7 @@ async def test_a_name_with_an_underscore_neither_gives_an_id_nor_reaches_the_app
 
 
 def named_like(name: bytes, app: RecordedApp) -> list[Header]:
-    """Return the headers that Django 5.2.0 would join into one."""
+    """Return the headers that Django 5.2.0 would join with *name* into one."""
     return [
         header for header in app.calls[-1].scope["headers"] if mangled(header[0]) == mangled(name)
     ]
@@ -134,7 +134,7 @@ def mangled(name: bytes) -> str:
 
 
 @given(data())
-async def test_one_header_at_most_becomes_ours_in_djangos_meta(given: DataObject) -> None:
+async def test_exactly_one_header_becomes_the_request_id_in_djangos_meta(given: DataObject) -> None:
     header = given.draw(sampled_from(["X-Request-ID", "X-Session-Pass-ID", "RequestID"]))
     spellings = [
         sampled_from([letter.lower(), letter.upper(), *("-_" if letter == "-" else "")])
@@ -163,14 +163,14 @@ async def test_a_request_without_an_id_gets_a_new_one() -> None:
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [
-        pytest.param(["abc", "abc"], True, id="twice the same"),
-        pytest.param(["abc", " abc"], True, id="twice the same except for a blank"),
-        pytest.param(["abc", "def"], False, id="two different ones"),
+        pytest.param(["abc", "abc"], True, id="the same one twice"),
+        pytest.param(["abc", " abc"], True, id="the same one twice, except for a space"),
+        pytest.param(["abc", "def"], False, id="two that differ"),
         pytest.param(["abc", ""], False, id="one of them empty"),
-        pytest.param(["abc", "def", "abc"], False, id="one of three different"),
+        pytest.param(["abc", "def", "abc"], False, id="one of three differs"),
     ],
 )
-async def test_several_headers_of_the_name_have_to_agree(sent: list[str], kept: bool) -> None:
+async def test_several_headers_of_the_same_name_must_agree(sent: list[str], kept: bool) -> None:
     headers = [("x-request-id", value) for value in sent]
 
     response = await request(RequestIDMiddleware(hello), headers=headers)
@@ -181,14 +181,20 @@ async def test_several_headers_of_the_name_have_to_agree(sent: list[str], kept: 
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [
-        pytest.param({"x-request-id": "main", "x-amzn-trace-id": "first"}, b"main", id="main"),
-        pytest.param({"cf-ray": "second", "x-amzn-trace-id": "first"}, b"first", id="in order"),
-        pytest.param({"cf-ray": "second"}, b"second", id="second"),
-        pytest.param({"x-request-id": "<id>", "cf-ray": "second"}, b"second", id="first valid"),
-        pytest.param({"x-correlation-id": "other"}, b"new", id="not named"),
+        pytest.param(
+            {"x-request-id": "main", "x-amzn-trace-id": "first"}, b"main", id="the main header wins"
+        ),
+        pytest.param(
+            {"cf-ray": "second", "x-amzn-trace-id": "first"}, b"first", id="the first fallback wins"
+        ),
+        pytest.param({"cf-ray": "second"}, b"second", id="the second fallback alone"),
+        pytest.param(
+            {"x-request-id": "<id>", "cf-ray": "second"}, b"second", id="an invalid ID is skipped"
+        ),
+        pytest.param({"x-correlation-id": "other"}, b"new", id="a header that is not listed"),
     ],
 )
-async def test_the_first_valid_id_in_the_order_of_the_names_is_adopted(
+async def test_the_first_valid_id_in_the_order_of_the_headers_is_adopted(
     sent: Mapping[str, str], kept: bytes
 ) -> None:
     names = ["X-Amzn-Trace-Id", "CF-Ray"]
@@ -254,7 +260,7 @@ async def test_the_state_of_the_server_is_kept() -> None:
     assert state == {"client": "open"}
 
 
-async def test_a_state_that_is_none_is_made() -> None:
+async def test_a_state_that_is_none_is_replaced() -> None:
     app = recording(hello)
 
     await request(RequestIDMiddleware(app, generator=lambda: "abc"), scope={"state": None})
@@ -273,7 +279,7 @@ async def test_headers_that_can_be_read_only_once_reach_the_app() -> None:
     assert app.calls[0].scope["headers"] == [(b"accept", b"*/*"), (b"x-request-id", b"abc")]
 
 
-async def test_the_apps_own_header_is_replaced_in_any_case() -> None:
+async def test_the_apps_own_id_header_is_replaced_whatever_its_case() -> None:
     app = recording(answering((b"X-Request-ID", b"stale"), (b"x-request-id", b"stale")))
 
     response = await request(RequestIDMiddleware(app), headers={"x-request-id": "abc"})
@@ -281,12 +287,12 @@ async def test_the_apps_own_header_is_replaced_in_any_case() -> None:
     assert response.headers == ((b"x-request-id", b"abc"),)
 
 
-async def test_a_websocket_handshake_gets_the_id_back() -> None:
+async def test_the_response_to_a_websocket_handshake_has_the_id() -> None:
     async with websocket(RequestIDMiddleware(echo), headers={"x-request-id": "abc"}) as socket:
         assert socket.headers == ((b"x-app", b"echo"), (b"x-request-id", b"abc"))
 
 
-async def test_a_refused_handshake_gets_the_id_back() -> None:
+async def test_the_response_to_a_refused_handshake_has_the_id() -> None:
     denying = sending(
         {"type": "websocket.http.response.start", "status": 401, "headers": []},
         {"type": "websocket.http.response.body"},
@@ -299,7 +305,7 @@ async def test_a_refused_handshake_gets_the_id_back() -> None:
     assert refused.value.headers == ((b"x-request-id", b"abc"),)
 
 
-async def test_exposing_the_header_is_left_to_cors() -> None:
+async def test_the_middleware_leaves_exposing_the_header_to_cors() -> None:
     app = answering((b"access-control-expose-headers", b"x-app"))
 
     response = await request(RequestIDMiddleware(app), headers={"origin": "https://a.example"})
@@ -333,7 +339,7 @@ async def test_the_response_can_be_left_alone() -> None:
 @pytest.mark.parametrize(
     ("validator", "kept"),
     [
-        pytest.param(None, True, id="only the floor"),
+        pytest.param(None, True, id="no validator"),
         pytest.param(lambda value: value == "<id>", True, id="accepts"),
         pytest.param(lambda value: False, False, id="refuses"),
         pytest.param(lambda value: 1 / 0, False, id="raises"),
@@ -429,7 +435,9 @@ async def test_a_replaced_id_is_logged_with_the_reason_and_without_its_value(
         assert record.__dict__["request_id"].encode() == response.get(b"x-request-id")
 
 
-async def test_each_header_has_its_own_line_at_info(lines: pytest.LogCaptureFixture) -> None:
+async def test_the_first_replaced_id_of_each_header_is_logged_at_info(
+    lines: pytest.LogCaptureFixture,
+) -> None:
     app = RequestIDMiddleware(hello, fallback_headers=["CF-Ray"])
 
     for headers in ({"x-request-id": "<a>"}, {"x-request-id": "<a>", "cf-ray": "<b>"}):
@@ -442,7 +450,7 @@ async def test_each_header_has_its_own_line_at_info(lines: pytest.LogCaptureFixt
     ]
 
 
-async def test_only_the_ids_before_the_accepted_one_are_logged(
+async def test_ids_after_the_accepted_one_are_not_logged(
     lines: pytest.LogCaptureFixture,
 ) -> None:
     app = RequestIDMiddleware(hello, fallback_headers=["CF-Ray", "X-Amzn-Trace-Id"])
@@ -472,7 +480,7 @@ async def test_a_request_whose_id_is_kept_is_not_logged(lines: pytest.LogCapture
     assert lines.messages == []
 
 
-async def test_an_app_inside_an_app_gives_the_id_back() -> None:
+async def test_the_id_is_restored_after_an_app_inside_the_app() -> None:
     seen: list[str | None] = []
 
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -495,7 +503,7 @@ async def test_the_id_is_still_set_when_the_server_logs_an_exception() -> None:
         try:
             await RequestIDMiddleware(failing)(scope, receive, send)
         except RuntimeError:
-            seen.append(get_request_id())  # as it logs the exception
+            seen.append(get_request_id())  # where a server logs the exception
             await hello(scope, receive, send)
 
     await request(server, headers={"x-request-id": "abc"})
@@ -569,18 +577,19 @@ def test_the_middleware_shows_its_options() -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        pytest.param(lambda size: [(b"x-request-id", b"a")] * size, id="the same line"),
+        pytest.param(lambda size: [(b"x-request-id", b"a")] * size, id="equal lines"),
         pytest.param(
-            lambda size: [(b"x-request-id", b"%d" % each) for each in range(size)], id="lines"
+            lambda size: [(b"x-request-id", b"%d" % each) for each in range(size)],
+            id="different lines",
         ),
         pytest.param(lambda size: [(b"x_request_id", b"a")] * size, id="underscores"),
         pytest.param(lambda size: [(b"X-Request-Id", b"a")] * size, id="capitals"),
         pytest.param(lambda size: [(b"cf-ray", b"<a>")] * size, id="lines of a fallback"),
         pytest.param(lambda size: [(b"x-request-id", b"a" * size)], id="a long ID"),
-        pytest.param(lambda size: [(b"x-request-id", b" " * size)], id="blanks"),
+        pytest.param(lambda size: [(b"x-request-id", b" " * size)], id="a long blank ID"),
         pytest.param(lambda size: [(b"cf-ray", b"a" * size)] * 10, id="long lines of a fallback"),
         pytest.param(lambda size: [(b"x" * size, b"a")], id="a long name"),
-        pytest.param(lambda size: [(b"content-type", b"a")] * size, id="names as long as ours"),
+        pytest.param(lambda size: [(b"content-type", b"a")] * size, id="names of the same length"),
     ],
 )
 def test_the_work_for_a_request_grows_no_faster_than_its_headers(
