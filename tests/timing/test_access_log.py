@@ -28,7 +28,7 @@ FIELDS = (
 
 
 class LogRecords(logging.Handler):
-    """Keeps the records of a logger, before the filter of any other handler has changed them."""
+    """Keep the records of a logger, unchanged by the filters of other handlers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,12 +123,16 @@ async def test_a_request_is_one_line_of_json(log: LogRecords) -> None:
         pytest.param(fails, {}, " 500 ttfb_ms=- duration_ms=1.5 ", 500, id="raised"),
         pytest.param(gives_up, {"disconnect_at": 1}, " 499 ttfb_ms=- ", 499, id="client left"),
         pytest.param(
-            gives_up_between, {"disconnect_at": 2}, " 200 ttfb_ms=1.5 ", 200, id="left later"
+            gives_up_between,
+            {"disconnect_at": 2},
+            " 200 ttfb_ms=1.5 ",
+            200,
+            id="client left during the response",
         ),
         pytest.param(gives_up, {"cancel_at": 1}, " - ttfb_ms=- ", None, id="cancelled"),
     ],
 )
-async def test_the_line_of_an_incomplete_request_has_a_status(
+async def test_the_line_of_an_incomplete_request_shows_how_it_ended(
     app: ASGIApp,
     options: Mapping[str, Any],
     text: str,
@@ -145,11 +149,13 @@ async def test_the_line_of_an_incomplete_request_has_a_status(
     ("scope", "field", "shown"),
     [
         pytest.param({"path": "/a\nERROR"}, "path", "/a%0AERROR", id="line break"),
-        pytest.param({"path": "/a b\x1b[31m"}, "path", "/a%20b%1B%5B31m", id="blank, escape"),
+        pytest.param({"path": "/a b\x1b[31m"}, "path", "/a%20b%1B%5B31m", id="space, escape"),
         pytest.param({"path": "/50%25"}, "path", "/50%2525", id="percent sign"),
         pytest.param({"path": "/caf\xe9"}, "path", "/caf%C3%A9", id="not ASCII"),
         pytest.param({"path": "/\udcff"}, "path", "/%3F", id="surrogate"),
-        pytest.param({"path": "/a@b:c;d=e,f"}, "path", "/a@b:c;d=e,f", id="allowed as it is"),
+        pytest.param(
+            {"path": "/a@b:c;d=e,f"}, "path", "/a@b:c;d=e,f", id="characters that are kept"
+        ),
         pytest.param({"method": "GET\nX"}, "method", "GET%0AX", id="method"),
         pytest.param({"method": "BREW"}, "method", "BREW", id="unknown method"),
         pytest.param({"client": ("::1", 1)}, "client", "::1", id="IPv6"),
@@ -187,17 +193,17 @@ def test_a_line_is_printable_ascii_whatever_a_client_sends(
     assert len(text.split(" ")) == 10
 
 
-async def test_the_line_of_a_long_path_is_cut(log: LogRecords) -> None:
+async def test_the_line_cuts_long_fields(log: LogRecords) -> None:
     def view(scope: Scope) -> None:
         scope["state"]["timing"].route = "r" * 5000
 
-    # As on a server that passes on 60 kB of %ff.
+    # Like the scope from a server that accepts 60 kB of %ff.
     scope = {"path": "/" + "\udcff" * 60_000, "method": "\n" * 9000, "client": (":" * 9000, 1)}
     await request(logging_app(doing(view)), scope=scope)
 
     fields = line(log).__dict__
     lengths = [len(fields[name]) for name in ("path", "method", "client", "route")]
-    # A byte has three characters in the first two, and none is halved.
+    # In the first two, a byte is shown as three characters, which the cut never splits.
     assert lengths == [2047, 2046, 2048, 2048]
     assert fields["path"][-6:] == "%3F..."
     assert fields["method"][-6:] == "%0A..."
@@ -216,7 +222,7 @@ async def test_the_line_of_a_long_path_is_cut(log: LogRecords) -> None:
         pytest.param("/" + "\U0001f40d" * 2047, 2047, "...", id="twelve times as long when quoted"),
     ],
 )
-async def test_a_path_has_at_most_2048_characters(
+async def test_the_path_in_a_line_has_at_most_2048_characters(
     path: str, length: int, end: str, log: LogRecords
 ) -> None:
     await request(logging_app(), scope={"path": path})
@@ -225,7 +231,9 @@ async def test_a_path_has_at_most_2048_characters(
     assert (len(shown), shown[-len(end) :]) == (length, end)
 
 
-async def test_a_line_is_there_while_the_app_works_on(log: LogRecords) -> None:
+async def test_a_line_is_logged_while_the_app_still_works_after_its_response(
+    log: LogRecords,
+) -> None:
     before_the_end: list[int] = []
 
     async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
@@ -288,7 +296,7 @@ async def test_the_log_can_skip_all_paths(log: LogRecords) -> None:
     assert log.records == []
 
 
-async def test_the_log_skips_paths_of_websockets(log: LogRecords) -> None:
+async def test_the_log_skips_chosen_paths_of_websockets_too(log: LogRecords) -> None:
     async with websocket(logging_app(skip_paths=["/ws/*"]), "/ws/live/"):
         pass
 
@@ -298,15 +306,15 @@ async def test_the_log_skips_paths_of_websockets(log: LogRecords) -> None:
 @pytest.mark.parametrize(
     ("scope", "skipped"),
     [
-        pytest.param({"path": "/svc/metrics"}, True, id="root before the path, as uvicorn has it"),
-        pytest.param({"path": "/metrics"}, True, id="root not before the path"),
+        pytest.param({"path": "/svc/metrics"}, True, id="path with the root, as on uvicorn"),
+        pytest.param({"path": "/metrics"}, True, id="path without the root"),
         pytest.param({"path": "/svc/metrics/"}, False, id="another path below the root"),
         pytest.param({"path": "/svc/svc/metrics"}, False, id="root twice"),
-        pytest.param({"path": "/svc/static/a.css"}, True, id="beginning of a path"),
+        pytest.param({"path": "/svc/static/a.css"}, True, id="path that begins like a pattern"),
         pytest.param({"path": "/svcstatic/a.css"}, False, id="root within a segment"),
     ],
 )
-async def test_skipped_paths_are_paths_below_the_root(
+async def test_skipped_paths_are_relative_to_the_root_path(
     scope: Mapping[str, Any], skipped: bool, log: LogRecords
 ) -> None:
     app = logging_app(skip_paths=["/metrics", "/static/*"])
@@ -325,7 +333,7 @@ async def test_the_log_can_use_another_logger(log: LogRecords) -> None:
 
 def test_the_log_does_no_work_for_a_logger_that_is_off(log: LogRecords) -> None:
     logging.getLogger(LOGGER).setLevel(logging.WARNING)
-    # Without a path in the scope, any work would fail.
+    # The scope has no path, so any attempt to build a line would fail.
     record = RequestTiming({"type": "http"}, float, 0.0)
 
     AccessLog().responded(record)

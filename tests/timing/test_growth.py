@@ -29,7 +29,7 @@ def _visible() -> Iterator[None]:
 
 
 def called(app: ASGIApp, **scope: Any) -> None:
-    """Call *app* in a stack that measures and logs, without an event loop that adds to the work."""
+    """Call *app* in a layer that measures and logs, without the extra work of an event loop."""
 
     async def receive() -> Any: ...
     async def send(message: Any) -> None: ...
@@ -110,5 +110,5 @@ def many_skipped_paths(size: int) -> None:
     ],
     ids=lambda call: call.__name__,
 )
-def test_the_cost_grows_no_faster_than_the_input(call: Any) -> None:
+def test_the_cost_of_a_request_grows_no_faster_than_its_input(call: Any) -> None:
     assert_linear(call)

@@ -46,7 +46,7 @@ async def nothing() -> Any: ...
 
 
 async def taken(message: Any) -> None:
-    """Take whatever an app sends, even against the rules."""
+    """Accept whatever an app sends, even what ASGI does not allow."""
 
 
 async def test_a_record_has_the_time_to_the_start_and_to_the_end() -> None:
@@ -96,7 +96,7 @@ async def test_a_record_has_the_time_to_the_start_and_to_the_end() -> None:
         ),
     ],
 )
-async def test_the_last_message_ends_the_duration(messages: list[Any]) -> None:
+async def test_the_last_message_of_a_response_ends_the_duration(messages: list[Any]) -> None:
     ended: list[bool] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +115,7 @@ async def test_the_last_message_ends_the_duration(messages: list[Any]) -> None:
     "more", [{}, {"more_body": True}, {"more_body": False}, {"more_trailers": True}]
 )
 @pytest.mark.parametrize("kind", ["body", "pathsend", "zerocopysend", "trailers", "push", "debug"])
-async def test_every_layer_takes_the_same_message_for_the_last(
+async def test_timing_and_the_other_layers_agree_on_the_last_message(
     kind: str, more: Mapping[str, bool], trailers: bool
 ) -> None:
     message = {"type": f"http.response.{kind}", **more}
@@ -128,7 +128,7 @@ async def test_every_layer_takes_the_same_message_for_the_last(
     assert (records[0].outcome == "ok") == is_last(message, trailers=trailers)
 
 
-async def test_the_duration_includes_the_sending_of_the_last_message() -> None:
+async def test_the_duration_includes_sending_the_last_message() -> None:
     log: list[str] = []
 
     def clock() -> float:
@@ -184,7 +184,7 @@ def status(number: int) -> dict[str, Any]:
         pytest.param("GET", [status(404), BODY], 5, id="404"),
         pytest.param("GET", file("pathsend", "9000"), 9000, id="pathsend"),
         pytest.param("GET", file("pathsend", None), 0, id="pathsend of unknown length"),
-        pytest.param("GET", file("pathsend", "many"), 0, id="pathsend of odd length"),
+        pytest.param("GET", file("pathsend", "many"), 0, id="pathsend with an invalid length"),
         pytest.param("GET", file("zerocopysend", "9000"), 9000, id="zerocopysend"),
         pytest.param(
             "GET",
@@ -204,7 +204,7 @@ def status(number: int) -> dict[str, Any]:
         ),
     ],
 )
-async def test_a_record_counts_the_bytes_that_a_client_gets(
+async def test_a_record_counts_the_body_bytes_that_a_client_gets(
     method: str, messages: list[Any], bytes_sent: int
 ) -> None:
     records: list[Any] = []
@@ -216,7 +216,7 @@ async def test_a_record_counts_the_bytes_that_a_client_gets(
     assert (record.outcome, record.bytes_sent) == ("ok", bytes_sent)
 
 
-async def test_a_file_that_was_not_sent_whole_is_not_counted() -> None:
+async def test_a_file_that_was_not_sent_completely_is_not_counted() -> None:
     records: list[Any] = []
     messages = [*file("zerocopysend", "9000", {"more_body": True}), MORE]
     app = TimingMiddleware(sending(*messages), observers=[records.append])
@@ -228,7 +228,7 @@ async def test_a_file_that_was_not_sent_whole_is_not_counted() -> None:
 
 
 async def test_a_second_start_changes_nothing_in_the_record() -> None:
-    # A server refuses it. The client has the first one.
+    # A server refuses the second start, so the client has the first one.
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         for start in (START, status(500)):
             with suppress(ASGIViolation):
@@ -293,15 +293,25 @@ async def gives_up_between(scope: Scope, receive: Receive, send: Send) -> None:
             hello, {"cancel_at": 1}, "cancelled", 200, asyncio.CancelledError, id="cancelled"
         ),
         pytest.param(
-            gives_up, {"cancel_at": 1}, "cancelled", None, asyncio.CancelledError, id="early"
+            gives_up,
+            {"cancel_at": 1},
+            "cancelled",
+            None,
+            asyncio.CancelledError,
+            id="cancelled before the start",
         ),
         pytest.param(gives_up, {"disconnect_at": 1}, "disconnect", None, None, id="client left"),
         pytest.param(
-            gives_up_between, {"disconnect_at": 2}, "disconnect", 200, None, id="left later"
+            gives_up_between,
+            {"disconnect_at": 2},
+            "disconnect",
+            200,
+            None,
+            id="client left during the response",
         ),
     ],
 )
-async def test_a_record_has_an_outcome(
+async def test_a_record_has_the_outcome_of_its_request(
     app: ASGIApp,
     options: dict[str, Any],
     outcome: str,
@@ -315,7 +325,7 @@ async def test_a_record_has_an_outcome(
     assert record.duration is not None
 
 
-async def test_the_record_is_shared_by_reference() -> None:
+async def test_the_app_and_the_observers_share_one_record() -> None:
     seen: list[object] = []
 
     def look(scope: Scope) -> None:
@@ -326,11 +336,11 @@ async def test_the_record_is_shared_by_reference() -> None:
     assert seen == [record, record]
 
 
-async def test_the_header_is_off_by_default() -> None:
+async def test_server_timing_is_off_by_default() -> None:
     assert (await request(TimingMiddleware(hello))).getall(b"server-timing") == []
 
 
-async def test_the_header_shows_phases() -> None:
+async def test_server_timing_shows_phases() -> None:
     def view(scope: Scope) -> None:
         with measure("page", "the list"):
             pass
@@ -343,7 +353,7 @@ async def test_the_header_shows_phases() -> None:
     assert response.get(b"server-timing") == b'app;dur=3000.0, page;dur=1000.0;desc="the list"'
 
 
-async def test_the_header_of_the_app_comes_first() -> None:
+async def test_the_apps_own_server_timing_comes_first() -> None:
     start = {**START, "headers": [(b"Server-Timing", b"cache;desc=hit")]}
     app = TimingMiddleware(recording(sending(start, BODY)), server_timing=True, clock=lambda: 0)
 
@@ -359,7 +369,7 @@ async def test_the_header_of_the_app_comes_first() -> None:
         pytest.param(3, b'"3 queries"', id="several"),
     ],
 )
-async def test_the_header_shows_the_time_in_the_database(queries: int, described: bytes) -> None:
+async def test_server_timing_shows_the_time_in_the_database(queries: int, described: bytes) -> None:
     def view(scope: Scope) -> None:
         scope["state"]["timing"].database_queries = queries
         scope["state"]["timing"].database_time = 0.0125
@@ -375,12 +385,12 @@ async def test_the_header_shows_the_time_in_the_database(queries: int, described
     ("options", "expected"),
     [
         pytest.param({"ttfb_name": "total"}, b"total;dur=12.3", id="another name"),
-        pytest.param({"ttfb_name": "a 100%"}, b"a_100%;dur=12.3", id="name made a token"),
+        pytest.param({"ttfb_name": "a 100%"}, b"a_100%;dur=12.3", id="a name that is not a token"),
         pytest.param({"precision": 0}, b"app;dur=12", id="no decimals"),
         pytest.param({"precision": 3}, b"app;dur=12.346", id="three decimals"),
     ],
 )
-async def test_the_entry_for_the_first_byte_has_its_name_and_precision(
+async def test_the_entry_for_the_first_byte_has_the_chosen_name_and_precision(
     options: Mapping[str, Any], expected: bytes
 ) -> None:
     ticks = iter([0, 0.0123456, 1])
@@ -397,7 +407,7 @@ async def test_the_entry_for_the_first_byte_has_its_name_and_precision(
         pytest.param([0, math.inf, 0], b"app", id="infinite"),
     ],
 )
-async def test_a_broken_clock_does_not_break_the_header(
+async def test_a_broken_clock_does_not_break_server_timing(
     readings: list[float], expected: bytes
 ) -> None:
     ticks = iter(readings)
@@ -406,7 +416,7 @@ async def test_a_broken_clock_does_not_break_the_header(
     assert (await request(app)).get(b"server-timing") == expected
 
 
-async def test_ten_thousand_phases_make_one_field_of_2_kib() -> None:
+async def test_server_timing_shows_at_most_2_kib_of_ten_thousand_phases() -> None:
     def view(scope: Scope) -> None:
         for number in range(10_000):
             with measure(f"phase-{number}"):
@@ -421,7 +431,7 @@ async def test_ten_thousand_phases_make_one_field_of_2_kib() -> None:
 
 
 @pytest.mark.parametrize("exposed", [True, False])
-async def test_code_that_knows_its_user_decides_about_the_header(exposed: bool) -> None:
+async def test_a_function_of_the_record_decides_about_server_timing(exposed: bool) -> None:
     def view(scope: Scope) -> None:
         record = current_timing()
         assert record is not None
@@ -432,7 +442,7 @@ async def test_code_that_knows_its_user_decides_about_the_header(exposed: bool) 
     assert (b"server-timing" in dict(response.headers)) == exposed
 
 
-async def test_a_function_that_raises_costs_only_the_header(
+async def test_a_server_timing_function_that_raises_costs_only_the_header(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = TimingMiddleware(hello, server_timing=lambda record: bool(1 / 0))
@@ -456,7 +466,7 @@ async def test_the_response_names_the_origins_that_may_read_the_timings(
 
 
 @pytest.mark.parametrize("allowed", [["*"], ["null"], ["https://a.example", "null"]])
-async def test_any_member_of_the_grammar_may_read_the_timings(allowed: list[str]) -> None:
+async def test_timing_allow_origin_accepts_a_star_and_null(allowed: list[str]) -> None:
     response = await request(TimingMiddleware(hello, timing_allow_origin=allowed))
 
     assert response.get(b"timing-allow-origin") == ", ".join(allowed).encode()
@@ -468,7 +478,7 @@ async def test_no_origin_may_read_the_timings_by_default() -> None:
     assert response.getall(b"timing-allow-origin") == []
 
 
-async def test_only_the_last_message_costs_a_coroutine() -> None:
+async def test_only_the_last_message_of_a_response_costs_a_coroutine() -> None:
     passed: list[bool] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -501,7 +511,7 @@ async def test_a_lifespan_has_no_record() -> None:
     assert "timing" not in app.calls[0].scope["state"]
 
 
-async def test_an_app_gets_its_record_back_from_an_app_within_it() -> None:
+async def test_the_record_is_restored_after_an_app_inside_the_app() -> None:
     seen: list[object] = []
 
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -514,7 +524,7 @@ async def test_an_app_gets_its_record_back_from_an_app_within_it() -> None:
     assert seen[0] is seen[1]
 
 
-async def test_the_record_has_the_request_id_of_the_layer_outside() -> None:
+async def test_a_record_inside_the_request_id_layer_has_its_id() -> None:
     records: list[Any] = []
     app = RequestIDMiddleware(TimingMiddleware(hello, observers=[records.append]))
 
@@ -523,16 +533,16 @@ async def test_the_record_has_the_request_id_of_the_layer_outside() -> None:
     assert [record.request_id for record in records] == ["abc"]
 
 
-async def test_a_record_without_that_layer_has_no_request_id() -> None:
+async def test_a_record_without_the_request_id_layer_has_no_id() -> None:
     assert (await measured(hello)).request_id is None
 
 
-async def test_one_clock_times_everything() -> None:
+async def test_the_chosen_clock_times_everything() -> None:
     def view(scope: Scope) -> None:
         with measure("first"):
             pass
 
-    # This clock stands still. Any other would advance.
+    # This clock stands still, so a reading of any other clock would show.
     records: list[Any] = []
     await request(TimingMiddleware(doing(view), observers=[records.append], clock=lambda: 7))
 

@@ -16,7 +16,7 @@ from tests.apps import echo, hello
 
 
 class Diary:
-    """An observer that notes its calls, and raises if it is *broken*."""
+    """An observer that notes its calls, and raises from each of them if it is *broken*."""
 
     def __init__(self, *, broken: bool = False) -> None:
         self.log: list[str] = []
@@ -58,10 +58,12 @@ async def waits(scope: Scope, receive: Receive, send: Send) -> None:
     [
         pytest.param(hello, {}, "ok", id="complete"),
         pytest.param(fails, {}, "error", id="raises"),
-        pytest.param(waits, {"timeout": 0.05}, "cancelled", id="ended by force"),
+        pytest.param(waits, {"timeout": 0.05}, "cancelled", id="cancelled by a timeout"),
     ],
 )
-async def test_every_start_has_one_end(app: ASGIApp, options: dict[str, Any], outcome: str) -> None:
+async def test_an_observer_gets_one_start_one_response_and_one_end(
+    app: ASGIApp, options: dict[str, Any], outcome: str
+) -> None:
     diary = Diary()
 
     with suppress(KeyError, TimeoutError):
@@ -91,10 +93,10 @@ MESSAGES: dict[str, list[Any]] = {
 
 
 @given(data=st.data(), kind=st.sampled_from(["http", "websocket"]))
-def test_every_start_has_one_response_and_one_end_whatever_an_app_does(
+def test_an_observer_gets_one_start_one_response_and_one_end_whatever_an_app_does(
     data: st.DataObject, kind: str
 ) -> None:
-    """Even one that breaks the rules of ASGI, on a server that raises or not."""
+    """The app may break the rules of ASGI, and the server may raise from send() or not."""
     steps = data.draw(st.lists(st.sampled_from(MESSAGES[kind])))
     endings = [None, KeyError(), asyncio.CancelledError()]
     ending = data.draw(st.sampled_from(endings))
@@ -129,7 +131,7 @@ def test_every_start_has_one_response_and_one_end_whatever_an_app_does(
     assert diary.log == noted(name, outcome)
 
 
-async def test_the_response_is_complete_while_the_app_goes_on() -> None:
+async def test_an_observer_gets_the_response_while_the_app_still_works() -> None:
     diary = Diary()
     before_the_end: list[list[str]] = []
 
@@ -145,7 +147,7 @@ async def test_the_response_is_complete_while_the_app_goes_on() -> None:
     assert diary.log == noted("RequestTiming", "ok")
 
 
-async def test_a_background_task_of_starlette_is_not_part_of_its_response() -> None:
+async def test_an_observer_gets_the_response_before_starlette_runs_a_background_task() -> None:
     diary = Diary()
     before_the_end: list[str] = []
     responses = pytest.importorskip("starlette.responses", reason="needs starlette")
@@ -159,7 +161,7 @@ async def test_a_background_task_of_starlette_is_not_part_of_its_response() -> N
     assert before_the_end == noted("RequestTiming", "ok")[:2]
 
 
-async def test_a_websocket_is_over_while_its_app_goes_on() -> None:
+async def test_an_observer_gets_the_close_of_a_websocket_while_the_app_still_works() -> None:
     diary = Diary()
     before_the_end: list[list[str]] = []
 
@@ -173,7 +175,7 @@ async def test_a_websocket_is_over_while_its_app_goes_on() -> None:
     assert before_the_end == [noted("WebSocketTiming", "ok")[:2]]
 
 
-async def test_an_observer_does_not_need_to_hear_of_the_response() -> None:
+async def test_an_observer_needs_no_responded_method() -> None:
     log: list[str] = []
 
     class Two:
@@ -188,7 +190,7 @@ async def test_an_observer_does_not_need_to_hear_of_the_response() -> None:
     assert log == ["started", "finished"]
 
 
-async def test_a_websocket_goes_to_the_same_observers() -> None:
+async def test_an_observer_gets_websockets_too() -> None:
     diary = Diary()
 
     async with websocket(TimingMiddleware(hello, observers=[diary])):
@@ -197,7 +199,7 @@ async def test_a_websocket_goes_to_the_same_observers() -> None:
     assert diary.log == noted("WebSocketTiming", "ok")
 
 
-async def test_a_function_is_called_at_the_end_only() -> None:
+async def test_a_function_as_observer_is_called_once() -> None:
     outcomes: list[str] = []
 
     await request(
@@ -207,7 +209,7 @@ async def test_a_function_is_called_at_the_end_only() -> None:
     assert outcomes == ["ok"]
 
 
-async def test_an_observer_that_raises_is_logged_and_the_next_one_runs(
+async def test_an_observer_that_raises_is_logged_and_the_next_one_is_called(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broken, sound = Diary(broken=True), Diary()
@@ -219,7 +221,7 @@ async def test_an_observer_that_raises_is_logged_and_the_next_one_runs(
     assert [line.levelno for line in caplog.records] == [logging.ERROR] * 3
 
 
-async def test_the_record_has_the_exception_at_the_end() -> None:
+async def test_an_observer_finds_the_exception_in_the_record_at_the_end() -> None:
     seen: list[BaseException | None] = []
 
     def look(record: Any) -> None:
@@ -231,8 +233,8 @@ async def test_the_record_has_the_exception_at_the_end() -> None:
     assert seen == [raised.value]
 
 
-async def test_an_abandoned_request_has_an_end() -> None:
-    # As when a loop is closed with a request in it.
+async def test_an_observer_gets_the_end_of_an_abandoned_request() -> None:
+    # Like an event loop that is closed during the request.
     diary = Diary()
 
     async def receive() -> Any: ...

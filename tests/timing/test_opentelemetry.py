@@ -11,7 +11,7 @@ from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import answering, doing, echo, hello
 
 sdk = pytest.importorskip(
-    "opentelemetry.sdk.metrics", reason="needs opentelemetry-sdk, which is in the extra `test`"
+    "opentelemetry.sdk.metrics", reason="needs opentelemetry-sdk, from the `test` extra"
 )
 export = pytest.importorskip("opentelemetry.sdk.metrics.export")
 
@@ -23,7 +23,7 @@ ACTIVE_SOCKETS = "websocket.server.active_connections"
 
 
 class ReadableMeter:
-    """A meter with figures that a test can read."""
+    """A meter whose values a test can read."""
 
     def __init__(self) -> None:
         self.reader = export.InMemoryMetricReader()
@@ -87,7 +87,7 @@ GET = {"http.request.method": "GET", "url.scheme": "http"}
             hello,
             {"method": "BREW"},
             {**GET, "http.request.method": "_OTHER", "http.response.status_code": 200},
-            id="odd method",
+            id="unknown method",
         ),
         pytest.param(
             hello,
@@ -99,7 +99,7 @@ GET = {"http.request.method": "GET", "url.scheme": "http"}
             hello,
             {"scope": {"scheme": "gopher"}},
             {**GET, "url.scheme": "_OTHER", "http.response.status_code": 200},
-            id="odd scheme",
+            id="unknown scheme",
         ),
         pytest.param(
             answering(status=503),
@@ -122,7 +122,7 @@ GET = {"http.request.method": "GET", "url.scheme": "http"}
         pytest.param(gives_up, {"cancel_at": 1}, GET, id="cancelled"),
     ],
 )
-async def test_a_request_is_counted_by_the_attributes_of_the_conventions(
+async def test_a_request_is_counted_by_the_attributes_of_the_semantic_conventions(
     app: ASGIApp, options: Mapping[str, Any], attributes: dict[str, Any], meter: ReadableMeter
 ) -> None:
     await request(meter.around(app), raise_app_exceptions=False, **options)
@@ -130,7 +130,9 @@ async def test_a_request_is_counted_by_the_attributes_of_the_conventions(
     assert meter.attributes(REQUESTS) == [attributes]
 
 
-async def test_durations_are_in_seconds_and_in_the_advised_buckets(meter: ReadableMeter) -> None:
+async def test_durations_are_in_seconds_and_in_the_recommended_buckets(
+    meter: ReadableMeter,
+) -> None:
     ticks = iter([0, 1, 3])
 
     await request(meter.around(hello, clock=lambda: next(ticks)))
@@ -179,7 +181,7 @@ async def test_websockets_have_metrics_of_their_own(meter: ReadableMeter) -> Non
         ),
     ],
 )
-async def test_a_websocket_that_was_never_open_has_a_series_of_its_own(
+async def test_a_websocket_that_was_never_open_is_counted_in_a_metric_of_its_own(
     app: ASGIApp, attributes: dict[str, Any], meter: ReadableMeter
 ) -> None:
     with suppress(HandshakeRefused, ASGIViolation, KeyError):
@@ -192,7 +194,9 @@ async def test_a_websocket_that_was_never_open_has_a_series_of_its_own(
     assert SOCKETS not in meter.metrics()
 
 
-async def test_a_request_is_not_active_while_the_app_works_on(meter: ReadableMeter) -> None:
+async def test_a_request_is_not_active_while_the_app_still_works_after_its_response(
+    meter: ReadableMeter,
+) -> None:
     seen: list[object] = []
 
     async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
@@ -224,7 +228,7 @@ async def test_a_site_can_choose_its_buckets(meter: ReadableMeter) -> None:
 
 
 async def test_the_default_meter_comes_from_the_global_provider() -> None:
-    # No SDK is set up here, so the meter does nothing. The request has to work all the same.
+    # No SDK is set up here, so the meter does nothing. The request must succeed anyway.
     response = await request(TimingMiddleware(hello, observers=[OpenTelemetryMetrics()]))
 
     assert response.complete

@@ -11,7 +11,7 @@ from asgi_middleware.types import ASGIApp, Receive, Scope, Send
 from tests.apps import answering, doing, echo, hello
 
 prometheus_client = pytest.importorskip(
-    "prometheus_client", reason="needs prometheus-client, see the extra `prometheus`"
+    "prometheus_client", reason="needs prometheus-client, from the `prometheus` extra"
 )
 
 REQUESTS = "http_server_request_duration_seconds"
@@ -66,8 +66,10 @@ async def denies(scope: Scope, receive: Receive, send: Send) -> None:
         pytest.param(
             answering(status=404), {"method": "HEAD"}, ("HEAD", "unmatched", "404"), id="status"
         ),
-        pytest.param(hello, {"method": "BREW"}, ("_OTHER", "unmatched", "200"), id="odd method"),
-        pytest.param(hello, {"method": "QUERY"}, ("QUERY", "unmatched", "200"), id="tenth method"),
+        pytest.param(
+            hello, {"method": "BREW"}, ("_OTHER", "unmatched", "200"), id="unknown method"
+        ),
+        pytest.param(hello, {"method": "QUERY"}, ("QUERY", "unmatched", "200"), id="QUERY"),
         pytest.param(fails, {}, ("GET", "unmatched", "500"), id="raised"),
         pytest.param(gives_up, {"disconnect_at": 1}, ("GET", "unmatched", "499"), id="client left"),
         pytest.param(gives_up, {"cancel_at": 1}, ("GET", "unmatched", "-"), id="cancelled"),
@@ -134,7 +136,7 @@ async def test_websockets_have_metrics_of_their_own(registry: Any) -> None:
         pytest.param(fails, ("error", "unmatched", "500"), id="raised"),
     ],
 )
-async def test_a_websocket_that_was_never_open_has_a_series_of_its_own(
+async def test_a_websocket_that_was_never_open_is_counted_in_a_metric_of_its_own(
     app: ASGIApp, labels: tuple[str, ...], registry: Any
 ) -> None:
     with suppress(HandshakeRefused, ASGIViolation, KeyError):
@@ -146,7 +148,9 @@ async def test_a_websocket_that_was_never_open_has_a_series_of_its_own(
     assert samples(registry, ACTIVE_SOCKETS) == {(): 0}
 
 
-async def test_a_request_is_not_active_while_the_app_works_on(registry: Any) -> None:
+async def test_a_request_is_not_active_while_the_app_still_works_after_its_response(
+    registry: Any,
+) -> None:
     seen: list[object] = []
 
     async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
@@ -183,7 +187,7 @@ async def test_a_site_can_choose_its_buckets(registry: Any) -> None:
     }
 
 
-def test_two_observers_of_a_registry_need_the_same_buckets(registry: Any) -> None:
+def test_two_observers_with_the_same_registry_need_the_same_buckets(registry: Any) -> None:
     PrometheusMetrics(registry, buckets=[60, 120])
     PrometheusMetrics(registry, buckets=(60.0, 120.0))
 
@@ -196,7 +200,7 @@ def test_two_observers_of_a_registry_need_the_same_buckets(registry: Any) -> Non
     assert str(refused.value).startswith("PrometheusMetrics: buckets: (0.005, 0.01, ")
 
 
-async def test_two_observers_share_the_metrics_of_a_registry(registry: Any) -> None:
+async def test_two_observers_with_the_same_registry_share_its_metrics(registry: Any) -> None:
     for _ in range(2):
         await request(counted(hello, registry))
 
@@ -212,7 +216,7 @@ async def test_two_registries_have_separate_metrics(registry: Any) -> None:
 
 
 async def test_the_default_registry_is_that_of_the_library() -> None:
-    # The process has one, which counts the requests of other tests too.
+    # The process has only one, which counts the requests of other tests too.
     app = TimingMiddleware(hello, observers=[PrometheusMetrics()])
     await request(app)
     before = samples(prometheus_client.REGISTRY, f"{REQUESTS}_count")

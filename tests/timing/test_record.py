@@ -41,7 +41,7 @@ async def test_a_block_becomes_a_phase() -> None:
     assert shape(await timed(view)) == [("render", 1, "the page")]
 
 
-async def test_a_block_of_async_with_becomes_a_phase() -> None:
+async def test_an_async_with_block_becomes_a_phase() -> None:
     async def view() -> None:
         async with measure("render"):
             await asyncio.sleep(0)
@@ -85,7 +85,7 @@ async def test_a_function_that_django_marks_as_async_becomes_a_phase() -> None:
     def stock() -> Awaitable[None]:
         return look()
 
-    # as_view() does this to an async class-based view.
+    # View.as_view() marks an async class-based view in this way.
     markcoroutinefunction(stock)
 
     record = await timed(measure("stock")(stock))
@@ -105,7 +105,7 @@ async def test_overlapping_calls_are_measured_separately() -> None:
     async def view() -> None:
         await asyncio.gather(each(0), each(1))
 
-    # Readings of the clock: 0 starts, 1 starts, 1 ends, 0 ends.
+    # The clock is read as call 0 starts, call 1 starts, call 1 ends and call 0 ends.
     assert shape(await timed(view)) == [("each", 1, None), ("each", 3, None)]
 
 
@@ -142,7 +142,7 @@ def test_a_phase_needs_a_name() -> None:
         measure("")
 
 
-async def test_an_endless_stream_that_measures_has_a_record_that_ends() -> None:
+async def test_a_record_keeps_a_thousand_phases_and_counts_the_rest() -> None:
     def view() -> None:
         for number in range(1500):
             with measure(f"phase {number}"):

@@ -15,7 +15,7 @@ from asgi_middleware.timing.server_timing import MAX_LENGTH, entry, joined
         pytest.param("app", -0.5, None, b"app;dur=0.0", id="never negative"),
         pytest.param("app", math.nan, None, b"app", id="not a number"),
         pytest.param("app", math.inf, None, b"app", id="infinite"),
-        pytest.param("a b,c", 0, None, b"a_b_c;dur=0.0", id="name made a token"),
+        pytest.param("a b,c", 0, None, b"a_b_c;dur=0.0", id="name that is not a token"),
         pytest.param("naïve", 0, None, b"na_ve;dur=0.0", id="name not ASCII"),
         pytest.param("db", 0, "sqlite", b"db;dur=0.0;desc=sqlite", id="token unquoted"),
         pytest.param("db", 0, "3 queries", b'db;dur=0.0;desc="3 queries"', id="quoted"),
@@ -30,7 +30,7 @@ def test_an_entry_has_a_name_a_duration_and_a_description(
     assert entry(name, duration, description, precision=1) == expected
 
 
-def test_the_precision_is_a_number_of_decimals_of_milliseconds() -> None:
+def test_the_precision_is_the_number_of_decimals_of_the_milliseconds() -> None:
     assert entry("app", 0.0123456, None, precision=3) == b"app;dur=12.346"
     assert entry("app", 0.0123456, None, precision=0) == b"app;dur=12"
 
@@ -40,7 +40,7 @@ def test_entries_are_joined_in_order() -> None:
 
 
 @pytest.mark.parametrize("number", [1000, 10**9])
-def test_the_field_ends_before_it_is_too_long_and_says_what_is_left_out(number: int) -> None:
+def test_a_long_field_is_cut_and_says_how_many_entries_are_left_out(number: int) -> None:
     field = joined([b"x" * 100] * 1000, number)
 
     *entries, note = field.split(b", ")
@@ -56,6 +56,6 @@ def test_an_entry_that_is_too_long_is_left_out() -> None:
 def test_a_field_ends_at_the_first_entry_that_does_not_fit() -> None:
     def entries() -> Iterator[bytes]:
         yield from [b"x" * 100] * 30
-        raise AssertionError("the rest costs nothing")
+        raise AssertionError("an entry after the cut was generated")
 
     assert joined(entries(), 10_000).startswith(b"x")

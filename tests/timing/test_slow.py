@@ -13,13 +13,13 @@ from tests.apps import START, doing, hello
 
 LOGGER = "asgi_middleware.timing.slow"
 THRESHOLD = 0.02
-# For a request that has ended long before, on a busy machine too.
+# Long enough that a request ends much earlier, even on a busy machine.
 GENEROUS = 0.5
 
 
 @pytest.fixture
 def warned() -> Iterator[asyncio.Event]:
-    """Return an event that is set once there is a line."""
+    """Yield an event that is set once a line is logged."""
     event = asyncio.Event()
     handler = logging.Handler()
     handler.emit = lambda record: event.set()  # type: ignore[method-assign]
@@ -29,7 +29,7 @@ def warned() -> Iterator[asyncio.Event]:
 
 
 async def passed(seconds: float) -> None:
-    """Wait until every timer that is due by then has run; a loop runs timers in order."""
+    """Wait until every timer that is due by then has run. A loop runs its timers in order."""
     await asyncio.sleep(seconds)
 
 
@@ -112,7 +112,7 @@ async def test_a_request_that_raises_leaves_no_timer(caplog: pytest.LogCaptureFi
     assert lines(caplog) == []
 
 
-async def test_an_app_that_works_on_after_its_response_is_not_slow(
+async def test_an_app_that_still_works_after_its_response_is_not_slow(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def lingers(scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +125,7 @@ async def test_an_app_that_works_on_after_its_response_is_not_slow(
     assert lines(caplog) == []
 
 
-async def test_a_slow_response_is_logged_while_the_app_works_on(
+async def test_a_slow_response_is_logged_while_the_app_still_works(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     ticks = iter([0, 1, 8])
@@ -175,5 +175,5 @@ async def test_a_websocket_is_never_slow(caplog: pytest.LogCaptureFixture) -> No
     async with websocket(TimingMiddleware(hello, slow_threshold=GENEROUS)):
         await passed(2 * GENEROUS)
 
-    # There is not even a record of asyncio about a timer that failed.
+    # asyncio has logged no timer that failed either.
     assert caplog.records == []

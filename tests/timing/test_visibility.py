@@ -1,4 +1,4 @@
-"""Does anybody see the lines of the access log? If not, one warning says so, and what to do."""
+"""If nobody sees the lines of the access log, one warning says so and shows the way out."""
 
 import ast
 import logging
@@ -18,7 +18,7 @@ WARNER = "asgi_middleware.timing.access_log"
 
 
 class Seen(logging.Handler):
-    """A handler that keeps what it gets."""
+    """A handler that keeps the lines that it gets."""
 
     def __init__(self, level: int = logging.NOTSET) -> None:
         super().__init__(level)
@@ -30,7 +30,7 @@ class Seen(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def _configuration() -> Iterator[None]:
-    """Put everything back as it was."""
+    """Restore the logging configuration after each test."""
     loggers = [logging.getLogger(name) for name in ("", "asgi_middleware", NAME)]
     before = [(each.level, each.handlers[:], each.propagate, each.disabled) for each in loggers]
     yield
@@ -41,7 +41,7 @@ def _configuration() -> Iterator[None]:
 
 
 def begin() -> None:
-    """Take away what pytest has configured; it does so again before each test."""
+    """Remove what pytest has configured. pytest configures it again before the next test."""
     logging.getLogger().handlers.clear()
     logging.getLogger().setLevel(logging.WARNING)
 
@@ -65,7 +65,7 @@ Configure = Callable[[Seen], object]
 
 
 def root(*handlers: logging.Handler, level: int = logging.INFO) -> Configure:
-    """Return a configuration of the root logger: these handlers, or the one that a test reads."""
+    """Return a function that gives the root logger these handlers, or else the one of the test."""
 
     def configure(seen: Seen) -> None:
         logging.getLogger().setLevel(level)
@@ -77,7 +77,7 @@ def root(*handlers: logging.Handler, level: int = logging.INFO) -> Configure:
 def access(
     *handlers: logging.Handler, level: int = logging.INFO, propagate: bool = True
 ) -> Configure:
-    """Return a configuration of the logger of the access log, and of the root logger at INFO."""
+    """Return a function that configures the access log's logger, and the root logger at INFO."""
 
     def configure(seen: Seen) -> None:
         root()(seen)
@@ -102,7 +102,7 @@ def at_its_own_level(seen: Seen) -> None:
 @pytest.mark.parametrize(
     "configure",
     [
-        pytest.param(lambda seen: None, id="nothing"),
+        pytest.param(lambda seen: None, id="no configuration"),
         pytest.param(lambda seen: logging.basicConfig(), id="basicConfig"),
         pytest.param(root(level=logging.WARNING), id="root at WARNING"),
         pytest.param(root(Seen(logging.WARNING)), id="handler at WARNING"),
@@ -138,10 +138,10 @@ async def test_one_warning_says_that_nobody_sees_the_lines(
     [
         pytest.param(root(), id="root"),
         pytest.param(root(level=logging.DEBUG), id="root at DEBUG"),
-        pytest.param(access(), id="its own level, at a handler of root"),
+        pytest.param(access(), id="its own level, root's handler"),
         pytest.param(at_its_own_level, id="its own level, lower than root's"),
-        pytest.param(access(Seen(logging.ERROR)), id="one handler of two"),
-        pytest.param(access(logging.NullHandler()), id="beside a NullHandler"),
+        pytest.param(access(Seen(logging.ERROR)), id="one of two handlers"),
+        pytest.param(access(logging.NullHandler()), id="a NullHandler and root's handler"),
         pytest.param(
             lambda seen: logging.basicConfig(level=logging.INFO, handlers=[seen]), id="basicConfig"
         ),
@@ -159,7 +159,7 @@ async def test_there_is_no_warning_if_somebody_sees_the_lines(
     assert (warnings, len(seen.lines)) == ([], 3)
 
 
-async def test_a_handler_of_its_own_is_enough(warnings: list[str]) -> None:
+async def test_there_is_no_warning_if_the_logger_has_its_own_handler(warnings: list[str]) -> None:
     begin()
     own = Seen()
     access(own, propagate=False)(Seen())
@@ -169,7 +169,7 @@ async def test_a_handler_of_its_own_is_enough(warnings: list[str]) -> None:
     assert (warnings, len(own.lines)) == ([], 1)
 
 
-async def test_pytest_sees_the_lines_at_info(
+async def test_caplog_sees_the_lines_at_info(
     caplog: pytest.LogCaptureFixture, warnings: list[str]
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -180,7 +180,7 @@ async def test_pytest_sees_the_lines_at_info(
 
 
 @pytest.mark.parametrize("name", [NAME, "mine"])
-async def test_the_lines_of_the_warning_make_the_log_visible(
+async def test_the_configuration_in_the_warning_makes_the_log_visible(
     name: str, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin()
@@ -199,7 +199,9 @@ async def test_the_lines_of_the_warning_make_the_log_visible(
     assert (shown, len(warnings)) == ([name], 1)
 
 
-async def test_a_skipped_path_does_not_put_off_the_warning(warnings: list[str]) -> None:
+async def test_a_request_with_a_skipped_path_does_not_delay_the_warning(
+    warnings: list[str],
+) -> None:
     begin()
     await requested(skip_paths=["/*"])
 

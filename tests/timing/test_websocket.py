@@ -1,4 +1,4 @@
-"""The record of a WebSocket."""
+"""The timing record of a WebSocket."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -33,7 +33,7 @@ ACCEPT = {"type": "websocket.accept"}
 
 
 def watched(app: ASGIApp) -> tuple[ASGIApp, list[Any]]:
-    """Return *app* on a clock that advances by a second at each reading, and its future records."""
+    """Return *app* with timing, and its future records. Each clock reading is a second later."""
     records: list[Any] = []
     ticks = count()
     middleware = TimingMiddleware(app, observers=[records.append], clock=lambda: next(ticks))
@@ -91,7 +91,7 @@ async def denies_halfway(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.mark.parametrize(
     ("app", "outcome", "status", "accepted", "duration", "close_code", "exception"),
     [
-        # Readings of the clock: entry, accept, and the close or the end.
+        # The clock is read at entry, at accept, and at the close or the end.
         pytest.param(echo, "ok", None, 1, 2, 1000, None, id="the client closes"),
         pytest.param(closes, "ok", None, 1, 2, 4000, None, id="the app closes"),
         pytest.param(returns, "ok", None, 1, 2, None, None, id="the app returns"),
@@ -101,9 +101,13 @@ async def denies_halfway(scope: Scope, receive: Receive, send: Send) -> None:
             denies_halfway, "error", 401, None, 1, None, KeyError, id="raises while refusing"
         ),
         pytest.param(leaves_unanswered, "error", 500, None, 1, None, None, id="left unanswered"),
-        pytest.param(raises_first, "error", 500, None, 1, None, KeyError, id="raises before"),
+        pytest.param(
+            raises_first, "error", 500, None, 1, None, KeyError, id="raises before it is accepted"
+        ),
         pytest.param(raises_within, "error", None, 1, 2, None, KeyError, id="raises while open"),
-        pytest.param(raises_afterwards, "ok", None, 1, 2, 4000, KeyError, id="raises when closed"),
+        pytest.param(
+            raises_afterwards, "ok", None, 1, 2, 4000, KeyError, id="raises after the close"
+        ),
     ],
 )
 async def test_a_websocket_has_one_record(
@@ -142,7 +146,7 @@ async def broken(state: Any) -> AsyncGenerator[None]:
     yield
 
 
-async def test_a_handshake_that_comes_after_a_failed_startup_is_refused() -> None:
+async def test_the_record_of_a_handshake_after_a_failed_startup_is_refused() -> None:
     middleware, records = watched(LifespanMiddleware(echo, lifespan=[broken]))
 
     with pytest.raises(HandshakeRefused):
@@ -160,7 +164,7 @@ async def test_a_handshake_that_comes_after_a_failed_startup_is_refused() -> Non
         pytest.param({}, 1008, id="with a close"),
     ],
 )
-async def test_a_handshake_that_a_layer_refuses_is_refused(
+async def test_the_record_of_a_handshake_that_a_layer_refuses_is_refused(
     extensions: dict[str, Any], close_code: int | None
 ) -> None:
     middleware, records = watched(guarded)
@@ -175,7 +179,7 @@ async def test_a_handshake_that_a_layer_refuses_is_refused(
     assert (record.outcome, record.status, record.close_code) == ("refused", 403, close_code)
 
 
-async def test_the_duration_includes_the_sending_of_the_close() -> None:
+async def test_the_duration_includes_sending_the_close() -> None:
     log: list[str] = []
 
     def clock() -> float:
@@ -215,7 +219,7 @@ async def test_a_client_that_leaves_during_the_handshake_is_a_disconnect() -> No
 
 
 def connection(*sends: Exception | None) -> tuple[Receive, Send]:
-    """Return a server's side of a WebSocket, where each message that is sent ends as given."""
+    """Return the server's side of a WebSocket. Each send() ends with the next of *sends*."""
     endings = iter(sends)
 
     async def receive() -> Any:
@@ -240,13 +244,13 @@ SCOPE = {"type": "websocket", "path": "/", "headers": []}
         pytest.param(closes, [None, OSError()], "ok", 1006, id="before it is closed"),
     ],
 )
-async def test_a_client_that_left_unseen_is_no_error_of_the_app(
+async def test_a_client_that_left_unnoticed_is_not_an_error_of_the_app(
     app: ASGIApp, sends: list[Exception | None], outcome: str, close_code: int
 ) -> None:
     # Some servers raise OSError from send() when the client has left.
     middleware, records = watched(app)
 
-    with pytest.raises(OSError):  # noqa: PT011 -- the one above, as it is
+    with pytest.raises(OSError):  # noqa: PT011 -- it has no message
         await middleware(SCOPE, *connection(*sends))
 
     [record] = records
@@ -255,7 +259,7 @@ async def test_a_client_that_left_unseen_is_no_error_of_the_app(
 
 
 async def test_the_close_code_is_the_one_that_was_sent() -> None:
-    # Daphne raises for some codes, so a layer tries again with another.
+    # Daphne raises for some codes, and close_websocket then tries again with another.
     async def closes_again(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await close_websocket(send, 1013)
@@ -296,7 +300,7 @@ async def test_a_consumer_can_set_the_route_of_its_record() -> None:
     assert (record.route, record.request_id) == ("chat/<room>", "abc")
 
 
-async def test_a_phase_in_a_websocket_goes_nowhere_not_even_to_an_earlier_request() -> None:
+async def test_measure_in_a_websocket_adds_no_phase_to_an_earlier_request() -> None:
     seen: list[object] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
