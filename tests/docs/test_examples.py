@@ -122,6 +122,8 @@ else:
     "docs/health.md": """
 from asgi_middleware.testing import lifespan, request
 
+application._timeout = 60.0  # for a busy machine
+
 async def probe():
     async with lifespan(application) as running:
         return await request(running, target="/readyz")
