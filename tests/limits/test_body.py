@@ -53,13 +53,11 @@ async def posted(
     ],
     ids=lambda value: repr(value) if len(repr(value)) < 40 else f"{len(value)} parts",
 )
-async def test_a_body_is_refused_once_it_is_too_large(
-    body: bytes | list[bytes], status: int
-) -> None:
+async def test_a_body_over_the_limit_gets_a_413(body: bytes | list[bytes], status: int) -> None:
     assert (await posted(limited(reads), body)).status == status
 
 
-async def test_an_announced_length_is_refused_before_the_app_is_called() -> None:
+async def test_a_content_length_over_the_limit_is_refused_before_the_app_is_called() -> None:
     app = recording(reads)
 
     response = await posted(limited(app), b"x" * 11)
@@ -80,7 +78,9 @@ async def test_an_announced_length_is_refused_before_the_app_is_called() -> None
         (b"ten", 200),
     ],
 )
-async def test_a_content_length_is_taken_as_http_defines_it(length: bytes, status: int) -> None:
+async def test_only_a_valid_content_length_over_the_limit_is_refused(
+    length: bytes, status: int
+) -> None:
     response = await request(
         limited(hello), "POST", headers=[(b"content-length", length)], body=b""
     )
@@ -88,7 +88,7 @@ async def test_a_content_length_is_taken_as_http_defines_it(length: bytes, statu
     assert response.status == status
 
 
-async def test_a_length_that_lies_does_not_let_more_in() -> None:
+async def test_a_body_longer_than_its_content_length_is_still_limited() -> None:
     app = recording(reads)
 
     response = await request(
@@ -110,7 +110,7 @@ async def test_the_app_receives_a_disconnect_and_no_byte_beyond_the_limit() -> N
     ]
 
 
-async def test_a_refused_app_that_asks_again_hears_of_the_disconnect_again() -> None:
+async def test_a_refused_app_receives_the_disconnect_at_every_call() -> None:
     async def insists(scope: Scope, receive: Receive, send: Send) -> None:
         for _ in range(100):
             await receive()
@@ -122,8 +122,10 @@ async def test_a_refused_app_that_asks_again_hears_of_the_disconnect_again() -> 
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ConnectionError, ValueError])
-async def test_what_a_refused_app_raises_reaches_nobody(kind: type[Exception]) -> None:
-    """Starlette raises ClientDisconnect, and a server would log a traceback for each request."""
+async def test_an_exception_of_a_refused_app_does_not_reach_the_server(
+    kind: type[Exception],
+) -> None:
+    """Starlette raises ClientDisconnect, and a server would log its traceback each time."""
 
     async def raises(scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -135,7 +137,7 @@ async def test_what_a_refused_app_raises_reaches_nobody(kind: type[Exception]) -
     assert response.status == 413
 
 
-async def test_what_an_app_raises_for_a_body_within_the_limit_passes() -> None:
+async def test_an_exception_of_an_app_within_the_limit_reaches_the_server() -> None:
     async def raises(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("its own")
 
@@ -143,7 +145,7 @@ async def test_what_an_app_raises_for_a_body_within_the_limit_passes() -> None:
         await posted(limited(raises), b"x")
 
 
-async def test_what_a_refused_app_responds_is_dropped() -> None:
+async def test_the_response_of_a_refused_app_is_dropped() -> None:
     async def responds(scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -154,7 +156,7 @@ async def test_what_a_refused_app_responds_is_dropped() -> None:
     assert (response.status, response.complete) == (413, True)
 
 
-async def test_a_stream_of_a_refused_app_is_told_to_end() -> None:
+async def test_a_stream_of_a_refused_app_ends() -> None:
     async def streams(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send(START)
@@ -166,7 +168,7 @@ async def test_a_stream_of_a_refused_app_is_told_to_end() -> None:
     assert response.status == 413
 
 
-async def test_a_response_that_has_begun_is_not_followed_by_another() -> None:
+async def test_a_response_that_has_begun_is_completed_instead_of_a_413() -> None:
     async def early(scope: Scope, receive: Receive, send: Send) -> None:
         await send(START)
         while (await receive())["type"] != "http.disconnect":
@@ -203,7 +205,7 @@ async def test_a_prefix_has_a_limit_of_its_own(target: str, size: int, status: i
     assert response.status == status
 
 
-async def test_prefixes_are_below_root_path() -> None:
+async def test_prefixes_of_limits_are_relative_to_root_path() -> None:
     app = limited(reads, paths={"/upload/": 1000})
 
     response = await posted(app, b"x" * 11, "/app/upload/", root_path="/app")
@@ -211,7 +213,7 @@ async def test_prefixes_are_below_root_path() -> None:
     assert response.status == 200
 
 
-async def test_a_body_within_the_limit_reaches_the_app_untouched_part_by_part() -> None:
+async def test_a_body_within_the_limit_reaches_the_app_unchanged_part_by_part() -> None:
     app = recording(reads)
     parts: list[Message] = [
         {"type": "http.request", "body": b"abc", "more_body": True, "other": 1},
@@ -250,13 +252,13 @@ async def test_a_request_without_a_body_passes_with_the_same_three_objects(metho
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1", "2", "3"])
-async def test_the_connection_is_closed_where_http_has_a_header_for_it(version: str) -> None:
+async def test_a_413_closes_the_connection_of_http_1(version: str) -> None:
     response = await posted(limited(reads), b"x" * 11, http_version=version)
 
     assert response.getall(b"connection") == ([b"close"] if version.startswith("1") else [])
 
 
-async def test_http_2_may_send_a_body_that_no_header_announces() -> None:
+async def test_an_http_2_body_without_a_content_length_is_limited() -> None:
     async with stream(limited(reads), scope={"http_version": "2"}) as upload:
         upload.send_body(b"x" * 11, more_body=False)
         start = await upload.message()
@@ -275,7 +277,7 @@ async def test_a_client_that_pauses_for_too_long_gets_a_408() -> None:
     assert body["body"] == b"The request body did not arrive in time.\n"
 
 
-async def test_a_client_that_sends_now_and_then_is_slow_by_its_rate() -> None:
+async def test_a_client_that_sends_below_the_minimum_rate_gets_a_408() -> None:
     app = limited(reads, timeout=0.2, min_rate=1000)
     async with stream(app, "POST", headers={"content-length": "10"}) as upload:
 
@@ -292,7 +294,7 @@ async def test_a_client_that_sends_now_and_then_is_slow_by_its_rate() -> None:
     assert start["status"] == 408
 
 
-async def test_the_time_that_the_app_takes_is_not_the_clients() -> None:
+async def test_the_time_that_the_app_takes_does_not_count_against_the_client() -> None:
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await asyncio.sleep(0.6)
@@ -304,7 +306,7 @@ async def test_the_time_that_the_app_takes_is_not_the_clients() -> None:
     assert response.status == 200
 
 
-async def test_after_the_body_a_client_may_wait_for_long() -> None:
+async def test_a_client_may_wait_for_long_after_its_body() -> None:
     async def waits(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         assert (await receive())["type"] == "http.disconnect"
@@ -318,7 +320,7 @@ async def test_after_the_body_a_client_may_wait_for_long() -> None:
     assert response.status is None
 
 
-async def test_a_client_that_leaves_is_told_to_the_app_as_without_the_layer() -> None:
+async def test_the_app_receives_the_disconnect_of_a_client_that_leaves() -> None:
     app = recording(reads)
 
     async with stream(limited(app), "POST") as upload:
@@ -330,7 +332,7 @@ async def test_a_client_that_leaves_is_told_to_the_app_as_without_the_layer() ->
     assert app.calls[0].received[-1]["type"] == "http.disconnect"
 
 
-async def test_a_flood_of_large_bodies_is_one_line_of_the_log(
+async def test_a_flood_of_large_bodies_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "asgi_middleware")
@@ -346,7 +348,7 @@ async def test_a_flood_of_large_bodies_is_one_line_of_the_log(
     assert "\n" not in record.getMessage()
 
 
-async def test_other_scopes_pass() -> None:
+async def test_scopes_other_than_http_pass_through_the_body_limit() -> None:
     seen: list[object] = []
 
     async def app(*given: Any) -> None:
@@ -367,8 +369,12 @@ async def test_other_scopes_pass() -> None:
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        pytest.param([(b"content-length", b"0" * 30 + b"11")], 413, id="zeros in front"),
-        pytest.param([(b"content-length", b"0" * 30 + b"10")], 200, id="zeros, within the limit"),
+        pytest.param(
+            [(b"content-length", b"0" * 30 + b"11")], 413, id="leading zeros, over the limit"
+        ),
+        pytest.param(
+            [(b"content-length", b"0" * 30 + b"10")], 200, id="leading zeros, within the limit"
+        ),
         pytest.param(
             [(b"content-length", b"0"), (b"transfer-encoding", b"chunked")], 413, id="0 and chunked"
         ),
@@ -378,10 +384,10 @@ async def test_other_scopes_pass() -> None:
         pytest.param(
             [(b"content-length", b"99"), (b"transfer-encoding", b"chunked")],
             413,
-            id="more and chunked",
+            id="over the limit and chunked",
         ),
-        pytest.param([(b"content-length", b"")], 413, id="empty"),
-        pytest.param([(b"content-length", b"0_0")], 413, id="not quite a number"),
+        pytest.param([(b"content-length", b"")], 413, id="an empty value"),
+        pytest.param([(b"content-length", b"0_0")], 413, id="an underscore in a number"),
         pytest.param([(b"content-length", b"5, 5")], 413, id="a list"),
     ],
 )
@@ -405,7 +411,7 @@ async def test_no_header_gets_a_body_past_the_limit(
     assert sent[0]["status"] == status
 
 
-async def test_an_app_that_asks_for_a_moment_at_a_time_gives_no_client_more_time() -> None:
+async def test_an_app_that_polls_with_a_short_timeout_gives_the_client_no_more_time() -> None:
     async def polls(scope: Scope, receive: Receive, send: Send) -> None:
         for _ in range(1000):
             with suppress(TimeoutError):
@@ -421,7 +427,7 @@ async def test_an_app_that_asks_for_a_moment_at_a_time_gives_no_client_more_time
     assert start["status"] == 408
 
 
-async def test_a_body_that_another_task_has_completed_is_not_slow() -> None:
+async def test_a_client_is_not_slow_once_another_task_has_received_the_whole_body() -> None:
     async def waits_twice(scope: Scope, receive: Receive, send: Send) -> None:
         first = asyncio.ensure_future(receive())
         await asyncio.sleep(0)
@@ -453,7 +459,7 @@ async def test_a_body_that_another_task_has_completed_is_not_slow() -> None:
     assert [message.get("status") for message in sent] == [200, None]
 
 
-async def test_a_timeout_of_the_server_is_not_ours() -> None:
+async def test_a_timeout_error_of_the_server_passes_through() -> None:
     async def receive() -> Message:
         raise TimeoutError("of the server")
 
@@ -465,7 +471,7 @@ async def test_a_timeout_of_the_server_is_not_ours() -> None:
         await limited(reads, timeout=10.0)(scope, receive, send)
 
 
-async def test_a_response_that_has_begun_leaves_no_word_of_a_413_in_the_log(
+async def test_no_413_is_logged_for_a_response_that_has_begun(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def early(scope: Scope, receive: Receive, send: Send) -> None:
@@ -479,7 +485,7 @@ async def test_a_response_that_has_begun_leaves_no_word_of_a_413_in_the_log(
     assert [record for record in caplog.records if record.levelno >= logging.INFO] == []
 
 
-async def test_a_log_that_fails_does_not_keep_a_slow_client_from_its_408() -> None:
+async def test_a_slow_client_gets_its_408_even_if_logging_fails() -> None:
     class Failing(logging.Filter):
         def filter(self, record: logging.LogRecord) -> bool:
             raise RuntimeError("of the filter")

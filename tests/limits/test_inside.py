@@ -1,4 +1,4 @@
-"""Starlette inside both limits: below them, nothing is different."""
+"""Starlette inside both limits: a request within the limits is not changed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -52,7 +52,7 @@ async def streams_back(request: Request) -> Response:
 
 
 class Streaming(StreamingResponse):
-    """One that leaves the body to its generator."""
+    """A response that does not receive, because its generator reads the body."""
 
     async def listen_for_disconnect(self, receive: Any) -> None:
         await asyncio.Event().wait()
@@ -142,11 +142,11 @@ apps = pytest.mark.parametrize(
         ),
         pytest.param("HEAD", "/streams", {}, id="HEAD"),
         pytest.param("GET", "/fails", {}, id="an error"),
-        pytest.param("GET", "/nowhere", {}, id="no page"),
+        pytest.param("GET", "/nowhere", {}, id="an unknown path"),
     ],
 )
 @apps
-async def test_below_the_limits_starlette_does_as_without_them(
+async def test_starlette_responds_the_same_within_the_limits(
     app: RecordedApp, method: str, target: str, options: dict[str, Any]
 ) -> None:
     def shown(response: Received) -> tuple[object, ...]:
@@ -170,17 +170,17 @@ async def test_a_websocket_of_starlette_has_no_limit(app: RecordedApp) -> None:
 @pytest.mark.parametrize("target", ["/echo", "/upload"])
 @pytest.mark.parametrize("body", [b"y" * 2001, [b"y" * 500] * 5], ids=["announced", "in parts"])
 @apps
-async def test_starlette_that_reads_too_much_is_refused_once(
+async def test_a_body_that_is_too_large_for_starlette_is_refused_once(
     app: RecordedApp, target: str, body: bytes | list[bytes]
 ) -> None:
-    """It raises ClientDisconnect then, which reaches nobody."""
+    """Starlette then raises ClientDisconnect, which must not reach the server."""
     response = await request(limited(app, size=2000), "POST", target, body=body)
 
     assert (response.status, len(response.messages)) == (413, 2)
 
 
 @apps
-async def test_starlette_that_is_late_works_on_and_its_response_is_dropped(
+async def test_a_late_view_of_starlette_runs_to_its_end_and_its_response_is_dropped(
     app: RecordedApp,
 ) -> None:
     ran.clear()

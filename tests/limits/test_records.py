@@ -1,4 +1,4 @@
-"""How the record of a request says that a limit has ended it."""
+"""What the timing record of a request shows if a limit has ended the request."""
 
 import asyncio
 import logging
@@ -51,13 +51,22 @@ patient = partial(RequestBodyLimitMiddleware, max_body_size=1000, timeout=0.05)
 short = partial(RequestTimeoutMiddleware, timeout=0.05)
 
 ROWS = [
-    pytest.param(small, listens, b"x" * 11, "refused", 413, id="announced"),
+    pytest.param(small, listens, b"x" * 11, "refused", 413, id="too large, announced"),
     pytest.param(small, listens, [b"x" * 11], "refused", 413, id="too large"),
     pytest.param(patient, listens, [b"x"], "refused", 408, id="too slow"),
     pytest.param(short, listens, b"", "timeout", 504, id="too late"),
     pytest.param(small, says_413_itself, b"x", "ok", 413, id="a 413 of the app"),
-    pytest.param(small, listens_after_its_start, [b"x" * 11], "disconnect", 200, id="begun"),
-    pytest.param(small, completes_after_its_start, [b"x" * 11], "ok", 200, id="complete"),
+    pytest.param(
+        small,
+        listens_after_its_start,
+        [b"x" * 11],
+        "disconnect",
+        200,
+        id="too large after the start",
+    ),
+    pytest.param(
+        small, completes_after_its_start, [b"x" * 11], "ok", 200, id="too large, then completed"
+    ),
 ]
 
 
@@ -100,7 +109,7 @@ async def test_each_observer_can_tell_why_a_request_ended(
 
 
 async def _posted(app: ASGIApp, body: bytes | list[bytes]) -> None:
-    """Send a body that is announced, or parts of one that goes on; then wait."""
+    """Send a body with its length, or parts of a body that does not end. Then wait."""
     announced = isinstance(body, bytes)
     headers = [(b"content-length", str(len(body)).encode())] if announced else []
     parts = [body] if isinstance(body, bytes) else [*body]
@@ -126,7 +135,7 @@ def _error_type(reader: InMemoryMetricReader) -> object:
     return point.attributes.get("error.type")
 
 
-async def test_a_client_that_does_not_take_its_504_was_still_too_late() -> None:
+async def test_a_request_has_the_outcome_timeout_even_if_the_client_does_not_take_the_504() -> None:
     records: list[Any] = []
 
     async def receive() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What both limits do as they end a request, whatever the app and the server do meanwhile."""
+"""How both limits end a request, whatever the app and the server do at the same time."""
 
 import asyncio
 import gc
@@ -43,7 +43,7 @@ every = pytest.mark.parametrize("limit", [row.values[0] for row in EACH], ids=[r
 
 
 class Server:
-    """A server and its client, which sends two parts of a body, and then waits."""
+    """A server and its client. The client sends two parts of a body, and then waits."""
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
@@ -109,7 +109,7 @@ async def test_an_app_that_receives_in_two_tasks_is_refused_once(
 
 
 @each
-async def test_an_app_that_cancels_its_receive_does_not_cut_the_refusal(
+async def test_an_app_that_cancels_its_receive_does_not_interrupt_the_refusal(
     limit: Middleware, status: int
 ) -> None:
     server = Server()
@@ -131,7 +131,7 @@ async def test_an_app_that_cancels_its_receive_does_not_cut_the_refusal(
 
 
 @each
-async def test_an_app_is_told_even_if_the_client_does_not_read_the_refusal(
+async def test_an_app_receives_the_disconnect_before_the_client_reads_the_refusal(
     limit: Middleware, status: int
 ) -> None:
     server = Server()
@@ -176,7 +176,7 @@ async def test_a_server_that_cancels_a_refused_request_leaves_no_task(limit: Mid
 
 
 @every
-async def test_a_client_that_has_left_before_its_refusal_is_no_error(limit: Middleware) -> None:
+async def test_a_client_that_has_left_before_its_refusal_is_not_an_error(limit: Middleware) -> None:
     server = Server()
     server.fails_with = ConnectionResetError()
 
@@ -186,7 +186,7 @@ async def test_a_client_that_has_left_before_its_refusal_is_no_error(limit: Midd
 
 
 @every
-async def test_a_server_that_cannot_send_the_refusal_gets_its_error_back(
+async def test_an_error_of_the_server_as_it_sends_the_refusal_is_raised(
     limit: Middleware,
 ) -> None:
     server = Server()
@@ -197,7 +197,7 @@ async def test_a_server_that_cannot_send_the_refusal_gets_its_error_back(
 
 
 class Last(BaseException):
-    """One that no app should handle."""
+    """An exception that no app should handle."""
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ class Last(BaseException):
     ],
 )
 @every
-async def test_of_what_a_refused_app_raises_only_exceptions_stay_inside(
+async def test_only_an_exception_of_a_refused_app_is_suppressed_not_a_base_exception(
     limit: Middleware, error: BaseException, passes: bool
 ) -> None:
     async def raises(scope: Scope, receive: Receive, send: Send) -> None:
@@ -223,7 +223,7 @@ async def test_of_what_a_refused_app_raises_only_exceptions_stay_inside(
     raised: BaseException | None = None
     try:
         await server.call(limit(raises))
-    except BaseException as caught:  # noqa: BLE001 -- of every kind
+    except BaseException as caught:  # noqa: BLE001 -- the table has every kind
         raised = caught
 
     assert (raised is error) is passes
@@ -241,7 +241,7 @@ LATE: list[list[Message]] = [
 
 @pytest.mark.parametrize("messages", LATE, ids=lambda messages: messages[-1]["type"])
 @each
-async def test_whatever_a_refused_app_sends_goes_nowhere(
+async def test_whatever_a_refused_app_sends_is_dropped(
     limit: Middleware, status: int, messages: list[Message]
 ) -> None:
     async def responds(scope: Scope, receive: Receive, send: Send) -> None:
@@ -257,7 +257,7 @@ async def test_whatever_a_refused_app_sends_goes_nowhere(
 
 @pytest.mark.parametrize("messages", LATE, ids=lambda messages: messages[-1]["type"])
 @every
-async def test_whatever_an_app_sends_in_time_passes(
+async def test_whatever_an_app_sends_in_time_passes_unchanged(
     limit: Middleware, messages: list[Message]
 ) -> None:
     async def responds(scope: Scope, receive: Receive, send: Send) -> None:
@@ -290,7 +290,7 @@ async def test_no_second_response_follows_one_that_has_begun(
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks are never eager before 3.12")
 @each
-async def test_tasks_may_be_eager(limit: Middleware, status: int) -> None:
+async def test_a_limit_works_with_eager_tasks(limit: Middleware, status: int) -> None:
     factory: Any = getattr(asyncio, "eager_task_factory", None)
     asyncio.get_running_loop().set_task_factory(factory)
     server = Server()
@@ -326,7 +326,7 @@ def test_one_app_serves_in_several_event_loops(
     assert [run(serve()) for _ in range(3)] == [[status]] * 3
 
     gc.collect()
-    # The last one may be there until another comes.
+    # asyncio may keep the last loop until there is another.
     assert [loop() for loop in loops[:-1]] == [None, None]
 
 
@@ -336,7 +336,7 @@ async def serves(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Thing:
-    """What a request has in its scope or in its context."""
+    """An object in the scope or in the context of a request."""
 
 
 of_request: ContextVar[Thing] = ContextVar("of_request")
@@ -344,13 +344,13 @@ of_request: ContextVar[Thing] = ContextVar("of_request")
 
 @pytest.mark.parametrize("app", [serves, listens], ids=["served", "refused"])
 @every
-async def test_nothing_of_a_request_is_kept(limit: Middleware, app: ASGIApp) -> None:
+async def test_a_limit_keeps_no_reference_to_a_request(limit: Middleware, app: ASGIApp) -> None:
     limited = limit(app)
 
     async def one() -> list[weakref.ref[Thing]]:
         in_scope, in_context = Thing(), Thing()
         of_request.set(in_context)
-        # A timer of the test's own would keep the context.
+        # Without a timeout of the test, whose timer would keep the context.
         await Server().call_for_as_long_as_it_takes(limited, thing=in_scope)
         return [weakref.ref(in_scope), weakref.ref(in_context)]
 
@@ -362,7 +362,7 @@ async def test_nothing_of_a_request_is_kept(limit: Middleware, app: ASGIApp) -> 
 
 
 @every
-async def test_a_state_of_another_kind_is_left_alone(limit: Middleware) -> None:
+async def test_a_limit_works_with_any_state_in_the_scope(limit: Middleware) -> None:
     for state in (None, {}, {"timing": "the project's own"}):
         server = Server()
         await server.call(limit(listens), state=state)
@@ -371,7 +371,7 @@ async def test_a_state_of_another_kind_is_left_alone(limit: Middleware) -> None:
 
 
 @every
-async def test_what_a_refused_app_raises_is_in_the_log_for_those_who_look(
+async def test_an_exception_of_a_refused_app_is_logged_at_debug(
     limit: Middleware, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "asgi_middleware.limits")
@@ -387,7 +387,9 @@ async def test_what_a_refused_app_raises_is_in_the_log_for_those_who_look(
     assert "of the app" in str(record.exc_info[1])  # type: ignore[index]
 
 
-async def test_a_client_that_left_gets_no_504(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_504_is_sent_or_logged_for_a_client_that_has_left(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def goes_on(scope: Scope, receive: Receive, send: Send) -> None:
         await gone(receive)
         await asyncio.sleep(0.1)

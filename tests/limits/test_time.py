@@ -29,7 +29,7 @@ async def test_a_response_in_time_passes() -> None:
     assert (response.status, response.text) == (200, "hello")
 
 
-async def test_a_response_that_is_late_is_a_504_that_says_so() -> None:
+async def test_a_late_response_becomes_a_504_that_says_why() -> None:
     response = await request(timed(until_the_client_leaves))
 
     assert response.status == 504
@@ -37,7 +37,7 @@ async def test_a_response_that_is_late_is_a_504_that_says_so() -> None:
     assert response.get(b"cache-control") == b"no-store"
 
 
-async def test_the_app_receives_a_disconnect_even_if_it_asks_later() -> None:
+async def test_a_late_app_receives_a_disconnect_whenever_it_asks() -> None:
     asked = asyncio.Event()
 
     async def late(scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +63,7 @@ async def test_a_late_response_is_dropped() -> None:
     assert len(response.messages) == 2
 
 
-async def test_a_late_stream_is_told_to_end() -> None:
+async def test_a_late_stream_ends() -> None:
     async def late(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(0.1)
         await send(START)
@@ -121,7 +121,7 @@ async def test_a_prefix_has_a_timeout_of_its_own(target: str, status: int) -> No
     assert (await request(app, target=target)).status == status
 
 
-async def test_prefixes_are_below_root_path() -> None:
+async def test_prefixes_of_timeouts_are_relative_to_root_path() -> None:
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(0.1)
         await hello(scope, receive, send)
@@ -133,7 +133,7 @@ async def test_prefixes_are_below_root_path() -> None:
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ConnectionError])
-async def test_what_an_app_raises_that_was_too_late_reaches_nobody(kind: type[Exception]) -> None:
+async def test_an_exception_of_a_late_app_does_not_reach_the_server(kind: type[Exception]) -> None:
     async def raises(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await receive()
@@ -142,7 +142,7 @@ async def test_what_an_app_raises_that_was_too_late_reaches_nobody(kind: type[Ex
     assert (await request(timed(raises))).status == 504
 
 
-async def test_what_an_app_raises_in_time_passes() -> None:
+async def test_an_exception_of_an_app_in_time_reaches_the_server() -> None:
     async def raises(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("its own")
 
@@ -159,8 +159,8 @@ async def test_a_cancellation_by_the_server_passes() -> None:
     assert response.status is None
 
 
-async def test_each_request_has_its_own_time() -> None:
-    """One that came earlier is over earlier, whatever became of those before it."""
+async def test_each_request_has_a_deadline_of_its_own() -> None:
+    """A request expires by its own start, even if requests before it have ended or expired."""
     app = timed(until_the_client_leaves, timeout=0.1)
 
     async def after(delay: float) -> int | None:
@@ -174,7 +174,7 @@ async def test_each_request_has_its_own_time() -> None:
     assert [(await each).status for each in quick] == [200, 200, 200]
 
 
-async def test_the_log_has_a_line_with_the_path(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_504_is_logged_with_the_path(caplog: pytest.LogCaptureFixture) -> None:
     await request(timed(until_the_client_leaves), target="/slow%0Aline/")
 
     [record] = [each for each in caplog.records if each.levelno == logging.WARNING]
@@ -184,8 +184,10 @@ async def test_the_log_has_a_line_with_the_path(caplog: pytest.LogCaptureFixture
     )
 
 
-async def test_the_line_has_the_id_of_its_own_request(caplog: pytest.LogCaptureFixture) -> None:
-    """One timer ends all requests, whoever started it."""
+async def test_the_log_line_of_a_504_has_the_id_of_its_own_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One timer expires all requests, but each is logged in its own context."""
     app = RequestIDMiddleware(timed(until_the_client_leaves, timeout=0.05))
 
     with caplog.filtering(RequestIDFilter()):
@@ -197,7 +199,7 @@ async def test_the_line_has_the_id_of_its_own_request(caplog: pytest.LogCaptureF
     assert [vars(record)["request_id"] for record in lines] == ["id-0", "id-1", "id-2"]
 
 
-async def test_what_is_sent_has_the_context_of_its_own_request() -> None:
+async def test_a_504_is_sent_in_the_context_of_its_own_request() -> None:
     of_request: ContextVar[int] = ContextVar("of_request", default=-1)
     seen: list[int] = []
 
@@ -220,7 +222,7 @@ async def test_what_is_sent_has_the_context_of_its_own_request() -> None:
     assert sorted(seen) == [0, 0, 1, 1, 2, 2]
 
 
-async def test_a_log_that_fails_does_not_keep_others_from_their_504() -> None:
+async def test_all_late_requests_get_their_504_even_if_logging_fails() -> None:
     class Failing(logging.Filter):
         def filter(self, record: logging.LogRecord) -> bool:
             raise RuntimeError("of the filter")
@@ -242,7 +244,7 @@ async def test_a_log_that_fails_does_not_keep_others_from_their_504() -> None:
     assert len(errors) == 3
 
 
-async def test_a_thousand_requests_that_expire_at_once_all_get_a_504() -> None:
+async def test_a_thousand_requests_that_expire_at_the_same_time_all_get_a_504() -> None:
     app = timed(until_the_client_leaves, timeout=0.2)
 
     responses = await asyncio.gather(*(request(app) for _ in range(1000)))
@@ -269,7 +271,7 @@ async def test_requests_in_time_share_one_timer(monkeypatch: pytest.MonkeyPatch)
     assert len(timers) == 1
 
 
-async def test_other_scopes_pass() -> None:
+async def test_scopes_other_than_http_pass_through_the_timeout() -> None:
     seen: list[object] = []
 
     async def app(*given: Any) -> None:
