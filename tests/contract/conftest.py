@@ -15,7 +15,7 @@ Serve = Callable[[Row, ASGIApp], Awaitable[ASGIApp]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """A function that wraps an app in a row's middleware and starts both.
+    """Yield a function that wraps an app in a row's middleware and starts both.
 
     Both are stopped at the end of the test.
     """

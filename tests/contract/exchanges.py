@@ -15,7 +15,7 @@ from tests.apps import lives
 from .middleware import ORIGIN
 
 RECEIVE: Final = "receive"
-# What an app does: receive a message, send this message, or raise this exception.
+# What an app does in one step: receive a message, send this message, or raise this exception.
 Step = Literal["receive"] | dict[str, Any] | BaseException
 
 HTTP_SCOPE: dict[str, Any] = {
@@ -50,10 +50,10 @@ GONE: Mapping[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Exchange:
-    """What a client sends, what the app does, and what interrupts them.
+    """What a client sends, what the app does, and what interrupts it.
 
-    ``disconnect_at`` and ``cancel_at`` are numbers of the app's calls of receive and send, from 1.
-    An app that receives a disconnect ends, as Django does, unless it ``ignores_disconnect``.
+    ``disconnect_at`` and ``cancel_at`` count the app's calls of receive and send, from 1. At a
+    disconnect, the app returns, as Django does, unless it ``ignores_disconnect``.
     """
 
     scope: dict[str, Any]
@@ -74,7 +74,7 @@ class Exchange:
 
 
 def members(lines: Iterable[bytes]) -> list[bytes]:
-    """Return the members of a header whose value is a list, from all its lines."""
+    """Return the members of a list header, from all its lines."""
     return [part.strip() for line in lines for part in line.split(b",") if part.strip()]
 
 
@@ -92,7 +92,7 @@ class Traffic:
 
 
 def acting(exchange: Exchange) -> ASGIApp:
-    """Return an app that does the steps of *exchange*."""
+    """Return an app that takes the steps of *exchange*."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         for step in exchange.steps:
@@ -171,8 +171,8 @@ async def call(
 ) -> None:
     """Call *app* in this task, without a client.
 
-    ``raises`` has the exceptions that the server raises, by the number of the call of receive or
-    send, from 1.
+    ``raises`` maps a number to an exception: the server raises it at that call of receive or send,
+    counted from 1.
     """
     incoming = iter(exchange.incoming)
     count = 0
@@ -204,7 +204,7 @@ _START: dict[str, Any] = {
 }
 _PART: dict[str, Any] = {"type": "http.response.body", "body": b"a", "more_body": True}
 
-# One exchange of each kind, with every kind of call of receive and send.
+# One exchange of each kind. Together they have every kind of call of receive and send.
 HTTP = Exchange(
     HTTP_SCOPE,
     (_body(b"a", more=True), _body(b"b", more=False)),

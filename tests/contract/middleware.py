@@ -43,7 +43,7 @@ class Row:
       to ``scope["state"]``. Other types pass through unchanged.
     * ``sets_in_request``: the request headers that it sets.
     * ``sets_in_response``: the response headers that it sets, each at most once.
-    * ``extends``: the response headers to whose lists it adds members after those of the app.
+    * ``extends``: the response headers with a list, to which it adds members after the app's own.
     """
 
     name: str
@@ -93,10 +93,10 @@ EACH = [
 
 
 def stacked(rows: list[Row]) -> Row:
-    """Return the row of a stack of all *rows*, the first outermost, with all their changes."""
+    """Return one row for the stack of *rows*, outermost first, with the changes of all of them."""
     kinds = {kind for row in rows for kind in row.scopes}
     with warnings.catch_warnings():
-        # What the layers should share would outlive one test.
+        # The warnings ask for objects that the layers share, but these would outlive one test.
         warnings.simplefilter("ignore", ConfigurationWarning)
         make = compose(*(row.make for row in rows))
     return Row(

@@ -66,7 +66,7 @@ def test_a_middleware_has_the_app_that_it_wraps_as_an_attribute(row: Row) -> Non
 
 
 @every_row
-async def test_the_send_of_a_socket_counts_as_async(serve: Serve, row: Row) -> None:
+async def test_the_send_of_a_websocket_is_marked_as_async(serve: Serve, row: Row) -> None:
     # A sync consumer of Channels passes it to async_to_sync, which warns if it looks sync.
     app = recording(acting(REFERENCES["websocket"]))
 
@@ -127,7 +127,7 @@ def _others(headers: Iterable[Header], names: Iterable[bytes]) -> list[Header]:
         if kind not in row.scopes
     ],
 )
-async def test_a_call_with_another_type_of_scope_is_passed_on_with_the_same_three_objects(
+async def test_a_scope_of_another_type_is_passed_on_with_the_same_three_objects(
     row: Row, kind: str
 ) -> None:
     given = ({"type": kind}, _receive, _send)
@@ -175,7 +175,7 @@ everything_sent = pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
 
 
 async def converse(app: ASGIApp, sent: list[dict[str, Any]]) -> list[Message]:
-    """Make *app* send its messages, and return them as they come out of it."""
+    """Make *app* send its messages, and return what comes out of it."""
     outer = recording(app)
     if sent[0]["type"].startswith("http."):
         await request(outer, headers=HEADERS, scope={"extensions": HTTP_SCOPE["extensions"]})
@@ -204,7 +204,7 @@ async def test_the_apps_messages_do_not_change(
 
 @every_row
 @everything_sent
-async def test_a_message_keeps_its_fields(
+async def test_a_message_keeps_all_its_fields_but_the_headers(
     serve: Serve, row: Row, sent: list[dict[str, Any]]
 ) -> None:
     received = await converse(await serve(row, sending(*sent)), sent)
@@ -243,7 +243,7 @@ async def test_the_names_of_added_headers_are_bytes_in_lower_case(
     [
         pytest.param([], id="none"),
         pytest.param([(b"vary", b"Cookie")], id="lower case"),
-        pytest.param([(b"Vary", b"Cookie, Accept-Language")], id="as Django writes it"),
+        pytest.param([(b"Vary", b"Cookie, Accept-Language")], id="as Django spells it"),
         pytest.param([(b"VARY", b"cookie,origin")], id="with the origin"),
         pytest.param([(b"Vary", b"*")], id="star"),
         pytest.param([(b"Vary", b"Cookie"), (b"vary", b"Accept")], id="two lines"),
@@ -376,7 +376,7 @@ async def test_the_scope_may_leave_out_the_headers(serve: Serve, row: Row, kind:
 
 
 @every_row
-async def test_each_part_of_a_response_is_sent_before_the_app_makes_the_next(
+async def test_each_part_of_a_response_is_sent_before_the_app_produces_the_next(
     serve: Serve, row: Row
 ) -> None:
     wanted: asyncio.Queue[bytes] = asyncio.Queue()
@@ -397,7 +397,9 @@ async def test_each_part_of_a_response_is_sent_before_the_app_makes_the_next(
 
 
 @every_row
-async def test_each_part_of_a_body_arrives_before_the_next_is_sent(serve: Serve, row: Row) -> None:
+async def test_each_part_of_a_request_body_arrives_before_the_next_is_sent(
+    serve: Serve, row: Row
+) -> None:
     arrived: asyncio.Queue[Message] = asyncio.Queue()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -418,7 +420,7 @@ async def test_each_part_of_a_body_arrives_before_the_next_is_sent(serve: Serve,
 
 
 @every_row
-async def test_each_message_of_a_socket_passes_through_before_the_next(
+async def test_each_message_of_a_websocket_passes_through_before_the_next(
     serve: Serve, row: Row
 ) -> None:
     async with websocket(await serve(row, echo), headers=HEADERS) as socket:
@@ -472,7 +474,7 @@ async def test_a_middleware_receives_nothing_after_a_disconnect(
 async def test_the_app_may_listen_for_a_disconnect_while_it_responds(
     serve: Serve, row: Row
 ) -> None:
-    # Django does this, and takes any other message for an error.
+    # Django listens while it responds, and treats any message but a disconnect as an error.
     heard: list[Message] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -516,7 +518,7 @@ async def test_the_app_may_stop_listening_for_a_disconnect(serve: Serve, row: Ro
 
 
 @every_row
-def test_servers_take_a_middleware_for_an_asgi_3_app(row: Row) -> None:
+def test_servers_detect_a_middleware_as_an_asgi_3_app(row: Row) -> None:
     app: Any = row.make(hello)
     config = uvicorn.Config(app, log_config=None)
     config.load()

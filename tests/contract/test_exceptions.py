@@ -79,7 +79,7 @@ async def test_an_exception_of_the_app_after_its_response_passes_through(
 
 @every_row
 @every_await
-async def test_an_exception_of_the_server_reaches_the_app_and_comes_back(
+async def test_an_exception_of_the_server_passes_through_to_the_app_and_back(
     serve: Serve, row: Row, kind: str, number: int
 ) -> None:
     error = OSError("connection lost")
@@ -130,7 +130,7 @@ async def test_a_cancellation_passes_through(row: Row, kind: str, number: int) -
 
 @every_row
 @every_kind
-async def test_a_cancelled_app_may_still_send_while_it_tidies_up(
+async def test_a_cancelled_app_can_still_receive_and_send_while_it_cleans_up(
     serve: Serve, row: Row, kind: str
 ) -> None:
     reference = REFERENCES[kind]

@@ -1,4 +1,4 @@
-"""Around an app, every exchange is the same as the app's own, except for documented headers."""
+"""A middleware changes no exchange of an app, except for its documented headers."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,7 +23,7 @@ from .exchanges import (
 )
 from .middleware import ORIGIN, ROWS, Row
 
-# The headers that a middleware sets, and those whose spelling and number matter.
+# The headers that a middleware sets, and others whose spelling and number must not change.
 NAMES = sorted(
     {name for row in ROWS for name in (*row.sets_in_request, *row.sets_in_response, *row.extends)}
     | {b"content-length", b"content-type", b"set-cookie", b"x-app", b"cookie", b"accept"}
@@ -117,7 +117,7 @@ def perhaps_cut_short(draw: st.DrawFn, exchange: Exchange) -> Exchange:
         case "disconnect":
             return replace(ignores, disconnect_at=number)
         case "cancel":
-            # This app ends at a disconnect. The counts could differ if it went on after one.
+            # Here the app returns at a disconnect, or the two counts could differ after one.
             return replace(exchange, cancel_at=number)
         case _:
             return ignores
@@ -204,7 +204,7 @@ async def test_a_websocket_exchange_is_the_same_with_and_without_each_middleware
 
 
 async def check_each(exchange: Exchange) -> None:
-    # All rows in one test: an exchange takes longer to generate than to drive.
+    # One test checks all rows, because an exchange takes longer to generate than to drive.
     bare = await traffic(unchanged, exchange)
     for row in ROWS:
         note(f"with {row.name}")

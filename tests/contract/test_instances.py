@@ -39,7 +39,7 @@ def test_an_instance_outlives_its_event_loop(row: Row) -> None:
 
 
 @every_row
-def test_an_instance_serves_two_event_loops_at_once(row: Row) -> None:
+def test_an_instance_serves_two_event_loops_at_the_same_time(row: Row) -> None:
     # A request on each loop waits in the app for one on the other.
     both = threading.Barrier(2, timeout=PATIENCE)
 
@@ -60,14 +60,14 @@ FAILING = replace(HTTP, steps=(*HTTP.steps[:3], ValueError("mine")))
 
 
 @every_row
-async def test_an_instance_keeps_nothing_of_five_thousand_requests(row: Row) -> None:
+async def test_an_instance_keeps_no_memory_for_five_thousand_requests(row: Row) -> None:
     async def actor(scope: Scope, receive: Receive, send: Send) -> None:
         await acting(scope["x-exchange"])(scope, receive, send)
 
     app = row.make(actor)
 
     async def serve(requests: int) -> int:
-        """Serve *requests* requests, and return how many blocks of memory are in use then."""
+        """Serve *requests* requests, and return how many memory blocks are then in use."""
         for template in islice(cycle((HTTP, WEBSOCKET, DENIAL, FAILING)), requests):
             try:
                 await call(app, _fresh(template))
@@ -81,7 +81,7 @@ async def test_an_instance_keeps_nothing_of_five_thousand_requests(row: Row) -> 
 
     after = await serve(REQUESTS)
 
-    # Anything kept of a request is at least one block. Other threads allocate some blocks too.
+    # Anything kept for a request takes at least one block. Other threads allocate a few blocks.
     assert after - before < REQUESTS / 10
 
 

@@ -1,4 +1,4 @@
-"""Run examples from the docs in a process of their own, because they may configure libraries."""
+"""Run code from the docs in a process of its own, because it may configure libraries."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def output_of(code: str, **environment: str) -> str:
     """Run *code* in the project's folder, and return what it writes.
 
-    If it fails, the exception has what it has written as ``output``.
+    If the code fails, the exception has its output as ``output``.
     """
     return subprocess.run(
         [sys.executable, "-c", code],

@@ -23,7 +23,7 @@ EXAMPLE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 
-# The project of the pages: as `startproject` makes it, with a consumer. Its asgi.py is the page.
+# The project of the pages, from `startproject`, with a consumer. The page is its asgi.py.
 PROJECT = """
 import asyncio, os, sys
 from types import ModuleType, SimpleNamespace
@@ -44,9 +44,9 @@ sys.modules["mysite.asgi"] = sys.modules["__main__"]
 sys.modules["mysite.consumers"] = SimpleNamespace(ChatConsumer=ChatConsumer)
 """
 
-# What a page needs that it does not define.
+# Code that a page needs and does not define.
 BEFORE = {
-    # It also shows the asgi.py of the example project.
+    # The README also shows the asgi.py of the example project.
     "README.md": """
 __package__ = "example_project"
 """,
@@ -75,7 +75,7 @@ sys.modules["fastapi"] = SimpleNamespace(FastAPI=Starlette)
 """,
 }
 
-# What uses the definitions of a page.
+# Code that uses the definitions of a page.
 AFTER = {
     "docs/limits.md": """
 from asgi_middleware.testing import request
@@ -341,7 +341,7 @@ def as_module(page: str, *, everything: bool) -> str:
     return "\n".join(lines)
 
 
-def test_few_examples_are_not_run_here() -> None:
+def test_only_the_known_examples_are_not_run_here() -> None:
     not_run = [
         f"{page}: {example['reason']}"
         for page, text in PAGES.items()
@@ -367,7 +367,7 @@ def test_the_examples_of_a_page_compile(page: str) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new project with an empty database. Each page has a copy."""
+    """Return the folder of a new project with an empty database. Each page gets a copy."""
     folder = tmp_path_factory.mktemp("project")
     output_of(
         f"""

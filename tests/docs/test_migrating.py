@@ -1,8 +1,7 @@
 """What docs/migrating.md says about other packages, and about this one.
 
-The docstring of a test begins with the number that its difference has on the page. Those that
-need Django are in tests/around_django/test_beside_*.py. Packages that are not installed are left
-out of the comparison.
+The docstring of a test begins with the number of its difference on the page. The tests that need
+Django are in tests/around_django/test_beside_*.py. A package that is not installed is left out.
 """
 
 import logging
@@ -60,7 +59,7 @@ def numbers_on_the_page() -> list[str]:
     return re.findall(r"^\| ([A-Z]\d+) \|", PAGE, re.MULTILINE)
 
 
-def test_every_difference_on_the_page_is_shown_by_a_test() -> None:
+def test_every_difference_on_the_page_has_a_test() -> None:
     shown = {
         number
         for path in TESTS
@@ -77,7 +76,7 @@ def test_no_two_differences_have_the_same_number() -> None:
     assert sorted(set(numbers_on_the_page())) == sorted(numbers_on_the_page())
 
 
-def test_every_number_in_a_list_of_tests_is_a_difference() -> None:
+def test_every_number_in_the_text_is_a_difference_on_the_page() -> None:
     named = set(re.findall(r"\b[SLDACRGT]\d+\b", PAGE))
 
     assert named - set(numbers_on_the_page()) == set()
@@ -92,7 +91,7 @@ async def preflight(app: ASGIApp, **headers: str) -> Response:
 
 
 def with_own_messages(app: ASGIApp) -> ASGIApp:
-    """Return *app* with messages that a middleware may edit, as some do."""
+    """Return *app* with copies of its messages, which a middleware may edit."""
 
     async def copying(scope: Scope, receive: Receive, send: Send) -> None:
         def send_a_copy(message: Message) -> Awaitable[None]:
@@ -163,7 +162,7 @@ async def test_a_wildcard_allows_any_method(credentials: bool, listed: bytes) ->
         pytest.param(True, b"x-a, x-b", id="credentials"),
     ],
 )
-async def test_a_wildcard_allows_any_header_by_a_response_of_bounded_size(
+async def test_a_wildcard_allows_any_header_with_a_response_of_bounded_size(
     credentials: bool, listed: bytes
 ) -> None:
     """S8."""
@@ -184,7 +183,7 @@ async def test_a_wildcard_allows_any_header_by_a_response_of_bounded_size(
     ) == much.encode()
 
 
-async def test_the_list_of_headers_has_the_safelisted_ones_with_range() -> None:
+async def test_the_allowed_headers_include_all_safelisted_ones_even_range() -> None:
     """S9."""
     ours, theirs = ours_and_starlettes(
         allow_origins=[A], allow_methods=["PUT"], allow_headers=["X-B", "X-A"]
@@ -200,7 +199,7 @@ async def test_the_list_of_headers_has_the_safelisted_ones_with_range() -> None:
     )
 
 
-async def test_a_refused_origin_gets_no_half_permission() -> None:
+async def test_a_refused_origin_gets_neither_credentials_nor_exposed_headers() -> None:
     """S10."""
     ours, theirs = ours_and_starlettes(
         allow_origins=[A], allow_credentials=True, expose_headers=["x-b"]
@@ -214,7 +213,7 @@ async def test_a_refused_origin_gets_no_half_permission() -> None:
     assert [other.get(name) for name in names] == [b"true", b"x-b"]
 
 
-async def test_everybody_gets_the_same_response_under_a_wildcard() -> None:
+async def test_a_wildcard_origin_gives_everybody_the_same_response() -> None:
     """S11."""
     ours, theirs = ours_and_starlettes(allow_origins=["*"])
     names = (b"access-control-allow-origin", b"vary")
@@ -233,7 +232,7 @@ async def test_everybody_gets_the_same_response_under_a_wildcard() -> None:
     [{"allow_origins": ["*"]}, {"allow_origin_regex": "https://.*"}],
     ids=["wildcard", "regex"],
 )
-async def test_everybody_with_credentials_takes_a_function(everybody: dict[str, Any]) -> None:
+async def test_credentials_for_every_origin_need_a_function(everybody: dict[str, Any]) -> None:
     """S4."""
     theirs = starlettes(allow_credentials=True, **everybody)
     meant = CORSMiddleware(
@@ -248,7 +247,7 @@ async def test_everybody_with_credentials_takes_a_function(everybody: dict[str, 
         assert response.get(b"access-control-allow-credentials") == b"true"
 
 
-async def test_an_allow_origin_of_the_app_is_replaced_in_any_spelling() -> None:
+async def test_the_apps_own_allow_origin_is_replaced_whatever_its_case() -> None:
     """S12."""
     as_django = recording(answering((b"Access-Control-Allow-Origin", b"*")))
     ours, theirs = ours_and_starlettes(as_django, allow_origins=[A])
@@ -260,7 +259,7 @@ async def test_an_allow_origin_of_the_app_is_replaced_in_any_spelling() -> None:
     assert other.getall(b"access-control-allow-origin") == [b"*", A.encode()]
 
 
-async def test_the_message_belongs_to_the_app() -> None:
+async def test_a_message_of_the_app_is_not_edited() -> None:
     """S13."""
     kept: dict[str, Any] = {}
 
@@ -279,7 +278,7 @@ async def test_the_message_belongs_to_the_app() -> None:
     assert len(kept["/theirs"]["headers"]) > 1
 
 
-async def test_a_private_network_that_is_not_allowed_is_left_to_the_browser() -> None:
+async def test_the_browser_refuses_a_private_network_that_is_not_allowed() -> None:
     """S14."""
     ours, theirs = ours_and_starlettes(allow_origins=[A], allow_methods=["PUT"])
 
@@ -343,9 +342,7 @@ def test_an_origin_that_can_never_match_is_refused_at_startup() -> None:
         CORSMiddleware(hello, allow_origins=[f"{A}/"])
 
 
-async def test_the_responses_of_starlettes_error_handler_get_an_id_only_from_around_the_app() -> (
-    None
-):
+async def test_starlettes_500_has_an_id_only_if_the_layer_is_around_the_app() -> None:
     async def raising(scope: Scope, receive: Receive, send: Send) -> None:
         raise LookupError
 
@@ -356,7 +353,7 @@ async def test_the_responses_of_starlettes_error_handler_get_an_id_only_from_aro
 
     async def has_id(app: ASGIApp) -> bool:
         async def with_own_scope(scope: Scope, receive: Receive, send: Send) -> None:
-            await app({**scope}, receive, send)  # because Starlette edits it
+            await app({**scope}, receive, send)  # a copy, because Starlette edits it
 
         response = await request(with_own_scope, raise_app_exceptions=False)
         assert response.status == 500
@@ -383,7 +380,7 @@ async def sizes(scope: Scope, receive: Receive, send: Send) -> None:
 PARTS = [b"x" * 6, b"x" * 6, b""]
 
 
-async def test_a_413_says_what_is_wrong_and_ends_the_connection() -> None:
+async def test_a_413_says_what_is_wrong_and_closes_the_connection() -> None:
     """L1."""
     ours = await request(RequestBodyLimitMiddleware(hello, 10), "POST", body=b"x" * 11)
     theirs = await request(StarletteBodyLimit(sizes, 10), "POST", body=b"x" * 11)
@@ -395,7 +392,7 @@ async def test_a_413_says_what_is_wrong_and_ends_the_connection() -> None:
     assert theirs.get(b"connection") is None
 
 
-async def test_an_app_is_not_called_for_a_length_that_is_too_large() -> None:
+async def test_the_app_is_not_called_if_the_content_length_is_too_large() -> None:
     """L2."""
     called: list[str] = []
 
@@ -415,7 +412,7 @@ async def test_an_app_is_not_called_for_a_length_that_is_too_large() -> None:
     assert called == ["theirs"]
 
 
-async def test_a_limit_further_in_does_not_lift_one_further_out() -> None:
+async def test_an_inner_limit_does_not_raise_the_outer_limit() -> None:
     """L3."""
     inner = StarletteBodyLimit(sizes, 100)
     by_path = RequestBodyLimitMiddleware(sizes, 10, paths={"/upload/": 100})
@@ -425,7 +422,7 @@ async def test_a_limit_further_in_does_not_lift_one_further_out() -> None:
     assert (await request(by_path, "POST", "/upload/", body=PARTS)).status == 200
 
 
-async def test_a_body_that_is_too_large_is_a_disconnect_to_the_app() -> None:
+async def test_the_app_receives_a_disconnect_if_the_body_is_too_large() -> None:
     """L4."""
     got: list[object] = []
 
@@ -459,7 +456,7 @@ async def test_a_response_that_has_begun_may_be_completed() -> None:
         await request(StarletteBodyLimit(early, 10), "POST", body=PARTS)
 
 
-async def test_the_scope_has_no_key_of_a_limit() -> None:
+async def test_a_limit_adds_no_key_to_the_scope() -> None:
     """L6."""
     keys: list[set[str]] = []
 
@@ -494,7 +491,7 @@ async def test_a_preflight_does_not_reach_the_app() -> None:
         assert (await preflight(asgi_cors(app, hosts=[A], methods=["PUT"]))).status == 405
 
 
-async def test_lists_are_on_preflights_only() -> None:
+async def test_only_preflights_list_the_allowed_methods_and_headers() -> None:
     """A2."""
     names = ("access-control-allow-headers", "access-control-allow-methods")
 
@@ -527,7 +524,7 @@ async def test_a_wildcard_stands_for_labels_or_for_a_port() -> None:
         assert await allows(theirs, "https://x.a.example.evil")
 
 
-async def test_a_function_decides_with_true_and_nothing_else(
+async def test_a_function_allows_an_origin_only_if_it_returns_true(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A4."""
@@ -561,7 +558,7 @@ async def test_a_response_varies_unless_everybody_is_allowed() -> None:
         assert (await request(asgi_cors(hosts=[A]))).get(b"vary") is None
 
 
-async def test_header_names_of_the_app_are_compared_in_any_case() -> None:
+async def test_header_names_of_the_app_are_compared_without_case() -> None:
     """A6."""
     as_django = recording(answering((b"Access-Control-Allow-Origin", b"*")))
 
@@ -574,7 +571,7 @@ async def test_header_names_of_the_app_are_compared_in_any_case() -> None:
         assert await lines(asgi_cors(as_django, hosts=[A])) == [b"*", A.encode()]
 
 
-def test_an_origin_is_a_string() -> None:
+def test_an_origin_must_be_a_string() -> None:
     """A7."""
     bytes_in_a_list: Any = [A.encode()]
 
@@ -595,7 +592,7 @@ def correlation_id(app: ASGIApp = hello, **options: Any) -> ASGIApp:
     middleware: Any = CorrelationIdMiddleware(with_own_messages(app), **options)
 
     async def with_own_scope(scope: Scope, receive: Receive, send: Send) -> None:
-        await middleware({**scope}, receive, send)  # because it edits the scope
+        await middleware({**scope}, receive, send)  # a copy, because it edits the scope
 
     return recording(with_own_scope)
 
@@ -605,7 +602,7 @@ async def ids(app: ASGIApp, *sent: str) -> list[str]:
     return [value.decode() for value in response.getall(b"x-request-id")]
 
 
-async def test_the_ids_of_proxies_are_valid_too() -> None:
+async def test_an_id_from_a_proxy_may_have_any_format_by_default() -> None:
     """R1."""
     assert await ids(RequestIDMiddleware(hello), "from-a-proxy") == ["from-a-proxy"]
     assert await ids(RequestIDMiddleware(hello, validator=is_uuid), "from-a-proxy") != [
@@ -615,7 +612,7 @@ async def test_the_ids_of_proxies_are_valid_too() -> None:
         assert await ids(correlation_id(), "from-a-proxy") != ["from-a-proxy"]
 
 
-async def test_a_refused_id_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refused_id_is_logged_below_warning(caplog: pytest.LogCaptureFixture) -> None:
     """R2."""
     caplog.set_level(logging.DEBUG)
 
@@ -631,15 +628,15 @@ async def test_a_refused_id_is_no_warning(caplog: pytest.LogCaptureFixture) -> N
         assert await levels(correlation_id()) == ["WARNING"]
 
 
-@pytest.mark.parametrize("sent", ["a b", "a" * 10_000], ids=["a blank", "too long"])
-async def test_an_id_is_visible_ascii_whatever_the_validator(sent: str) -> None:
+@pytest.mark.parametrize("sent", ["a b", "a" * 10_000], ids=["a space", "too long"])
+async def test_an_id_is_short_visible_ascii_even_without_a_validator(sent: str) -> None:
     """R3."""
     assert await ids(RequestIDMiddleware(hello, validator=None), sent) != [sent]
     if HAS_CORRELATION_ID:
         assert await ids(correlation_id(validator=None), sent) == [sent]
 
 
-async def test_an_id_of_a_generator_is_checked(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_id_from_the_generator_is_checked(caplog: pytest.LogCaptureFixture) -> None:
     """R4."""
 
     def forged() -> str:
@@ -665,7 +662,7 @@ async def test_one_response_has_one_id() -> None:
         assert len(made) == 2
 
 
-async def test_a_handshake_gets_the_id() -> None:
+async def test_the_response_to_a_handshake_has_the_id() -> None:
     """R6."""
 
     async def header(app: ASGIApp) -> bytes | None:
@@ -685,7 +682,7 @@ async def test_a_handshake_gets_the_id() -> None:
         assert await header(correlation_id()) is None
 
 
-async def test_the_scope_belongs_to_the_server() -> None:
+async def test_the_scope_of_the_server_is_not_edited() -> None:
     """R7."""
     scope = {"type": "http", "headers": [(b"x-a", b"1")]}
 
@@ -703,7 +700,7 @@ async def test_the_scope_belongs_to_the_server() -> None:
         assert scope != {"type": "http", "headers": [(b"x-a", b"1")]}
 
 
-async def test_the_id_of_a_request_stays() -> None:
+async def test_code_in_a_request_does_not_change_the_id_of_its_response() -> None:
     """R8."""
 
     def change(scope: Scope) -> None:
@@ -735,7 +732,7 @@ def test_a_record_outside_a_request_has_a_dash() -> None:
         assert filtered(CorrelationIdFilter())["correlation_id"] is None
 
 
-async def test_values_that_differ_are_no_id() -> None:
+async def test_several_ids_that_differ_are_ignored() -> None:
     """R10."""
     two = ["7c9e6679f1a34a2b8c1d5e6f7a8b9c0d", "550e8400e29b41d4a716446655440000"]
 
@@ -752,7 +749,9 @@ async def test_values_that_differ_are_no_id() -> None:
         pytest.param("7c9e6679f1a34a2b8c1d5e6f7a8b9c0d", True, True, id="UUID"),
     ],
 )
-def test_a_uuid_is_written_in_two_ways(value: str, here: bool, there: bool) -> None:
+def test_is_uuid_accepts_hex_or_dashes_but_no_other_form(
+    value: str, here: bool, there: bool
+) -> None:
     """R11."""
     assert is_uuid(value) is here
     if HAS_CORRELATION_ID:
@@ -767,7 +766,7 @@ HAS_TIMING_ASGI = find_spec("timing_asgi") is not None
 
 
 class Client:
-    """A TimingClient that keeps what it is given."""
+    """A TimingClient that keeps the timings that it gets."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[str]]] = []
@@ -801,7 +800,7 @@ async def test_an_observer_is_called_once_for_a_request() -> None:
         assert [tags[-1] for _, tags in client.calls] == ["time:wall", "time:cpu"]
 
 
-async def test_a_route_is_no_path() -> None:
+async def test_a_route_is_never_the_path() -> None:
     """T2."""
     records: list[Any] = []
 
@@ -813,7 +812,9 @@ async def test_a_route_is_no_path() -> None:
         assert client.calls[0][0] == "unnamed.users.7"
 
 
-async def test_an_observer_that_raises_fails_no_request(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_observer_that_raises_does_not_fail_the_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """T3."""
 
     class Failing(Client):
@@ -857,7 +858,7 @@ async def test_a_request_that_ends_early_has_an_outcome() -> None:
         assert client.calls == []
 
 
-async def test_the_clock_never_goes_backwards() -> None:
+async def test_the_default_clock_never_goes_backwards() -> None:
     """T5."""
     app = TimingMiddleware(hello, clock=iter(range(100)).__next__)
 

@@ -44,7 +44,7 @@ def default(function: Callable[..., object], option: str) -> float:
     return found
 
 
-def test_the_celery_recipe_takes_the_id_into_tasks_and_on_to_theirs() -> None:
+def test_the_celery_recipe_passes_the_id_to_tasks_and_to_the_tasks_that_they_send() -> None:
     pytest.importorskip("celery", reason="needs celery")
     use = """
 import asyncio
@@ -79,7 +79,7 @@ print(get_request_id())
     assert written.splitlines()[-3:] == ["abc abc", "32 True", "None"]
 
 
-def test_the_recipe_for_tasks_of_django_sends_the_id_as_an_argument() -> None:
+def test_the_recipe_for_django_tasks_passes_the_id_as_an_argument() -> None:
     pytest.importorskip("django.tasks", reason="needs Django 6")
     use = """
 import asyncio, sys
@@ -110,8 +110,10 @@ asyncio.run(request(RequestIDMiddleware(app), headers={"x-request-id": "abc"}))
     assert output_of(module) == "[abc] receipt 7\n"
 
 
-def test_the_opentelemetry_recipe_has_one_id_for_the_trace_and_the_request() -> None:
-    pytest.importorskip("opentelemetry.instrumentation.asgi", reason="needs its instrumentation")
+def test_the_opentelemetry_recipe_uses_the_trace_id_as_the_request_id() -> None:
+    pytest.importorskip(
+        "opentelemetry.instrumentation.asgi", reason="needs OpenTelemetry's instrumentation"
+    )
     before = """
 from django.http import HttpResponse
 from django.urls import path
@@ -151,7 +153,7 @@ print(trace_id == page.get(b"x-request-id").decode())
 # --- Kubernetes ---
 
 
-def test_a_pod_has_more_time_to_end_than_a_drain_takes() -> None:
+def test_a_pod_has_more_time_to_stop_than_a_drain_takes() -> None:
     deployment, _ = parsed("kubernetes.yaml")
     pod = deployment["spec"]["template"]["spec"]
     [web] = pod["containers"]
@@ -184,7 +186,7 @@ def test_the_probes_of_a_pod_fit_the_defaults() -> None:
     assert service["spec"]["selector"] == pod["metadata"]["labels"]
 
 
-def test_the_table_shows_the_numbers_of_the_deployment() -> None:
+def test_the_table_on_the_page_shows_the_values_of_the_deployment() -> None:
     deployment, _ = parsed("kubernetes.yaml")
     pod = deployment["spec"]["template"]["spec"]
     [web] = pod["containers"]
@@ -206,7 +208,7 @@ def test_the_table_shows_the_numbers_of_the_deployment() -> None:
 # --- Docker ---
 
 
-def test_compose_gives_the_service_more_time_to_end_than_a_drain_takes() -> None:
+def test_compose_gives_the_service_more_time_to_stop_than_a_drain_takes() -> None:
     [compose] = parsed("compose.yaml")
     web = compose["services"]["web"]
     [seconds] = re.findall(r"^(\d+)s$", web["stop_grace_period"])
@@ -217,7 +219,7 @@ def test_compose_gives_the_service_more_time_to_end_than_a_drain_takes() -> None
     assert int(start) > default(LifespanMiddleware, "startup_timeout")
 
 
-def test_docker_finds_nothing_wrong_with_the_compose_file() -> None:
+def test_docker_accepts_the_compose_file() -> None:
     docker = shutil.which("docker")
     if (
         docker is None
@@ -270,7 +272,7 @@ def test_the_alerts_use_metrics_and_labels_that_exist() -> None:
         assert expression.count("(") == expression.count(")"), rule
 
 
-def test_the_table_has_every_alert() -> None:
+def test_the_table_on_the_page_has_every_alert() -> None:
     rules = [rule for group in parsed("alerts.yaml")[0]["groups"] for rule in group["rules"]]
 
     assert re.findall(r"^\| `(Site\w+)` \|", PAGE, re.MULTILINE) == [

@@ -13,7 +13,7 @@ from .process import ROOT, output_of
 PAGE = (ROOT / "docs" / "request-id.md").read_text()
 TABLES = (ROOT / "docs" / "migrating.md").read_text()
 
-# Makes a request with the ID abc, whose view calls use().
+# Makes a request with the ID abc. The view calls use().
 REQUEST = """
 import asyncio
 from asgi_middleware import RequestIDMiddleware
@@ -81,7 +81,7 @@ def names_in(section: str) -> set[str]:
     return set(re.findall(r"\w+", " ".join(re.findall(r"`(.*?)`", left))))
 
 
-def test_the_table_has_every_name_of_asgi_correlation_id() -> None:
+def test_the_migration_table_has_every_name_of_asgi_correlation_id() -> None:
     peer = pytest.importorskip("asgi_correlation_id", reason="needs asgi-correlation-id")
     options = {
         *inspect.signature(peer.CorrelationIdMiddleware).parameters,
@@ -91,7 +91,7 @@ def test_the_table_has_every_name_of_asgi_correlation_id() -> None:
     assert {*peer.__all__, *options} - {"app"} - names_in("asgi-correlation-id") == set()
 
 
-def test_the_table_has_every_setting_and_name_of_django_guid() -> None:
+def test_the_migration_table_has_every_setting_and_name_of_django_guid() -> None:
     pytest.importorskip("django_guid", reason="needs django-guid")
     spec = find_spec("django_guid")
     assert spec is not None

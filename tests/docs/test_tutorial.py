@@ -1,9 +1,9 @@
 """docs/tutorial.md, typed from top to bottom into a fresh home folder.
 
-Its files are written where their first line says, and its commands run in bash. What a page cannot
-have in a test has a stand-in: the environment that is installed already, free ports, and scripts
-in the places of ``sudo``, ``systemctl`` and ``journalctl``, which start what the page's own files
-say.
+The test writes each file of the page where the file's first line says, and runs the commands in
+bash. It replaces what a test cannot have: it uses the installed environment, free ports, and
+scripts named ``sudo``, ``systemctl`` and ``journalctl``. The scripts start what the files of the
+page say.
 """
 
 import os
@@ -75,7 +75,7 @@ esac
 
 
 class Terminal:
-    """A home folder, and what runs in it."""
+    """A home folder, and the server that runs in it."""
 
     def __init__(self, home: Path, ports: dict[str, int]) -> None:
         self.home = home
@@ -88,7 +88,7 @@ class Terminal:
         self.environment["PATH"] = path
 
     def here(self, text: str) -> str:
-        """Return *text* with our ports, and with our folder in nginx's place."""
+        """Return *text* with our ports, and with our folder instead of nginx's."""
         text = text.replace("8000", str(self.ports["uvicorn"]))
         text = text.replace("listen 80;", f"listen 127.0.0.1:{self.ports['nginx']};")
         text = text.replace("//localhost/", f"//localhost:{self.ports['nginx']}/")
@@ -150,11 +150,11 @@ class Terminal:
 
 
 def shows(shown: str, written: str) -> bool:
-    """Return whether *written* is what the page shows, in which … stands for anything."""
+    """Return whether *written* is what the page shows, where … stands for any text."""
     lines = [re.escape(line).replace("…", ".*") for line in shown.splitlines()]
     pattern = "\n".join(line if line != ".*" else "(?:.*\n)*" for line in lines)
     pattern = pattern.replace("(?:.*\n)*\n", "(?:.*\n)*")
-    # An ID is the same in all the lines that show one.
+    # [ID] stands for the same ID in all lines.
     pattern = pattern.replace(r"\[ID\]", r"\[(\w{32})\]", 1).replace(r"\[ID\]", r"\[\1\]")
     return re.search(rf"(?m)^{pattern}$", written.replace("\r", "")) is not None
 
@@ -162,7 +162,7 @@ def shows(shown: str, written: str) -> bool:
 def until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + 4 * PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, f"there was no {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for the {what}"
         time.sleep(0.05)
 
 
@@ -184,7 +184,7 @@ def terminal(tmp_path: Path, ports: dict[str, int]) -> Iterator[Terminal]:
     terminal = Terminal(tmp_path, ports)
     terminal.folder.mkdir()
     (terminal.folder / ".venv").symlink_to(sys.prefix)
-    # A shell begins a line for its prompt where a response ends without one.
+    # curl ends each response with a line break, as the page shows it.
     (tmp_path / ".curlrc").write_text('write-out = "\\n"\n')
     terminal.machine.mkdir()
     (terminal.machine / "conf.d").mkdir()
@@ -216,7 +216,7 @@ def test_the_tutorial_works_as_it_is_written(terminal: Terminal) -> None:
                 terminal.stop()
             terminal.type(block)
         elif kind == "text":
-            # A log may have other lines between these.
+            # The log may have other lines between these.
             lines = block.replace("\n", "\n…\n").removesuffix("…\n")
             until(partial(lambda lines: shows(lines, terminal.log()), lines), f"log with:\n{block}")
         else:

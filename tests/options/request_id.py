@@ -18,7 +18,7 @@ async def coroutine_function(*_: object) -> Any: ...
 
 
 def install_and_undo(**options: Any) -> None:
-    """Install the record factory as an option's row needs it: for no other test."""
+    """Install the record factory, and undo it, so that no other test gets it."""
     install_record_factory(**options)()
 
 

@@ -1,4 +1,4 @@
-"""A row of the table of options: a constructor, options that cannot work, and what it says."""
+"""A row: a constructor, options that cannot work, and the problems that it then reports."""
 
 from collections.abc import Callable
 from typing import Any

@@ -39,7 +39,7 @@ async def opened(state: object) -> AsyncGenerator[None]:
 
 
 class Named:
-    """Shows itself in the same way each time."""
+    """An object whose repr is always the same."""
 
     def __repr__(self) -> str:
         return "<a thing>"
@@ -48,7 +48,7 @@ class Named:
 POOL, OTHER_POOL = ThreadPool(size=1), ThreadPool(size=2)
 A = "https://app.example"
 
-# What is in the place of something else.
+# Objects that are valid, but not for this option.
 MISPLACED: list[Row] = [
     (stack, {option: value}, (problem,))
     for option, value, problem in (
@@ -121,7 +121,7 @@ MISPLACED: list[Row] = [
     )
 ]
 
-# What the layer refuses that gets it.
+# Options that stack() passes on to a layer, which refuses them.
 REFUSED_BY_A_LAYER: list[Row] = [
     (stack, {option: value}, (problem,))
     for option, value, problem in (

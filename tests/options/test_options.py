@@ -1,4 +1,4 @@
-"""Every constructor refuses options that cannot work, and offers a way out that does.
+"""Every constructor refuses options that cannot work, and offers a way out that works.
 
 The rows are in the modules beside this one, one for each part of the package.
 """
@@ -30,7 +30,7 @@ ROWS: list[Row] = [
 
 
 def built(row: Row, **changed: Any) -> object:
-    """Call the constructor with the row's options; a middleware is put around an app."""
+    """Call the constructor with the row's options. A middleware also gets an app."""
     constructor, options, _ = row
     is_middleware = "app" in inspect.signature(constructor).parameters
     return constructor(*([hello] if is_middleware else []), **{**options, **changed})
@@ -38,7 +38,7 @@ def built(row: Row, **changed: Any) -> object:
 
 def name(row: Row) -> str:
     constructor, options, _ = row
-    # Without addresses: the tests have the same names in each process.
+    # Without addresses, so that the tests have the same names in each process.
     shown = re.sub(r" at 0x[0-9a-f]+", "", repr(options))
     return f"{getattr(constructor, '__name__', constructor)}-{shown:.80}"
 
@@ -54,7 +54,7 @@ def test_a_constructor_names_every_problem(row: Row) -> None:
     assert refused.value.problems == row[2]
 
 
-# What a way out may name.
+# The names that a way out may use.
 _NAMES: dict[str, Any] = {
     **{public: getattr(asgi_middleware, public) for public in asgi_middleware.__all__},
     "pool": ThreadPool(),
@@ -64,22 +64,22 @@ _NAMES: dict[str, Any] = {
 
 
 def ways_out(problem: str) -> list[Any]:
-    """Return the values that a problem offers: what comes after "; use ", without a comment."""
+    """Return the values that a problem offers: the text after "; use ", without a comment."""
     offered = problem.rpartition("; use ")[2].rpartition("such as ")[2].partition(": ")[0]
     values: list[Any] = []
     for each in re.split(r",? or |, (?=['\d])", offered):
         try:
-            # Ours alone are evaluated here: the messages of this package.
+            # It is safe to evaluate these texts, because they are our own messages.
             tree = ast.parse(each.strip(), mode="eval")
             values.append(eval(compile(tree, "<way out>", "eval"), dict(_NAMES)))
         except (SyntaxError, NameError):
-            continue  # it is said in words
+            continue  # a way out in words, not a value
     return values
 
 
 @every_row
 def test_a_way_out_is_accepted_by_the_same_constructor(row: Row) -> None:
-    """That option has no problem any more; an element of its list or dict may be offered."""
+    """The option then has no problem. A way out may also be an element of its list or dict."""
     for problem in row[2]:
         option = problem.partition(":")[0]
         for value in ways_out(problem):
@@ -89,7 +89,7 @@ def test_a_way_out_is_accepted_by_the_same_constructor(row: Row) -> None:
 
 
 def candidates(before: object, value: Any) -> list[object]:
-    """Return the options that an offer may stand for: itself, or what it is an element of."""
+    """Return the options that *value* may stand for: itself, or a list or dict that has it."""
     if not isinstance(before, dict):
         return [value, [value]]
     as_key = [{value: each} for each in before.values()] if isinstance(value, str) else []

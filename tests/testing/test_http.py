@@ -18,7 +18,7 @@ async def test_request_returns_the_whole_response() -> None:
     assert response.complete
 
 
-async def test_the_scope_is_like_a_servers() -> None:
+async def test_the_scope_is_like_that_of_a_server() -> None:
     app = recording(hello)
 
     await request(app, "POST", "/caf%C3%A9?a=1", headers={"X-Name": "v"}, body=b"ab")
@@ -84,7 +84,7 @@ async def test_a_body_in_parts_arrives_in_as_many_messages() -> None:
     )
 
 
-async def test_a_stream_passes_in_both_directions_at_once() -> None:
+async def test_a_stream_passes_messages_in_both_directions_at_the_same_time() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(START)
         more = True
@@ -114,7 +114,7 @@ async def test_the_app_receives_a_disconnect_when_the_client_leaves_a_stream() -
     assert heard == ["http.disconnect"]
 
 
-async def test_a_cancelled_app_receives_no_disconnect_at_the_end_of_the_block() -> None:
+async def test_a_cancelled_app_receives_no_disconnect_at_the_end_of_the_stream() -> None:
     heard: list[object] = []
     listening = asyncio.Event()
 
@@ -138,7 +138,7 @@ async def test_a_cancelled_app_receives_no_disconnect_at_the_end_of_the_block() 
 
 
 async def reading(scope: Scope, receive: Receive, send: Send) -> None:
-    """Await receive twice and send twice; give up as Django does when the client leaves."""
+    """Await receive twice and send twice. Return at a disconnect, as Django does."""
     for _ in range(2):
         if (await receive())["type"] == "http.disconnect":
             return
@@ -167,7 +167,7 @@ async def test_the_server_can_cancel_the_app_at_any_await(point: int) -> None:
     assert response.awaits == point
 
 
-async def test_request_raises_what_the_app_raises() -> None:
+async def test_request_raises_the_exception_of_the_app() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise KeyError("mine")
 
@@ -202,7 +202,7 @@ async def test_an_app_that_hangs_is_stopped_and_the_error_says_how_far_it_got() 
     assert ended == [True]
 
 
-async def test_get_refuses_several_headers_with_one_name() -> None:
+async def test_get_raises_for_several_headers_of_one_name() -> None:
     start = {**START, "headers": [(b"a", b"1"), (b"a", b"2")]}
 
     response = await request(sending(start, BODY))
@@ -227,10 +227,12 @@ TRAILERS = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
         pytest.param([BODY], "before http.response.start", id="body first"),
         pytest.param([START, START], "was sent twice", id="two starts"),
         pytest.param([START, BODY, BODY], "after the response was complete", id="after the end"),
-        pytest.param([], "without sending http.response.start", id="nothing"),
+        pytest.param([], "without sending http.response.start", id="no message"),
         pytest.param([START], "without completing the response", id="no body"),
         pytest.param(
-            [START, {**BODY, "more_body": True}], "without completing", id="more body promised"
+            [START, {**BODY, "more_body": True}],
+            "without completing",
+            id="more_body without an end",
         ),
         pytest.param([{**START, "status": "200"}], "status must be of type int", id="status str"),
         pytest.param([{**START, "status": True}], "status must be of type int", id="status bool"),
@@ -248,7 +250,9 @@ TRAILERS = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
         ),
         pytest.param([{**START, "headers": [(b"a", b"\r\nb")]}], "a line break", id="line break"),
         pytest.param([{**START, "headers": [(b"a", b"\0")]}], "NUL", id="NUL"),
-        pytest.param([{**START, "trailers": 1}], "trailers must be of type bool", id="trailers"),
+        pytest.param(
+            [{**START, "trailers": 1}], "trailers must be of type bool", id="trailers not a bool"
+        ),
         pytest.param([START, {**BODY, "body": "a"}], "body must be of type bytes", id="body str"),
         pytest.param([START, {**BODY, "more_body": 0}], "must be of type bool", id="more_body"),
         pytest.param(
@@ -258,7 +262,9 @@ TRAILERS = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
         ),
         pytest.param([START, TRAILERS], "did not have trailers=True", id="trailers unannounced"),
         pytest.param(
-            [{**START, "trailers": True}, TRAILERS], "before the end of the body", id="early"
+            [{**START, "trailers": True}, TRAILERS],
+            "before the end of the body",
+            id="trailers before the end of the body",
         ),
         pytest.param(
             [{**START, "trailers": True}, BODY], "without completing", id="trailers missing"

@@ -64,7 +64,7 @@ async def failing_to_stop(scope: Scope, receive: Receive, send: Send) -> None:
 async def test_a_failed_startup_is_reported_at_once_with_its_message() -> None:
     with pytest.raises(LifespanFailed, match=r"^no database$") as failed:
         async with lifespan(failing):
-            pytest.fail("it did not start")
+            pytest.fail("the block ran after a failed startup")
 
     assert isinstance(failed.value.__cause__, OSError)
 
@@ -99,7 +99,9 @@ async def test_a_block_that_raises_ends_the_app() -> None:
     [
         pytest.param(sending(STARTED), "the server had not asked for it", id="before it received"),
         pytest.param(
-            sending({"type": "lifespan.started"}), "not a message that an app sends", id="unknown"
+            sending({"type": "lifespan.started"}),
+            "not a message that an app sends",
+            id="unknown message",
         ),
         pytest.param(sending(), "without sending a reply", id="returns at once"),
     ],
@@ -113,12 +115,16 @@ async def test_a_violation_names_the_broken_rule(app: ASGIApp, rule: str) -> Non
 @pytest.mark.parametrize(
     ("messages", "rule"),
     [
-        pytest.param([STARTED, STARTED], "the server had not asked for it", id="twice"),
-        pytest.param([{**START_FAILED, "message": 1}], "must be of type str", id="message"),
+        pytest.param(
+            [STARTED, STARTED], "the server had not asked for it", id="startup completed twice"
+        ),
+        pytest.param(
+            [{**START_FAILED, "message": 1}], "must be of type str", id="message not a str"
+        ),
         pytest.param(
             [{"type": "lifespan.shutdown.complete"}],
             "the server had not asked for it",
-            id="too early",
+            id="shutdown completed too early",
         ),
     ],
 )

@@ -49,11 +49,11 @@ async def test_a_recorded_call_keeps_what_the_app_received() -> None:
     assert app.calls[0].received == [{"type": "http.request", "body": b"a", "more_body": False}]
 
 
-async def test_an_app_may_spell_header_names_in_mixed_case() -> None:
+async def test_a_recorded_app_may_send_header_names_in_mixed_case() -> None:
     assert (await request(recording(sending(MIXED, BODY)))).complete
 
 
-async def test_a_middleware_may_not_spell_header_names_in_mixed_case() -> None:
+async def test_a_middleware_around_a_recorded_app_may_not_send_header_names_in_mixed_case() -> None:
     def add(message: Message) -> Message:
         if message["type"] != "http.response.start":
             return message
@@ -64,7 +64,9 @@ async def test_a_middleware_may_not_spell_header_names_in_mixed_case() -> None:
 
 
 @pytest.mark.parametrize("what", ["message", "headers"])
-async def test_a_message_edited_in_place_is_a_violation(what: str) -> None:
+async def test_a_middleware_that_edits_a_recorded_message_in_place_is_a_violation(
+    what: str,
+) -> None:
     def edit(message: Any) -> Message:
         if message["type"] == "http.response.start":
             if what == "message":
@@ -78,7 +80,7 @@ async def test_a_message_edited_in_place_is_a_violation(what: str) -> None:
         await request(passing(recording(sending(start, BODY)), edit))
 
 
-async def test_a_middleware_is_not_blamed_when_the_app_edits_its_scope() -> None:
+async def test_a_recorded_app_may_edit_its_scope() -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         scope["path_params"] = {}
         await hello(scope, receive, send)

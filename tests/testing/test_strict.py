@@ -1,4 +1,4 @@
-"""What Django and Starlette do to their own scope and header names, and who may not."""
+"""strict=False allows what Django and Starlette do to their scope and header names."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ async def editing(scope: Any, receive: Receive, send: Send) -> None:
     await hello(scope, receive, send)
 
 
-async def test_starlettes_routing_may_edit_its_scope() -> None:
+async def test_without_strict_starlettes_routing_may_edit_its_scope() -> None:
     async with lifespan(starlette, strict=False) as running:
         response = await request(running, target="/in/me", strict=False)
         alone = await request(starlette, target="/in/me", strict=False)
@@ -54,21 +54,21 @@ async def test_starlettes_routing_may_edit_its_scope() -> None:
 @pytest.mark.parametrize(
     "app", [pytest.param(sending(MIXED, BODY), id="names"), pytest.param(editing, id="scope")]
 )
-async def test_a_request_is_strict_if_it_says_so(app: Any) -> None:
+async def test_request_is_strict_only_with_strict_true(app: Any) -> None:
     assert (await request(app, strict=False)).complete
 
     with pytest.raises(ASGIViolation):
         await request(app, strict=True)
 
 
-async def test_a_response_keeps_the_spelling_of_the_app() -> None:
+async def test_without_strict_a_response_keeps_the_header_case_of_the_app() -> None:
     response = await request(sending(MIXED, BODY), strict=False)
 
     assert response.headers == ((b"Content-Type", b"text/plain"),)
     assert response.get(b"content-type") == b"text/plain"
 
 
-async def test_a_stream_and_a_websocket_are_strict_if_they_say_so() -> None:
+async def test_stream_and_websocket_are_strict_only_with_strict_true() -> None:
     async with stream(sending(MIXED, BODY), strict=False) as exchange:
         await exchange.message()
     with pytest.raises(ASGIViolation, match="lower case"):
@@ -83,7 +83,7 @@ async def test_a_stream_and_a_websocket_are_strict_if_they_say_so() -> None:
             pass
 
 
-async def test_a_lifespan_is_strict_if_it_says_so() -> None:
+async def test_lifespan_is_strict_only_with_strict_true() -> None:
     async def edits(scope: Any, receive: Receive, send: Send) -> None:
         scope["app"] = edits
         await hello(scope, receive, send)
@@ -98,19 +98,21 @@ async def test_a_lifespan_is_strict_if_it_says_so() -> None:
 @pytest.mark.parametrize(
     ("messages", "rule"),
     [
-        pytest.param([{**START, "headers": [(b"a b", b"")]}], "valid header name", id="no token"),
-        pytest.param([START, {**BODY, "body": "text"}], "of type bytes", id="no bytes"),
+        pytest.param(
+            [{**START, "headers": [(b"a b", b"")]}], "valid header name", id="not a token"
+        ),
+        pytest.param([START, {**BODY, "body": "text"}], "of type bytes", id="not bytes"),
         pytest.param([BODY], "before http.response.start", id="out of order"),
     ],
 )
-async def test_everything_else_is_a_violation_without_strict_too(
+async def test_without_strict_any_other_broken_rule_is_still_a_violation(
     messages: list[Any], rule: str
 ) -> None:
     with pytest.raises(ASGIViolation, match=rule):
         await request(sending(*messages), strict=False)
 
 
-async def test_a_message_is_the_senders_without_strict_too() -> None:
+async def test_without_strict_editing_a_received_message_is_still_a_violation() -> None:
     async def edits(scope: Scope, receive: Any, send: Send) -> None:
         message = await receive()
         message["body"] = b"other"

@@ -30,7 +30,7 @@ async def test_a_socket_sends_and_receives_text_and_bytes() -> None:
         assert socket.headers == ((b"x-app", b"echo"),)
 
 
-async def test_the_scope_is_like_a_servers() -> None:
+async def test_the_scope_is_like_that_of_a_server() -> None:
     app = recording(echo)
 
     async with websocket(app, "/ws?a=1", headers={"origin": "http://a"}, subprotocols=["v1"]):
@@ -95,7 +95,7 @@ async def test_a_refused_handshake_has_a_status_and_a_code(
     assert (refused.value.status, refused.value.code, refused.value.body) == (status, code, body)
 
 
-async def test_websocket_raises_what_the_app_raises() -> None:
+async def test_websocket_raises_the_exception_of_the_app() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(ACCEPT)
         raise KeyError("mine")
@@ -121,7 +121,7 @@ async def test_a_socket_can_cancel_the_app() -> None:
     assert ended == [True]
 
 
-async def test_a_cancelled_app_receives_no_disconnect_at_the_end_of_the_block() -> None:
+async def test_a_cancelled_app_receives_no_disconnect_when_the_socket_block_ends() -> None:
     heard: list[object] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,14 +146,20 @@ async def test_a_cancelled_app_receives_no_disconnect_at_the_end_of_the_block() 
 @pytest.mark.parametrize(
     ("messages", "rule"),
     [
-        pytest.param([], "without accepting or closing", id="nothing"),
+        pytest.param([], "without accepting or closing", id="no message"),
         pytest.param([TEXT], "before websocket.accept", id="send first"),
         pytest.param([ACCEPT, ACCEPT], "after the handshake", id="two accepts"),
         pytest.param([ACCEPT, CLOSE, TEXT], "after the socket was closed", id="send after close"),
         pytest.param([{**ACCEPT, "headers": [(b"A", b"b")]}], "in lower case", id="upper case"),
         pytest.param([{**ACCEPT, "subprotocol": b"a"}], "must be of type str", id="subprotocol"),
-        pytest.param([ACCEPT, {"type": "websocket.send"}], "either bytes or text", id="empty"),
-        pytest.param([ACCEPT, {**TEXT, "bytes": b"a"}], "either bytes or text", id="both"),
+        pytest.param(
+            [ACCEPT, {"type": "websocket.send"}],
+            "either bytes or text",
+            id="neither text nor bytes",
+        ),
+        pytest.param(
+            [ACCEPT, {**TEXT, "bytes": b"a"}], "either bytes or text", id="both text and bytes"
+        ),
         pytest.param([ACCEPT, {**TEXT, "text": b"a"}], "must be of type str", id="text as bytes"),
         pytest.param([{**CLOSE, "code": "1000"}], "must be of type int", id="code str"),
         pytest.param([DENY_BODY], "before websocket.http.response.start", id="denial body first"),

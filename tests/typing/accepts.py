@@ -1,4 +1,4 @@
-"""What must work with our types without a cast: other people's apps, servers and clients.
+"""Apps, servers and clients of other packages that our types must accept without a cast.
 
 Type checkers read this file. Nothing runs it.
 """

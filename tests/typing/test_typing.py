@@ -1,4 +1,4 @@
-"""Our types accept other people's types without a cast, and reject edits in place."""
+"""Our types accept those of other packages without a cast, and reject edits in place."""
 
 import importlib.util
 import json
@@ -62,7 +62,7 @@ def test_type_checkers_accept_other_types_and_reject_edits_in_place(
     assert [line for name, line in found if name == ACCEPTS] == []
 
 
-def test_many_lines_are_marked_as_errors() -> None:
+def test_rejects_marks_many_lines_as_errors() -> None:
     assert len(MARKED) > 10
 
 
@@ -82,6 +82,6 @@ def _run(tool: str, *arguments: str) -> str:
         timeout=PATIENCE,
         check=False,
     )
-    # The exit status 1 means that errors were found. With any other status the checker failed.
+    # An exit status of 1 means that there are errors. With any other status, the checker failed.
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stdout
