@@ -174,11 +174,11 @@ async def test_a_late_view_of_fastapi_becomes_a_504() -> None:
 
 async def test_a_websocket_of_fastapi_passes_through_the_whole_stack() -> None:
     app = built()
-    headers = {"host": "a.example", "origin": "http://a.example"}
+    application = stack(app, websocket_origins=[ORIGIN], max_body_size=5, request_timeout=0.05)
 
     async with (
-        lifespan(recording(stack(app, max_body_size=5, request_timeout=0.05))) as started,
-        websocket(started, "/echo", headers=headers) as socket,
+        lifespan(recording(application)) as started,
+        websocket(started, "/echo", headers={"origin": ORIGIN}) as socket,
     ):
         await asyncio.sleep(0.1)
         await socket.send(" as before")
