@@ -54,7 +54,7 @@ async def test_livez_is_200_while_the_process_runs() -> None:
     assert response.json() == {"status": "live"}
 
 
-async def test_a_response_is_json_that_is_not_stored() -> None:
+async def test_the_response_to_a_probe_is_json_that_caches_must_not_store() -> None:
     response = await request(HealthMiddleware(hello), target="/livez")
 
     assert response.headers == (
@@ -160,7 +160,7 @@ async def test_the_root_path_may_be_a_probe() -> None:
 @pytest.mark.parametrize(
     "change", [{"root_path": None}, {}], ids=["no root_path", "with root_path"]
 )
-async def test_a_scope_may_have_no_root_path(change: dict[str, None]) -> None:
+async def test_a_probe_needs_no_root_path_in_its_scope(change: dict[str, None]) -> None:
     async def server(scope: Scope, receive: Receive, send: Send) -> None:
         kept = {key: value for key, value in scope.items() if key not in change}
         await HealthMiddleware(hello)(kept, receive, send)
@@ -213,7 +213,7 @@ async def test_a_probe_does_not_wait_for_startup() -> None:
 # --- readiness ---
 
 
-def test_readiness_begins_as_starting() -> None:
+def test_readiness_is_starting_at_first() -> None:
     readiness = Readiness()
 
     assert (readiness.ready, readiness.reason) == (False, "starting")
@@ -403,7 +403,9 @@ async def test_the_error_of_a_check_is_logged_and_not_shown(
     assert "hunter2" in caplog.text
 
 
-async def test_only_a_new_result_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_check_is_logged_only_when_its_result_changes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO)
     outcomes = iter([False, False, True, True])
     app = HealthMiddleware(hello, checks={"a": lambda: next(outcomes)}, cache=0)

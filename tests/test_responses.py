@@ -26,7 +26,7 @@ async def connect() -> Message:
     return {"type": "websocket.connect"}
 
 
-async def test_a_whole_response_is_sent() -> None:
+async def test_send_response_sends_a_whole_response() -> None:
     sent: list[Message] = []
 
     await send_response(into(sent), 403, [(b"a", b"b")], b"no")

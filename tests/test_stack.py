@@ -56,7 +56,7 @@ def names(application: Stack) -> list[str]:
     return [type(layer).__name__ for layer in application.layers[:-1]]
 
 
-def test_the_layers_stand_in_the_order_that_the_docs_give() -> None:
+def test_the_layers_are_in_the_order_that_the_docs_give() -> None:
     application = stack(hello, cors=POLICY)
 
     assert names(application) == [
@@ -170,7 +170,7 @@ async def test_a_policy_for_the_root_applies_to_all_other_paths() -> None:
     assert admin.get(b"access-control-allow-origin") is None
 
 
-async def test_limits_stand_inside_cors_and_outside_lifespan() -> None:
+async def test_limits_are_inside_cors_and_outside_lifespan() -> None:
     application = stack(hello, cors=POLICY, max_body_size=10, request_timeout=30.0)
 
     response = await request(

@@ -686,7 +686,7 @@ async def broken_later(scope: Scope, receive: Receive, send: Send) -> None:
         ),
     ],
 )
-async def test_an_app_that_raises_becomes_a_500_for_an_origin_that_may_read_it(
+async def test_an_app_that_raises_gives_a_500_to_an_origin_that_may_read_it(
     options: Mapping[str, Any],
     headers: Mapping[str, str],
     status: int | None,

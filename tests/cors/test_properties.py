@@ -126,7 +126,7 @@ def test_only_an_allowed_origin_gets_allow_origin(options: Any, page: Page) -> N
 
 
 @given(policies, st.lists(st.sampled_from([*ORIGINS, None]), min_size=2, max_size=6))
-def test_a_cache_serves_no_origins_response_to_another(
+def test_a_cache_never_serves_the_response_of_one_origin_to_another(
     options: Any, origins: list[str | None]
 ) -> None:
     app = CORSMiddleware(recording(answering((b"Vary", b"Accept-Encoding"))), **options)

@@ -319,7 +319,7 @@ async def test_a_refused_handshake_is_a_close_with_1008_where_the_server_cannot_
     assert (refused.value.status, refused.value.code) == (403, 1008)
 
 
-async def test_a_hostile_origin_forges_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_hostile_origin_cannot_forge_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
     hostile = "https://a\r\nERROR forged" + "x" * 10_000
 
     with pytest.raises(HandshakeRefused):

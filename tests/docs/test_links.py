@@ -46,7 +46,7 @@ def test_a_link_leads_to_a_file_and_a_heading(page: Path, target: str, anchor: s
         assert anchor in anchors(found)
 
 
-def test_a_test_that_a_page_names_exists() -> None:
+def test_every_test_that_a_page_names_exists() -> None:
     sources = "\n".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
     )

@@ -278,7 +278,7 @@ async def test_a_message_of_the_app_is_not_edited() -> None:
     assert len(kept["/theirs"]["headers"]) > 1
 
 
-async def test_the_browser_refuses_a_private_network_that_is_not_allowed() -> None:
+async def test_a_preflight_for_a_private_network_that_is_not_allowed_gets_no_permission() -> None:
     """S14."""
     ours, theirs = ours_and_starlettes(allow_origins=[A], allow_methods=["PUT"])
 
@@ -602,7 +602,7 @@ async def ids(app: ASGIApp, *sent: str) -> list[str]:
     return [value.decode() for value in response.getall(b"x-request-id")]
 
 
-async def test_an_id_from_a_proxy_may_have_any_format_by_default() -> None:
+async def test_an_id_from_a_proxy_need_not_be_a_uuid() -> None:
     """R1."""
     assert await ids(RequestIDMiddleware(hello), "from-a-proxy") == ["from-a-proxy"]
     assert await ids(RequestIDMiddleware(hello, validator=is_uuid), "from-a-proxy") != [

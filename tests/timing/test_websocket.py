@@ -146,7 +146,7 @@ async def broken(state: Any) -> AsyncGenerator[None]:
     yield
 
 
-async def test_the_record_of_a_handshake_after_a_failed_startup_is_refused() -> None:
+async def test_a_handshake_after_a_failed_startup_has_the_outcome_refused() -> None:
     middleware, records = watched(LifespanMiddleware(echo, lifespan=[broken]))
 
     with pytest.raises(HandshakeRefused):
@@ -164,7 +164,7 @@ async def test_the_record_of_a_handshake_after_a_failed_startup_is_refused() -> 
         pytest.param({}, 1008, id="with a close"),
     ],
 )
-async def test_the_record_of_a_handshake_that_a_layer_refuses_is_refused(
+async def test_a_handshake_that_a_layer_refuses_has_the_outcome_refused(
     extensions: dict[str, Any], close_code: int | None
 ) -> None:
     middleware, records = watched(guarded)
@@ -198,7 +198,7 @@ async def test_the_duration_includes_sending_the_close() -> None:
     assert log == ["reading", "websocket.close", "reading"]
 
 
-async def test_a_client_that_leaves_during_the_handshake_is_a_disconnect() -> None:
+async def test_a_client_that_leaves_during_the_handshake_has_the_outcome_disconnect() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert (await receive())["type"] == "websocket.connect"
         assert (await receive())["type"] == "websocket.disconnect"

@@ -62,7 +62,7 @@ def test_type_checkers_accept_other_types_and_reject_edits_in_place(
     assert [line for name, line in found if name == ACCEPTS] == []
 
 
-def test_rejects_marks_many_lines_as_errors() -> None:
+def test_rejects_py_marks_many_lines_as_errors() -> None:
     assert len(MARKED) > 10
 
 
