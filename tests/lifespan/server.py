@@ -139,21 +139,22 @@ class Stubborn:
 
     def __init__(self) -> None:
         self.cancellations = 0
+        self.task: asyncio.Task[object] | None = None
         self._release = asyncio.Event()
-        self._running = False
 
     async def __call__(self) -> None:
-        self._running = True
+        self.task = asyncio.current_task()
         while not self._release.is_set():
             try:
                 await self._release.wait()
             except asyncio.CancelledError:
                 self.cancellations += 1
-        self._running = False
 
     async def end(self) -> None:
+        """Let its task end, which would otherwise be garbage, and a warning, in another test."""
         self._release.set()
-        await until(lambda: not self._running)
+        assert self.task is not None
+        await asyncio.wait_for(self.task, PATIENCE)
 
 
 async def until(condition: Callable[[], object]) -> None:

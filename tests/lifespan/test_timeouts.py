@@ -206,8 +206,17 @@ def test_an_abandoned_task_does_not_keep_the_event_loop() -> None:
         await server.start()
         return await server.stop()
 
-    # asyncio.run() cancels every task that it knows, and waits for its end.
-    assert asyncio.run(main()) == stop_failed(f"{STOPPING} (in Stubborn)")
+    async def end() -> None:
+        for each in stubborn:
+            await each.end()
+
+    with asyncio.Runner() as runner:
+        assert runner.run(main()) == stop_failed(f"{STOPPING} (in Stubborn)")
+        # asyncio.run() cancels each of these, and waits for its end.
+        known = asyncio.all_tasks(runner.get_loop())
+        assert not known & {each.task for each in stubborn}
+        runner.run(end())
+
     assert [each.cancellations for each in stubborn] == [1, 1, 1]
 
 
