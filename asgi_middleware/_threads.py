@@ -249,7 +249,8 @@ class ThreadContext(ThreadSensitiveContext):
         self._afterwards = afterwards
 
     async def __aexit__(self, *error: object) -> None:
-        await super().__aexit__(*error)  # type: ignore[no-untyped-call]
+        with suppress(ValueError):  # the garbage collector ends it, in another context
+            await super().__aexit__(*error)  # type: ignore[no-untyped-call]
         # asgiref refuses calls after the end of a context with an executor. No option changes that.
         self._exited = False
         self._executor = self._afterwards()

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import weakref
+from contextvars import Context
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -90,6 +91,18 @@ async def test_a_lease_is_freed_with_the_last_task_that_could_use_it() -> None:
     gc.collect()
 
     assert leases[0]() is None
+
+
+def test_a_context_that_the_garbage_collector_ends_raises_nothing() -> None:
+    pool = ThreadPool()
+
+    async def waiting() -> None:
+        async with ThreadContext(SharedLease(pool), pool.own_thread):
+            await asyncio.sleep(0)
+
+    left = waiting()
+    Context().run(left.send, None)
+    left.close()
 
 
 def test_code_below_async_to_sync_can_tell_that_a_thread_waits_for_it() -> None:
