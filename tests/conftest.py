@@ -7,13 +7,19 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from asgi_middleware.testing import lifespan, request, stream, websocket
 
 # Hypothesis generates the same examples each time, so a new failure comes from a change and not
 # from chance. There is no deadline, because a busy machine is not a bug.
-settings.register_profile("tests", deadline=None, derandomize=True, max_examples=100)
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=True,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("tests")
 
 # No test needs the public certificates, and httpx would load all of them for each client, which
