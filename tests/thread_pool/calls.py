@@ -22,11 +22,13 @@ class Blocking:
     def __init__(self) -> None:
         self.begun = threading.Event()
         self.let_go = threading.Event()
+        self.thread: Thread | None = None
 
     def __call__(self) -> Thread:
+        self.thread = threading.current_thread()
         self.begun.set()
         assert self.let_go.wait(PATIENCE)
-        return threading.current_thread()
+        return self.thread
 
     async def begins(self) -> None:
         await until(self.begun.is_set)
