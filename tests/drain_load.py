@@ -1,15 +1,15 @@
-"""End servers by SIGTERM and SIGQUIT at random moments under a mixed load, and see what is lost.
+"""End servers with SIGTERM and SIGQUIT at random moments under a mixed load. See what is lost.
 
     python -m tests.drain_load --rounds 50 --seed 1
 
-In each round, a new server gets pages, slow and sync requests, uploads, streams and WebSockets of
-apps that receive and of apps that only send, and sometimes a client that does not read. Then it
-gets the signal. docs/deployment.md says what has to come of it:
+In each round, a new server serves pages, slow and sync requests, uploads, and streams and
+WebSockets of apps that receive and of apps that only send. Sometimes a client does not read. Then
+the server gets the signal. docs/deployment.md says what must happen:
 
 * the process ends within its bound;
-* each context is exited once, and each request has ended by then;
-* each request that the app has begun gets a whole response, or a 503 after the grace. Streams get
-  a well-formed end, and WebSockets are closed.
+* each context is exited once, after all requests have ended;
+* each request that the app has begun gets a complete response, or a 503 after the grace. Streams
+  get a well-formed end, and WebSockets are closed.
 """
 
 import argparse
@@ -39,11 +39,11 @@ from tests.servers.lifespan import events
 from tests.servers.server import HOST, PATIENCE, Server, serve
 
 GRACE = 1.0
-# The option that bounds the wait for a client that does not read, and its seconds. Daphne does not
-# wait.
+# How long a server waits for a client that does not read, in seconds. SERVERS has the option that
+# sets this bound. Daphne does not wait for such a client.
 BOUND = 8.0
-# How much later than its bound a process may end on a busy machine. The figures say how late the
-# last one was. One that never ends is killed after PATIENCE, which is longer.
+# How many seconds past its bound a process may end on a busy machine. The figures show the latest
+# end. A process that never ends is killed after PATIENCE, which is longer.
 SLACK = 18.0
 SERVERS: dict[str, tuple[str, ...]] = {
     "uvicorn": ("--timeout-graceful-shutdown", f"{BOUND:.0f}"),
@@ -51,14 +51,14 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "granian": ("--workers-kill-timeout", f"{BOUND:.0f}"),
     "daphne": (),
 }
-# The close codes that the table has, without granian's.
+# The close codes in the table of docs/deployment.md, without granian's.
 _CLOSED = ("1000", "1012")
 _PARTS = re.compile(r"200 (part\n)+")
 
 
 @dataclass
 class Figures:
-    """What came of all rounds."""
+    """The results of all rounds."""
 
     ended: Counter[str] = field(default_factory=Counter[str])
     results: Counter[str] = field(default_factory=Counter[str])
@@ -67,7 +67,7 @@ class Figures:
     late: list[str] = field(default_factory=list[str])
     not_begun: int = 0
     latest: tuple[float, str] = (-BOUND, "")
-    """The seconds by which the last process to end came after its bound, and which that was."""
+    """The latest end of a process: in seconds from its bound, and in which round."""
 
     @property
     def is_well(self) -> bool:
@@ -97,7 +97,7 @@ class Round:
         self._numbers = count()
 
     async def run(self, kinds: Sequence[str], process: int, signal_number: int) -> float:
-        """Send the signal amid the load; return after how many seconds the server has ended."""
+        """Send the signal under load; return how many seconds later the server has ended."""
         chosen = self._chance.choices(kinds, k=self._chance.randint(4, 16))
         async with httpx.AsyncClient(
             base_url=self._server.url, timeout=PATIENCE, trust_env=False
@@ -187,7 +187,7 @@ def _play(name: str, chance: random.Random, folder: Path, figures: Figures, labe
     signal_number = chance.choice([signal.SIGTERM, signal.SIGQUIT])
     # The main process of granian does not handle SIGQUIT, so its worker gets it.
     to_worker = name == "granian" and signal_number == signal.SIGQUIT
-    # Nothing bounds the wait of such a worker, nor that of hypercorn on later Pythons.
+    # Nothing bounds how long such a worker waits, or hypercorn on Python 3.12 and newer.
     unbounded = to_worker or (name.startswith("hypercorn") and sys.version_info >= (3, 12))
     environment = {"GRACE": f"{GRACE}"}
     with serve(
@@ -233,8 +233,8 @@ def _is_well(name: str, kind: str, result: str) -> bool:
         case "chat":
             return result in _CLOSED or (name == "granian" and result == "1006")
         case "ticks":
-            # Its app does not read. If messages of the client are still unread, the system resets
-            # the connection, and the close frame may be lost.
+            # This app does not receive. If messages of the client are still unread, the system
+            # resets the connection, and the close frame may be lost.
             return result in (*_CLOSED, "1006")
         case "receives" | "sends":
             return _PARTS.fullmatch(result) is not None or result.startswith("503 ")
@@ -243,7 +243,7 @@ def _is_well(name: str, kind: str, result: str) -> bool:
 
 
 def _wait(process: "subprocess.Popen[bytes]") -> None:
-    """Wait for the process to end, and kill it and its workers if it does not."""
+    """Wait for the process to end. If it does not, kill it and its workers."""
     try:
         process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--server", action="append", choices=list(SERVERS))
     options = parser.parse_args()
-    # A shell has it ignored in the background, and the servers would inherit that.
+    # Shells may ignore SIGQUIT in background jobs, and the servers would inherit that.
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     figures = measure(options.rounds, options.seed, options.server or tuple(SERVERS))
     print(*figures.lines(), sep="\n")

@@ -3,7 +3,7 @@
     assert_linear(lambda size: parse(b"x," * size))
 
 Work is what Python runs and copies. Each line counts 1. A string or collection counts its length
-when a variable gets it, and when one of its built-in methods is called. A loop inside a loop
+when it is assigned to a variable, and when one of its built-in methods is called. A nested loop
 therefore shows, and so does ``text += part``. The work inside a regular expression does not.
 """
 
@@ -35,7 +35,7 @@ def work(call: Callable[[], object]) -> int:
 
         def inside(frame: FrameType, event: str, argument: object) -> Any:
             nonlocal count
-            count += 1  # every iteration of a loop too, even within one line
+            count += 1  # also once for each iteration of a loop on one line
             if event == "line":
                 variables = frame.f_locals
                 for name in names:

@@ -1,4 +1,4 @@
-"""Load pages, streams, WebSockets and tasks, each of which may see only what it has set itself.
+"""Load pages, streams, WebSockets and tasks. Each of them may see only what it has set itself.
 
     python -m tests.isolation_load --clients 60 --seconds 60
     python -m tests.isolation_load --clients 60 --seconds 60 --plain
@@ -29,11 +29,12 @@ from websockets.exceptions import WebSocketException
 
 from tests.servers.server import PATIENCE, Server, command, serve
 
-# Between two steps, other requests run. A sync page takes its few steps in one call.
+# Other requests run between two steps. A sync page takes all of its steps in one call, so they
+# are few.
 STEPS, STEPS_OF_ONE_CALL = 30, 5
-# How often a client leaves in the middle, and after at most how many seconds.
+# The share of clients that leave in the middle, and after at most how many seconds they do.
 LEAVING, SOON = 0.2, 0.2
-# How many comparisons, and how many clients that have left, it takes to say something.
+# With fewer comparisons, or fewer clients that have left, the load proves nothing.
 ENOUGH_CHECKS, ENOUGH_LEFT = 1000, 10
 # Plain Channels and the event loop keep these threads when nothing is in flight.
 OTHER_THREADS = 2
@@ -48,7 +49,7 @@ _NOT_OURS = "CurrentThreadExecutor already quit or is broken"
 
 @contextmanager
 def served(folder: Path, *, pooled: bool, audited: bool = False) -> Generator[Server]:
-    """Serve the app without a pool, or in the threads of one."""
+    """Serve the app with or without a pool."""
     environment = {
         "SQLITE_PATH": str(folder.resolve() / "db.sqlite3"),
         "POOLED": str(int(pooled)),
@@ -83,9 +84,9 @@ class Figures:
     threads: int = 0
     """The most threads at any moment."""
     statistics: dict[str, Any] = field(default_factory=dict[str, Any])
-    """The app's, at the end."""
+    """The app's statistics, at the end."""
     errors: list[str] = field(default_factory=list[str])
-    """In the server's log."""
+    """The errors in the server's log."""
 
     @property
     def checks(self) -> int:
@@ -105,7 +106,7 @@ class Figures:
         """Whether nothing is in flight, and no thread or connection is left over."""
         at_rest = ("requests", "tasks", "connections")
         pool = self.statistics["pool"] or {}
-        # A pool has as many threads again for calls that belong to no request.
+        # A pool has as many more threads for calls that belong to no request.
         threads = 1 + OTHER_THREADS + 2 * self.statistics["pool size"]
         return (
             not any(self.statistics[name] for name in at_rest)
@@ -238,7 +239,7 @@ class Load:
                     if has_owner:
                         self._compare(path, [seen], [own(owner)])
             except asyncio.CancelledError:
-                # Without the closing handshake.
+                # Leave without a closing handshake.
                 socket.transport.abort()
                 raise
 
@@ -254,7 +255,7 @@ class Load:
     # The app.
 
     async def _sample(self, http: httpx.AsyncClient, seconds: float) -> None:
-        """Sample for that long, or on a busy machine until there is enough to say something."""
+        """Sample for so many *seconds*, and longer on a busy machine, until figures are enough."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline + PATIENCE:
             await self._ask_for_statistics(http)

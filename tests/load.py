@@ -3,7 +3,8 @@
     python -m tests.load --clients 300 --seconds 60
 
 Each client repeats one kind of request: pages, queries, uploads, streams or WebSockets. It checks
-the responses. A broken connection counts unless it belonged to the killed worker.
+the responses. A broken connection counts unless it belonged to the killed worker, or to a request
+that had not begun, which the client retries once.
 """
 
 import argparse
@@ -40,13 +41,13 @@ SERVER = (
     # Under load, a worker takes longer to start than uvicorn waits by default.
     *("--timeout-worker-healthcheck", "60"),
 )
-# The bound of the pool: size + max_overflow requests at work.
+# The most requests that the pool serves at once: size + max_overflow.
 POOL = 16
 # Broken connections of requests that began before the kill, or at most this many seconds later,
 # count as the killed worker's.
 AFTERMATH = 3.0
-# When a worker of uvicorn ends, it closes idle connections, even if a request is on its way. It
-# responds to WebSocket handshakes that have just arrived with a 500 of its own.
+# When a worker of uvicorn ends, it closes idle connections, even if a request is on its way, and
+# it responds with its own 500 to WebSocket handshakes that have just arrived.
 _NOT_BEGUN = (
     "without sending a response",
     "did not receive a valid HTTP response",
@@ -86,7 +87,7 @@ class Figures:
 
 
 class UnavailableError(Exception):
-    """A 503 with Retry-After: the worker ends, and the request took longer than its grace."""
+    """A 503 with Retry-After: the worker is ending, and the request outlasted its grace."""
 
 
 async def _raise_unavailable(response: httpx.Response) -> None:
@@ -154,7 +155,7 @@ class Load:
                 await asyncio.sleep(random.uniform(0, 0.05))
 
     def _note_broken(self, what: str, began: float, *, again: bool) -> bool:
-        """Return whether the client may try again, as a browser does without saying so."""
+        """Count a broken request. Return whether to retry it silently, as a browser does."""
         if began < self._killed_at + AFTERMATH:
             self._figures.of_the_killed += 1
         elif not again and any(each in what for each in _NOT_BEGUN):
@@ -231,7 +232,7 @@ class Load:
         os.kill(self._workers()[0], signal.SIGKILL)
 
     async def _settled(self, before: set[int]) -> None:
-        """Wait until no worker is left of those from before, and all are there."""
+        """Wait until all workers run, and none of those from *before* is left."""
         async with asyncio.timeout(4 * PATIENCE):
             while len(workers := self._workers()) < WORKERS or before & set(workers):  # noqa: ASYNC110 -- other processes
                 await asyncio.sleep(0.1)
@@ -255,7 +256,7 @@ def _of_status(process: int, name: str) -> int:
 
 
 def measure(clients: int, seconds: float) -> Figures:
-    """Load a site that has its own Redis."""
+    """Load a new site that has its own Redis."""
     figures = Figures()
     with redis() as running, tempfile.TemporaryDirectory() as folder:
         environment = {

@@ -38,7 +38,7 @@ def interpreter(least: tuple[int, int]) -> str | None:
     ]
     usable = f"import ensurepip, sys; sys.exit(sys.version_info < {least})"
     for candidate in candidates:
-        # The shim of a version manager may be on the PATH and fail.
+        # The PATH may have a version manager's shim, which can fail.
         tried = subprocess.run([candidate, "-c", usable], capture_output=True, check=False)
         if tried.returncode == 0:
             return candidate

@@ -1,7 +1,7 @@
-"""Costs of an arm that can be counted, and so are the same on every machine.
+"""The costs of an arm that can be counted, so they are the same on every machine.
 
-They are the coroutines, tasks and thread switches for one request, and the coroutines for each
-further message of a stream.
+For one request, count coroutines, tasks and thread switches. For each further message of a
+stream, count coroutines.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ async def _called(app: ASGIApp) -> None:
 
 
 async def counted(arm: Arm, messages: int) -> Counts:
-    """Return what one request with that number of messages costs, minus the cost of the app."""
+    """Return what one request with so many *messages* costs, minus the cost of the app."""
     bare = bare_app([b"data"] * messages)
     app = arm.wrap(bare)
     async with lifespan(app):
-        await _called(app)  # the first request makes things that later ones share
+        await _called(app)  # the first request creates what later ones share
         ours = await _count(lambda: _called(app))
     theirs = await _count(lambda: _called(bare))
     return Counts(
@@ -50,7 +50,7 @@ async def counted(arm: Arm, messages: int) -> Counts:
 
 async def _count(call: Callable[[], Any]) -> Counts:
     loop: Any = asyncio.get_running_loop()
-    # Keeping the frames ensures that no two of them have the same identity.
+    # The frames are kept so that no two of them have the same id.
     frames: dict[int, FrameType] = {}
     tasks = hops = 0
 
@@ -87,11 +87,11 @@ async def _count(call: Callable[[], Any]) -> Counts:
 COSTS = {
     # The call of the middleware.
     "request ID": (REQUEST_ID, Counts(coroutines=1), 0),
-    # Another one around the last message, for the duration.
+    # A second one around the last message, to measure the duration.
     "timing": (TIMING, Counts(coroutines=2), 0),
-    # Another one that edits the response.
+    # A second one that edits the response.
     "CORS": (CORS, Counts(coroutines=2), 0),
-    # The sum of these three, and two of lifespan.
+    # The sum of these three, and two for lifespan.
     "stack": (STACK, Counts(coroutines=7), 0),
 }
 

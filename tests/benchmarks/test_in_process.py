@@ -12,13 +12,13 @@ from benchmarks.in_process import INSTALLED, WrongResponseError, measure
 from benchmarks.report import as_json, table
 from benchmarks.scenarios import OURS, SCENARIOS, Arm, Scenario
 
-# A few messages of each stream are enough, because nothing here depends on the time.
+# A few messages of each stream are enough, because no test here depends on the timings.
 SHORT = [replace(scenario, chunks=scenario.chunks[:10]) for scenario in SCENARIOS]
 
 
 @pytest.fixture(autouse=True)
 def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the other tests' objects frozen, because each run would look through them."""
+    """Keep the other tests' objects frozen, so the garbage collector skips them in each run."""
     monkeypatch.setattr("benchmarks.in_process.gc.unfreeze", lambda: None)
 
 
@@ -66,7 +66,7 @@ TAG = (b"X-Request-ID", b"0" * 32)
         pytest.param(
             {"headers": [TAG, TAG]},
             f"x-request-id '{'0' * 32}, {'0' * 32}', not '0{{32}}'",
-            id="a header twice",
+            id="repeated header",
         ),
         pytest.param(
             {"headers": [TAG], "status": 404}, "status '404', not '200'", id="another status"

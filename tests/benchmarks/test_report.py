@@ -44,7 +44,7 @@ def test_a_ratio_needs_spreads_that_do_not_overlap(ours: Spread, expected: float
         pytest.param([0.7, 0.8, 0.9], [0.9, 1, 1.1], Spread(0.8, 0.7, 0.9), id="below the noise"),
         pytest.param([1.2, 1.3, 1.4], [0.9, 1, 1.5], None, id="within the noise"),
         pytest.param([0.7, 0.8, 0.9], [1, 1.1, 1.5], None, id="noise in the other direction"),
-        # Each half lies beside 1, as an equal arm's does in half of all runs.
+        # Both spreads lie on the same side of 1, as they do for equal arms in half of all runs.
         pytest.param([0.92, 0.95, 0.99], [0.92, 0.95, 0.99], None, id="the control itself"),
     ],
 )
@@ -54,7 +54,7 @@ def test_an_arm_makes_a_difference_if_it_is_beyond_the_noise_of_its_control(
     assert difference(ratios, control) == expected
 
 
-def test_equal_arms_are_seldom_called_different() -> None:
+def test_equal_arms_are_rarely_reported_as_different() -> None:
     lots = random.Random(0)
     found = 0
     for _ in range(1000):

@@ -25,7 +25,7 @@ def test_a_new_table_replaces_the_old_one() -> None:
     assert put(page, {"growth": "new"}) == "before\n<!-- growth -->\nnew\n<!-- /growth -->\nafter\n"
 
 
-def test_a_table_without_a_place_is_an_error() -> None:
+def test_a_table_without_a_place_in_the_page_is_an_error() -> None:
     with pytest.raises(ValueError, match="has 0 places for the table 'growth'"):
         put("a page", {"growth": "new"})
 

@@ -4,7 +4,7 @@
 
 For each series of Django, this installs the newest source distribution, which includes the tests,
 in a new environment. The environments and the logs of the runs stay in .build/django until
-``make clean``. The exit status is 1 if a test ends worse with what is ours than without it.
+``make clean``. The exit status is 1 if a test ends worse with our code than without it.
 """
 
 import sys
@@ -22,7 +22,7 @@ SUITES = (
     *("auth_tests.test_middleware", "auth_tests.test_remote_user"),
     "staticfiles_tests.test_handlers",
 )
-# What uses the handlers of Django's test clients most, through our handler.
+# The suites that use the handlers of Django's test clients most. They run with our handler.
 SUITES_OF_HANDLER = (
     *(suite for suite in SUITES if not suite.startswith("auth_tests.")),
     *("middleware", "csrf_tests", "sessions_tests", "messages_tests", "auth_tests", "i18n"),
@@ -37,7 +37,7 @@ class Comparison(NamedTuple):
     after: str
     with_ours: dict[str, str]
     suites: dict[str, tuple[str, ...]]
-    """The suites for each loop. In a loop of its own, a test flushes the database: some minutes."""
+    """The suites for each loop. With loops of their own, tests flush the database: minutes more."""
 
 
 COMPARISONS = {
@@ -57,7 +57,7 @@ SERIES = {"5.2": (3, 11), "6.1": (3, 12)}
 # See runner.py.
 LOOPS = ("django", "own")
 BUILD = ROOT / ".build" / "django"
-# In one process, because the runner counts within its process.
+# All tests run in one process, because the runner counts only in its own.
 OPTIONS = ("--settings", "tests.django_suite.settings", "--parallel", "1", "--noinput")
 
 
@@ -96,7 +96,7 @@ print(f"{platform.python_version():6}  {django.__version__}")
 
 
 def worsened(comparison: Comparison, plain: Report, changed: Report) -> Iterator[str]:
-    """Yield a line for each test that ended worse with what is ours than without it."""
+    """Yield a line for each test that ended worse with our code than without it."""
     if not changed.used:
         yield "nothing of ours was used, so nothing was tested"
     for test, before, after in differing(plain, changed):

@@ -3,13 +3,13 @@
 Environment variables:
 
 * ``LOOP``: ``own`` gives each async test its own event loop, as a server has one. Otherwise
-  Django runs the tests below ``async_to_sync``. There, sync calls go to the waiting thread,
-  unless the test calls the app in an empty context.
+  Django runs the tests in ``async_to_sync``. Sync calls then go to the thread that waits for the
+  test, unless the test calls the app in an empty context.
 * ``POOLED``: ``yes`` puts the middleware around Django's handlers.
 * ``HANDLER``: ``async`` lets the sync test client call Django's handler as a server does, in an
-  event loop. ``ours`` does the same, and puts our handler in the place of Django's everywhere.
+  event loop. ``ours`` does the same, and replaces Django's handler with ours everywhere.
 * ``OUTCOMES``: the file to which the runner writes how each test ended, and how often a thread
-  was lent or our handler has served a request.
+  was lent or our handler served a request.
 """
 
 import asyncio
@@ -93,11 +93,11 @@ class InLoopOfItsOwn(AsyncToSync[[], None]):
 
 
 class Unchanged:
-    """In the place of what our handler adds to Django's."""
+    """An empty class, used where our handler's additions are left out."""
 
 
 class Served:
-    """How many requests of the sync test client our handler has served."""
+    """Counts the requests of the sync test client that our handler serves."""
 
     passed = 0
 

@@ -1,4 +1,4 @@
-"""Settings for Django's ``runtests.py``: those that Django tests with, and our test runner."""
+"""Settings for Django's ``runtests.py``: Django's own test settings, and our test runner."""
 
 DATABASES = {alias: {"ENGINE": "django.db.backends.sqlite3"} for alias in ("default", "other")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -19,7 +19,7 @@ POOL = COMPARISONS["pool"]
         pytest.param("passed", "skipped", ["passed without the pool, skipped with it"], id="skips"),
     ],
 )
-def test_a_test_that_ends_worse_with_the_pool_is_named(
+def test_a_test_that_ends_worse_with_the_pool_is_reported(
     before: str, after: str, said: list[str]
 ) -> None:
     plain, pooled = Report(0, {"asgi.test": before}), Report(1, {"asgi.test": after})
@@ -27,7 +27,7 @@ def test_a_test_that_ends_worse_with_the_pool_is_named(
     assert list(worsened(POOL, plain, pooled)) == [f"asgi.test {line}" for line in said]
 
 
-def test_a_test_that_is_not_run_with_the_pool_is_named() -> None:
+def test_a_test_that_is_not_run_with_the_pool_is_reported() -> None:
     plain = Report(0, {"asgi.test": "passed"})
 
     assert list(worsened(POOL, plain, Report(1, {}))) == [
@@ -35,7 +35,7 @@ def test_a_test_that_is_not_run_with_the_pool_is_named() -> None:
     ]
 
 
-def test_a_run_that_uses_nothing_of_ours_is_a_failure() -> None:
+def test_a_run_that_uses_none_of_our_code_is_a_failure() -> None:
     report = Report(0, {"asgi.test": "passed"})
 
     assert list(worsened(POOL, report, report)) == [

@@ -28,9 +28,9 @@ class Peer(NamedTuple):
 
     requirement: str
     needs: tuple[str, ...]
-    """What its tests need beside it."""
+    """What to install with it for its tests."""
     options: tuple[str, ...]
-    """Options of pytest."""
+    """Options for pytest."""
     differences: Mapping[str, Sequence[str]]
 
 
@@ -48,13 +48,13 @@ PEERS = {
     "channels": Peer(
         "channels~=4.3.2",
         ("channels[daphne]", "async-timeout", "pytest", "pytest-asyncio", "pytest-django"),
-        # Browsers against a server: no client gets an app.
+        # These tests drive a browser against a server, so no client gets an app.
         ("--ignore", "tests/sample_project/tests"),
         CHANNELS,
     ),
 }
 BUILD = ROOT / ".build" / "peers"
-# By its bare name, because each project has a package that is called tests.
+# The plugin has its bare name here, because each project has its own package called ``tests``.
 OPTIONS = ("-p", "in_the_stack", "-p", "no:cacheprovider", "tests")
 
 
@@ -70,7 +70,7 @@ def main() -> int:
         print(f"{source.name}: bare and with the stack", flush=True)
         given = {"PYTHONPATH": str(Path(__file__).parent)}
         command = (python, "-m", "pytest", *OPTIONS, *peer.options)
-        # One after the other, because both would use the same database.
+        # One after the other, because both use the same database.
         (plain,) = reports(command, source, {BUILD / name / "bare": {**given, "STACKED": "no"}})
         (stacked,) = reports(command, source, {BUILD / name / "stack": {**given, "STACKED": "yes"}})
         rows.append(f"{source.name:16}  {plain!s:34}  {stacked}; {stacked.used} apps")
@@ -80,7 +80,7 @@ def main() -> int:
 
 
 def get_tests(python: str, name: str, source: Path) -> None:
-    """Get the tests from the repository that the installed distribution names, if it has none."""
+    """If the distribution includes no tests, get them from the repository that it names."""
     if (source / "tests").exists():
         return
     address, version = output(python, "-c", ORIGIN, name).split()

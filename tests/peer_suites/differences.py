@@ -1,6 +1,6 @@
-"""The tests of other projects that may end in another way inside the stack, and why.
+"""The tests of other projects that may end differently inside the stack, and why.
 
-Each reason stands on the page ``docs/how-it-works.md``.
+Each reason is also in ``docs/how-it-works.md``.
 """
 
 STARLETTE = {

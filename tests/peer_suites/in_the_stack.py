@@ -1,4 +1,4 @@
-"""A plugin of pytest: put the stack around each app that a test gives to a client.
+"""A pytest plugin that puts the stack around each app that a test gives to a client.
 
 It is loaded by its bare name, because the suites have a package ``tests`` of their own.
 
@@ -22,7 +22,7 @@ from asgiref.compatibility import guarantee_single_callable
 
 from asgi_middleware import Stack, WebSocketOriginMiddleware, stack
 
-# What constructs each client, and its parameter for the app. Channels' communicators are built on
+# The class of each client, and its parameter for the app. Channels' communicators are built on
 # asgiref's.
 CLIENTS = (
     ("starlette.testclient", "TestClient", "app"),
@@ -41,12 +41,12 @@ class Outcomes:
 
     def stacked(self, app: Any) -> Stack:
         self.used += 1
-        # A class of Starlette's is an app too, although asgiref takes it for ASGI 2.
+        # A Starlette endpoint class is an app too, although asgiref takes it for an ASGI 2 app.
         if not hasattr(app, "__await__"):
             app = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
         return stack(
             app,
-            # As scripts do, most clients of the suites send no Origin.
+            # Like scripts, most clients in the suites send no Origin.
             websocket_origins=partial(WebSocketOriginMiddleware, allow_missing=True),
             max_body_size=10_000_000,
             request_timeout=60,
@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         for module, client, parameter in CLIENTS:
             try:
                 kind = getattr(import_module(module), client)
-            except ImportError:  # another suite's
+            except ImportError:  # a client of another suite
                 continue
             put_around_apps_of(kind, parameter, outcomes)
 

@@ -1,4 +1,4 @@
-"""What counts as a failure in the comparison, and that docs/ gives the reasons for differences."""
+"""What counts as a failure in the comparison; the docs give the reason for each difference."""
 
 import re
 
@@ -10,7 +10,7 @@ from tests.suites import Report
 from .__main__ import PEERS, Peer, problems
 
 LISTED = Peer("peer~=1.0", (), (), {"It has a reason.": ("test_listed",)})
-# Lines and bullets wrap where they like.
+# Whitespace is normalized, because the page's lines may wrap anywhere.
 PAGE = " ".join((ROOT / "docs" / "how-it-works.md").read_text().split())
 
 
@@ -28,7 +28,7 @@ PAGE = " ".join((ROOT / "docs" / "how-it-works.md").read_text().split())
         ),
     ],
 )
-def test_a_listed_test_has_to_differ(test: str, before: str, after: str, said: list[str]) -> None:
+def test_a_listed_test_must_differ(test: str, before: str, after: str, said: list[str]) -> None:
     bare, stacked = Report(0, {test: before}), Report(1, {test: after})
 
     assert list(problems(LISTED, bare, stacked)) == [f"{test} {line}" for line in said]
@@ -41,17 +41,22 @@ def test_a_listed_test_has_to_differ(test: str, before: str, after: str, said: l
         pytest.param("failed", "failed", [], id="fails in both"),
         pytest.param("passed", "failed", ["passed bare, failed with the stack"], id="fails"),
         pytest.param("passed", "skipped", ["passed bare, skipped with the stack"], id="skips"),
-        pytest.param("failed", "passed", ["failed bare, passed with the stack"], id="is mended"),
+        pytest.param(
+            "failed",
+            "passed",
+            ["failed bare, passed with the stack"],
+            id="passes only with the stack",
+        ),
     ],
 )
-def test_a_test_that_is_not_listed_may_not_differ(before: str, after: str, said: list[str]) -> None:
+def test_an_unlisted_test_must_not_differ(before: str, after: str, said: list[str]) -> None:
     bare = Report(0, {"test_listed": "passed", "test_other": before})
     stacked = Report(1, {"test_listed": "failed", "test_other": after})
 
     assert list(problems(LISTED, bare, stacked)) == [f"test_other {line}" for line in said]
 
 
-def test_a_listed_test_that_does_not_exist_is_named() -> None:
+def test_a_listed_test_that_does_not_exist_is_reported() -> None:
     assert list(problems(LISTED, Report(0, {}), Report(1, {}))) == [
         "test_listed is listed, but does not differ"
     ]
@@ -66,7 +71,7 @@ def test_a_run_in_which_no_app_got_the_stack_is_a_failure() -> None:
     ]
 
 
-def test_the_page_gives_exactly_the_reasons_for_the_differences() -> None:
+def test_the_page_gives_exactly_the_listed_reasons() -> None:
     _, _, section = PAGE.partition("## What is different inside the stack ")
     section, _, _ = section.partition(" ## ")
     reasons = {reason for peer in PEERS.values() for reason in peer.differences}
