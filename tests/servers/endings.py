@@ -1,4 +1,4 @@
-"""Servers that are ended while clients of every kind are connected, and what becomes of both."""
+"""End servers while clients of every kind are connected, and see how both end."""
 
 import os
 import re
@@ -24,7 +24,7 @@ from .server import HOST, PATIENCE, ROOT, SERVERS, UVICORN_WORKERS, Server, serv
 
 _APP = "tests.servers.apps.drain:application"
 _GUNICORN = ("gunicorn", "--bind", f"{HOST}:{{port}}", "--graceful-timeout", "20")
-# Each as docs/deployment.md calls it: the module to run, its options, and the app.
+# By the names in docs/deployment.md: the module to run, its options, and the app.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "uvicorn": (*SERVERS["uvicorn"], _APP),
     "uvicorn --workers 2": (*SERVERS["uvicorn"], *UVICORN_WORKERS, _APP),
@@ -48,7 +48,8 @@ _UPGRADE = (
     "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
     "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
-# What a client has said of a request when it stops: nothing, a part of the head or of the body.
+# How much of a request a client sends before it stops: nothing, part of the head, or part of the
+# body.
 UNFINISHED = (
     "",
     "GET /page HTTP/1.1\r\nhost: localhost\r\n",
@@ -67,13 +68,13 @@ def command(name: str, *options: str, app: str | None = None) -> list[str]:
 
 @dataclass
 class Clients:
-    """What the clients of :func:`connected` got so far, or at the end."""
+    """The clients that :func:`connected` started, with their responses."""
 
     server: Server
     responses: dict[str, "Future[str]"]
 
     def kinds(self) -> str:
-        """Return *drained* if every connection ended as the drain ends it."""
+        """Return *drained* if every connection ended as the drain ends it, otherwise *cut*."""
         got = {path: response.result(PATIENCE) for path, response in self.responses.items()}
         return "drained" if all(map(_ended_well, got, got.values())) else "cut"
 
@@ -94,9 +95,9 @@ def connected(
     unfinished: tuple[str, ...] = (),
     **environment: str,
 ) -> Generator[Clients]:
-    """Start the server, and request each of *paths*, and *unread* without reading them.
+    """Start the server, and request each of *paths*, and of *unread* without reading responses.
 
-    The clients connect *after* that many seconds. *unfinished* is what others have sent.
+    The clients connect *after* so many seconds. Each of *unfinished* is sent by one more client.
     """
     with (
         ThreadPoolExecutor(len(paths) + 1) as pool,
@@ -119,7 +120,7 @@ def connected(
 
 
 def request(server: Server, path: str) -> str:
-    """Return a response, or why there is none; of a WebSocket, the code of its end."""
+    """Return the response, or why there is none; for a WebSocket, return its close code."""
     if path in _WEBSOCKETS:
         return _websocket(server, path)
     try:
@@ -149,7 +150,7 @@ def request_for(path: str) -> str:
 
 
 def _said(server: Server, said: str) -> socket.socket:
-    """Send that much. Nobody reads the response, which may not fit into all buffers."""
+    """Send the text *said*, and leave the response unread; it may be larger than all buffers."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect((HOST, server.port))
@@ -159,7 +160,7 @@ def _said(server: Server, said: str) -> socket.socket:
 
 def _ended_well(path: str, got: str) -> bool:
     if path in _WEBSOCKETS:
-        # granian drops those that wait for a message.
+        # granian drops WebSockets whose app waits for a message.
         return got in ("1000", "1006", "1012")
     if path in ("slow", "sync"):
         return got == "200 whole"
@@ -167,7 +168,7 @@ def _ended_well(path: str, got: str) -> bool:
 
 
 def end_of(process: "subprocess.Popen[bytes]", within: float) -> str:
-    """Return how the process ends, if it does *within* so many seconds."""
+    """Wait at most *within* seconds for the process to end, and return how it ended."""
     try:
         status = process.wait(within)
     except subprocess.TimeoutExpired:
@@ -176,7 +177,7 @@ def end_of(process: "subprocess.Popen[bytes]", within: float) -> str:
 
 
 def open_contexts(server: Server) -> dict[int, int]:
-    """Return for each process that served how often its context was entered and not exited."""
+    """Return the number of contexts that are still open in each process that served."""
     return {
         int(process): said.count("opened") - said.count("closed")
         for process, said in events(server).items()
@@ -191,9 +192,9 @@ def until_closed(server: Server) -> None:
 def replaced(
     clients: Clients, old: Collection[int], meanwhile: Callable[[], object] = lambda: None
 ) -> bool:
-    """Tell whether other processes have taken the place of the *old* ones, which have ended well.
+    """Wait for other processes to replace the *old* ones; return whether they do.
 
-    Their connections may be those of *clients*, and are waited for.
+    The old processes must exit their contexts, and all *clients* must be done.
     """
     deadline = time.monotonic() + 3 * PATIENCE
     while time.monotonic() < deadline:

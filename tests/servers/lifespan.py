@@ -18,11 +18,11 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "granian": (),
     "daphne": (),
 }
-# Hypercorn obeys this on Python 3.11 only.
+# Hypercorn respects this timeout on Python 3.11 only.
 _PATIENT = ("--graceful-timeout", "20")
 # The servers that run the lifespan in a process that receives the signal.
 NAMES = [name for name in _OPTIONS if name != "hypercorn"]
-# Of these, the ones that serve from a single process.
+# The servers among them that serve from a single process.
 ONE_PROCESS = [name for name in NAMES if name != "uvicorn --workers 2"]
 
 

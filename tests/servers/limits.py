@@ -1,3 +1,3 @@
-"""What the app of the limits takes. Apart from it, because it sets Django up when imported."""
+"""The limit of apps/limits.py, which tests cannot import because it sets up Django."""
 
 MAX_BODY_SIZE = 100_000

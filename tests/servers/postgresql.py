@@ -40,7 +40,7 @@ class PostgreSQL:
         self._control("start", "-o", f"{options} -c max_connections={MAX_CONNECTIONS}")
 
     def restart(self) -> None:
-        """Break all connections; return once the server accepts new ones."""
+        """Break all connections; return once the server accepts new connections."""
         self._control("restart", "-m", "fast")
 
     def make(self) -> None:
@@ -57,7 +57,7 @@ class PostgreSQL:
         return psycopg.connect(host=str(self.folder), user=USER, dbname=DATABASE, autocommit=True)
 
     def _control(self, *command: str) -> None:
-        # Not to a pipe: the server inherits it from pg_ctl and would keep it open.
+        # The log is a file, because the server would inherit a pipe from pg_ctl and keep it open.
         self._run("pg_ctl", *command, "-D", self._data, "-l", self._log, "-w")
 
     def _run(self, program: str, *options: str | Path) -> None:
@@ -106,7 +106,7 @@ def cluster() -> Generator[PostgreSQL]:
 def _programs() -> Path:
     """Return the folder with initdb and pg_ctl.
 
-    Debian has one for each version, and leaves it out of the PATH.
+    Debian has one such folder for each version, and none of them is on the PATH.
     """
     if (found := shutil.which("pg_ctl")) and shutil.which("initdb"):
         return Path(found).parent

@@ -26,7 +26,7 @@ SERVERS = {
 }
 
 # On a busy machine, a worker of uvicorn takes longer to start than its parent waits by default. The
-# parent also waits that long for one that ends meanwhile, so it has to be less than PATIENCE.
+# parent also waits that long for a worker that has just ended, so this is less than PATIENCE.
 WORKERS_HAVE_TIME = ("--timeout-worker-healthcheck", "10")
 UVICORN_WORKERS = ("--workers", "2", *WORKERS_HAVE_TIME)
 

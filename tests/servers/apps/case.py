@@ -2,11 +2,12 @@
 
     python -m django test tests.servers.apps.case --settings tests.servers.apps.case_settings
 
-ARM is "plain" for Django and Channels alone, or "pooled".
-They are named in the order in which they run: each would find what an earlier one has broken.
+Set the environment variable ARM to "plain" for Django and Channels alone, or to "pooled". The
+tests are numbered in the order in which they run, because a later one finds what an earlier one
+has broken.
 """
 
-# ruff: noqa: PT009 -- Django runs them, and its assertions say what differs
+# ruff: noqa: PT009 -- Django runs these tests, and its assertions show what differs
 
 import os
 from collections.abc import AsyncGenerator, Callable
@@ -94,7 +95,7 @@ application = compose(*layers)(by_type)
 
 
 async def seen() -> set[str]:
-    """Return what the pages and the consumers see, which is to be one and the same."""
+    """Return what the pages and the consumers see: a single item if all see the same."""
     found: set[str] = set()
     async with lifespan(application) as running:
         for target in PAGES:
@@ -106,21 +107,21 @@ async def seen() -> set[str]:
 
 
 class RowsOfATest(TestCase):
-    async def test_1_are_seen_by_its_requests(self) -> None:
+    async def test_1_requests_see_the_rows_of_their_test(self) -> None:
         await Group.objects.acreate(name="first")
 
         self.assertEqual(await seen(), {"first"})
 
-    async def test_2_are_still_there_after_its_requests(self) -> None:
+    async def test_2_rows_are_still_there_after_requests(self) -> None:
         await Group.objects.acreate(name="second")
         await seen()
 
         self.assertEqual([group.name async for group in Group.objects.all()], ["second"])
 
-    async def test_3_are_gone_with_it(self) -> None:
+    async def test_3_rows_of_earlier_tests_are_gone(self) -> None:
         self.assertEqual(await seen(), {""})
 
-    def test_4_are_a_sync_test_s_own(self) -> None:
+    def test_4_a_sync_test_sees_only_its_own_rows(self) -> None:
         Group.objects.create(name="fourth")
 
         self.assertEqual(names(), "fourth")

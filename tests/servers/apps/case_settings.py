@@ -1,4 +1,4 @@
-"""Settings for the tests in case.py. PGHOST and PGUSER tell where PostgreSQL is."""
+"""Settings for the tests in case.py. PGHOST and PGUSER say where PostgreSQL is."""
 
 import os
 

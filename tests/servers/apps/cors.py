@@ -14,7 +14,8 @@ application = compose(
     partial(WebSocketOriginMiddleware, allow_origins=[ORIGIN]),
 )(hello)
 
-# Behind a proxy: the site's own WebSockets, by Host or by what a proxy on this machine says.
+# For tests behind a proxy: both accept only the site's own WebSockets. One compares Host, the other
+# X-Forwarded-Host from a proxy on this machine.
 own = WebSocketOriginMiddleware(hello)
 forwarded = WebSocketOriginMiddleware(
     hello, trusted_host_header="x-forwarded-host", trusted=["127.0.0.1"]

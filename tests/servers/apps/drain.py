@@ -1,4 +1,4 @@
-"""An app that can be ended, or not, in each way that an ASGI app may behave. It needs no Django.
+"""An app with a path for each way in which an ASGI app may behave at its end, without Django.
 
 Environment variables: ``GRACE`` and ``HOLD``, the seconds of the drain, and ``MAX_REQUESTS``.
 """
@@ -26,14 +26,14 @@ from asgi_middleware.types import Message, Receive, Scope, Send
 
 from .lifespan.log import say
 
-# Where the test finds what the drain says.
+# The test reads the log of the drain from the server's output.
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s: %(message)s")
 
 SECONDS = 0.5  # of /slow and /sync
 HEADERS = [(b"x-process", str(os.getpid()).encode())]
 START: Message = {"type": "http.response.start", "status": 200, "headers": HEADERS}
 PART: Message = {"type": "http.response.body", "body": b"part\n", "more_body": True}
-# Larger than all buffers on the way, together with a few more of its kind.
+# A few messages of this size are larger than all buffers on the way.
 BIG: Message = {**PART, "body": b"big\n" * 250_000}
 
 
@@ -56,7 +56,7 @@ async def receives(receive: Receive, send: Send) -> None:
 
 
 async def asks(receive: Receive, send: Send) -> None:
-    """Ask for more, whatever is received."""
+    """Call receive forever, whatever it returns."""
     await send(START)
     await send(PART)
     while True:
@@ -80,7 +80,7 @@ async def file(receive: Receive, send: Send) -> None:
 
 
 async def both(receive: Receive, send: Send) -> None:
-    """Stream, and wait for a disconnect meanwhile."""
+    """Stream while waiting for a disconnect."""
     sending = asyncio.create_task(sends(receive, send, part=BIG))
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -145,7 +145,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         raise ValueError
     name = scope["path"].strip("/")
-    # The query, if there is one, tells requests of one kind apart.
+    # A query distinguishes requests for the same path in the log.
     called = f"{name}?{query}" if (query := scope["query_string"].decode()) else name
     try:
         if scope["type"] == "websocket":

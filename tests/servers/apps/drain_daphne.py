@@ -1,4 +1,4 @@
-"""The same app for Daphne."""
+"""The app of drain.py for Daphne."""
 
 from asgi_middleware.lifespan.daphne import DaphneLifespan
 

@@ -1,6 +1,7 @@
-"""uvicorn as a part of a program, which ends it by ``should_exit``. The argument is the port.
+"""A program that runs uvicorn itself. The argument is the port.
 
-``THREAD=1`` runs the server in a thread. The program ends the server at SIGUSR1.
+At SIGUSR1, the program begins the drain and sets ``should_exit``. ``THREAD=1`` runs the server in
+a thread.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A process that must end, though it leaves a view behind that has used the database.
+"""A process that must end although one of its views, which has used the database, still waits.
 
     python -m tests.servers.apps.exits (loop|server) (plain|pooled)
 

@@ -1,9 +1,9 @@
 """Django and Channels that report what they find on their thread and its database connection.
 
-Each request, WebSocket and task has an owner. It sets the owner as ``local.user``, which is a
-``threading.local``, and as ``connection.tenant``. Later it reads both, the tenant during a query.
-The client receives what was read. The app compares it as well, because a client that leaves early
-never sees it.
+Each request, WebSocket and task has an owner. It sets the owner as ``local.user``, where ``local``
+is a ``threading.local``, and as ``connection.tenant``. Later it reads both, the tenant during a
+query. The client receives the values. The app checks them as well, because a client that leaves
+early never receives them.
 
 Environment variables:
 
@@ -180,7 +180,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def gates_of(request: HttpRequest) -> Generator[Gate | None]:
-    """Yield a gate for each step of the request, or None if nobody holds it there."""
+    """Yield a gate for each step of the request, or None if the client names no gate."""
     for step in range(int(request.GET.get("steps", "3"))):
         name = request.GET.get("gate")
         yield gate(f"{name}-{step}") if name else None
@@ -194,7 +194,7 @@ def read(request: HttpRequest, query: Callable[[], object] = query) -> bytes:
     if owner is not None:
         tally.compare("request", seen, found_on(owner))
     else:
-        # As under WSGI, it may find what an earlier request left in a threading.local.
+        # As under WSGI, it may find a user that an earlier request left in the threading.local.
         right = _set_by("request", seen["user"]) and seen["tenant"] is None
         tally.note("request without an owner", 2, right, str(seen))
     return line(seen)
@@ -340,7 +340,7 @@ pages = [
     path("file/", file),
     path("task/", task),
 ]
-# Each page is there twice, each time with another kind of middleware.
+# Each page has two paths, with a different kind of middleware for each.
 urlpatterns = [*pages, path("wrapped/", include(pages))]
 
 
@@ -348,7 +348,7 @@ urlpatterns = [*pages, path("wrapped/", include(pages))]
 
 
 def choose_owner(request: HttpRequest) -> None:
-    """Set the owner that the query string names. Nobody may have used the connection before."""
+    """Check that nothing is left on the connection; set the owner that the query string names."""
     seen = {
         "tenant": getattr(connection, "tenant", None),
         "in a transaction": connection.in_atomic_block,
@@ -385,7 +385,7 @@ def begin_audit(scope: Scope, **_: object) -> None:
 
 
 def end_audit(**_: object) -> None:
-    """Compare what the request began with and what its middleware set, if it was called."""
+    """Check that the thread still has the request's owner, or none if no middleware was called."""
     owner = local.__dict__.pop("audit", "nobody: its start was on another thread")
     seen = (getattr(local, "user", None), getattr(connection, "tenant", None))
     right = seen in ((owner, owner), (None, None))
@@ -405,7 +405,7 @@ def owner_of(scope: Scope) -> str | None:
 
 
 def within(owner: str | None) -> Found:
-    """Look, set the owner and look again in one call, because others may share the thread."""
+    """Look, set the owner and look again, in one call because others may share the thread."""
     before = found()
     right = all(_set_by("socket", each) for each in before.values())
     tally.note("socket at its start", 2, right, str(before))
@@ -473,7 +473,7 @@ def open_connections() -> int:
 
 
 async def reached(query: dict[str, str]) -> object:
-    """Respond when a request or a task waits at the gate."""
+    """Respond once a request or a task waits at the gate."""
     await until(gate(query["gate"]).reached.is_set)
     return None
 
@@ -484,7 +484,7 @@ async def opened(query: dict[str, str]) -> object:
 
 
 async def outcome(query: dict[str, str]) -> object:
-    """Respond with what a task found, when it has ended."""
+    """Respond with what a task found, once it has ended."""
     async with asyncio.timeout(PATIENCE):
         return await outcomes.pop(query["task"])
 

@@ -1,6 +1,9 @@
-"""For Daphne: an app that says what happens, fails with ``FAIL``, and opens once ``GATE`` exists.
+"""An app for Daphne that prints what happens.
 
-daphne tests.servers.apps.lifespan_daphne:application
+    daphne tests.servers.apps.lifespan_daphne:application
+
+Environment variables: ``GATE``, a file that startup waits for, and ``FAIL``, with which startup
+fails.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""An app that reads bodies, one that is late, and a Django, behind both limits."""
+"""An app behind both limits that reads bodies, is late at /late/, and has Django at /django/."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from asgi_middleware import (
 from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 from tests.servers.limits import MAX_BODY_SIZE
 
-# Longer than a busy machine keeps a client from sending the next part.
+# Longer than a client needs to send the next part, even on a busy machine.
 PAUSE = 5.0
 TIMEOUT = 0.3
 
@@ -38,7 +38,7 @@ settings.configure(
     SECRET_KEY="tests",
     LOGGING_CONFIG=None,
 )
-# It logs a forbidden Host with a traceback, and the test looks for ours.
+# Django logs a forbidden Host with a traceback, and a test checks that the log has none.
 logging.getLogger("django").setLevel(logging.CRITICAL)
 django.setup(set_prefix=False)
 
@@ -49,7 +49,7 @@ def protected(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [path("django/protected/", protected)]
 django_application: ASGIApp = get_asgi_application()
-# What has reached Django, and what it has moved onto the disk.
+# The requests and bytes that have reached Django, and the bodies that it has moved to the disk.
 counts = {"requests": 0, "bytes": 0, "files": 0}
 
 
@@ -74,7 +74,7 @@ async def counted_django(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Respond with the size of the body; at /late/, some time later, unless the client leaves."""
+    """Respond with the size of the body; at /late/, a minute later, unless the client leaves."""
     if scope["type"] != "http":
         return
     if scope["path"].startswith("/django/"):

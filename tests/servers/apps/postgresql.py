@@ -52,7 +52,7 @@ def visit(_request: HttpRequest, token: str) -> JsonResponse:
 
 @transaction.non_atomic_requests
 async def visit_in_steps(_request: HttpRequest, token: str) -> JsonResponse:
-    """Do the same in a transaction that goes on from one sync call to the next."""
+    """Do the same in a transaction that stays open from one sync call to the next."""
     await sync_to_async(transaction.set_autocommit)(False)
     try:
         await sync_to_async(write)(token)
@@ -88,7 +88,7 @@ def forget(_request: HttpRequest, token: str) -> HttpResponse:
 
 
 class ErrorAsText(MiddlewareMixin):
-    """Tells the client what went wrong."""
+    """Responds with the exception that a view raised."""
 
     def process_exception(self, _request: HttpRequest, error: Exception) -> HttpResponse:
         return HttpResponse(f"{type(error).__name__}: {error}", status=500)

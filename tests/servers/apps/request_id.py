@@ -1,7 +1,7 @@
 """An app that responds with its request's ID, and fails at one path.
 
-Its log has a line with the ID for each request and for each exception. It sets up logging by
-itself if the server cannot, with the file that LOGGING names.
+Its log has a line with the ID for each request and for each exception. If the server cannot set up
+logging, the app does so, with the file that the environment variable LOGGING names.
 """
 
 import json
@@ -13,7 +13,7 @@ from asgi_middleware import RequestIDMiddleware, get_request_id
 from asgi_middleware.types import Receive, Scope, Send
 from tests.apps import answering, hello, lives
 
-# "unix" or networks. Empty means that everybody is trusted.
+# "unix" or networks. If the variable is empty, every client is trusted.
 TRUSTED = os.environ.get("TRUSTED", "").split()
 
 if file := os.environ.get("LOGGING"):

@@ -24,7 +24,7 @@ wrapped = LifespanMiddleware(bare)
 
 
 def __getattr__(name: str) -> ASGIApp:
-    """Return what cannot be made where there is no Daphne."""
+    """Create the apps for Daphne on demand, because Daphne may not be installed."""
     from asgi_middleware.lifespan.daphne import DaphneLifespan
 
     apps: dict[str, ASGIApp] = {"on_daphne": bare, "wrapped_on_daphne": wrapped}

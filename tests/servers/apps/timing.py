@@ -1,8 +1,8 @@
 """A Django project in one file, with views that wait, so that a client can leave in the middle.
 
 It prints a line when a view is reached, when Django receives a disconnect, and for each record.
-Its WebSockets end during the handshake, each in its way. It does not configure logging, as a new
-project does not.
+Its WebSockets end during the handshake, each path in its own way. Like a new project, it does not
+configure logging.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ def printed(record: Any) -> None:
     fields = ("outcome", "status", "route")
     kind = "record" if isinstance(record, RequestTiming) else record.scope["path"]
     said = json.dumps({name: getattr(record, name) for name in fields})
-    # In one piece, because the test reads the log meanwhile.
+    # In a single write, because the test reads the log meanwhile.
     print(f"{kind} {said}\n", end="")
 
 

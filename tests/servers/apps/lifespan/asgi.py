@@ -36,7 +36,7 @@ django_application = get_asgi_application()
 
 from .urls import Consumer, handlers  # noqa: E402 -- Django is set up
 
-# Where the test finds what the drain says.
+# The test reads the log of the drain from the server's output.
 drain_log = logging.getLogger("asgi_middleware.lifespan.drain")
 drain_log.setLevel(logging.INFO)
 drain_log.addHandler(logging.StreamHandler(sys.stdout))
@@ -91,7 +91,7 @@ application = compose(
     partial(
         LifespanMiddleware,
         lifespan=[first, second, task_group],
-        # Long enough for what does not hang.
+        # Long enough for a startup that does not hang.
         startup_timeout=5 if FAULT == "hangs" else 30,
         shutdown_timeout=5 if FAULT == "exit hangs" else 90,
         readiness=readiness,

@@ -4,5 +4,5 @@ import os
 
 
 def say(event: str) -> None:
-    # In one piece, because the processes of a server share their output.
+    # In a single write, because the processes of a server share their output.
     os.write(1, f"event {os.getpid()} {event}\n".encode())

@@ -1,4 +1,4 @@
-"""Settings with which Django refuses probes, which have no known host and no TLS."""
+"""Settings with which Django refuses probes, because probes have no known host and no TLS."""
 
 ALLOWED_HOSTS = ["app.example"]
 # The headers without which Django refuses a request before its view.
@@ -14,6 +14,6 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = True
 USE_TZ = True
 
-# The response of a view, larger than the buffers on the way. It is here because tests import it:
-# urls.py connects signals, which it must not do in the process of the tests.
+# The response of a view, larger than the buffers on the way. It is here because tests import it.
+# They cannot import urls.py, which would connect signals in their process.
 BODY = "whole " * 100_000

@@ -1,4 +1,4 @@
-"""Views that are running when the process is told to end."""
+"""Views that are still running when the process is told to end."""
 
 import asyncio
 import os
@@ -16,7 +16,8 @@ from django.urls import path
 from .log import say
 from .settings import BODY
 
-# A file, for which the slow views wait. Without the variable, this is a folder, which exists.
+# The slow views wait until this file exists. Without the variable, it is the current folder, so
+# they do not wait.
 HELD = Path(os.environ.get("HELD", ""))
 
 
