@@ -29,7 +29,7 @@ ONE_MEGABYTE: Mapping[str, set[int | None]] = {
     "uvicorn-h11": {400, None},
     "hypercorn": {431, None},
     "granian": {431, None},
-    # It closes on a line that is too long, and responds with 400 to too many lines.
+    # Daphne closes the connection if a line is too long, and sends a 400 if there are too many.
     "daphne": {400, None},
 }
 
@@ -72,8 +72,8 @@ def test_the_response_to_a_simple_request_names_its_origin(server: Server) -> No
     assert response.getall("vary") == ["Origin"]
 
 
-def test_blanks_around_an_origin_do_not_count(server: Server) -> None:
-    # Some servers take them away, and httptools leaves those at the end.
+def test_blanks_around_an_origin_are_ignored(server: Server) -> None:
+    # Some servers strip the blanks. httptools keeps those at the end.
     response = _ask(server, "GET", f"Origin: \t {ORIGIN} \t")
 
     assert response is not None
@@ -93,7 +93,7 @@ def test_the_response_to_a_preflight_grants_the_method_it_asks_for(server: Serve
     assert response.getall("content-length") == []
 
 
-@pytest.mark.parametrize("second", [ALLOWED, OTHER], ids=["twice the same", "two origins"])
+@pytest.mark.parametrize("second", [ALLOWED, OTHER], ids=["the same twice", "two origins"])
 @pytest.mark.parametrize(
     ("method", "more", "status"),
     [("GET", [], 200), ("OPTIONS", [FOR_PUT], 403)],
@@ -165,7 +165,7 @@ def _ask(server: Server, method: str, *lines: str) -> Response | None:
     """Send a request on a new connection; return None if the server closes without a response."""
     head = [f"{method} / HTTP/1.1", f"Host: {HOST}", *lines, "", ""]
     with socket.create_connection((HOST, server.port), timeout=PATIENCE) as connection:
-        # A server that refuses the request may not read it to the end.
+        # A server that refuses the request may close the connection before it has read everything.
         with suppress(ConnectionError):
             connection.sendall("\r\n".join(head).encode())
         response = HTTPResponse(connection, method=method)

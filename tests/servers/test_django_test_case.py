@@ -10,7 +10,7 @@ pytestmark = pytest.mark.process
 
 @pytest.mark.parametrize("arm", ["plain", "pooled"])
 @pytest.mark.parametrize("age", ["0", "60"], ids=["CONN_MAX_AGE 0", "CONN_MAX_AGE 60"])
-def test_an_async_test_of_django_s_shares_its_transaction(
+def test_an_async_django_test_shares_its_transaction_with_its_requests(
     age: str, arm: str, postgresql: PostgreSQL
 ) -> None:
     test = ("-m", "django", "test", "tests.servers.apps.case", "--noinput")

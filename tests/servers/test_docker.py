@@ -26,7 +26,7 @@ def instruction(name: str) -> str:
 
 
 def image_environment(static: Path) -> dict[str, str]:
-    """Return the variables of the image, with a folder of the test's own."""
+    """Return the variables of the image, with *static* as the folder for static files."""
     variables = dict(each.split("=", 1) for each in instruction("ENV").split())
     return {**variables, "STATIC_ROOT": str(static)}
 
@@ -56,7 +56,7 @@ def test_the_image_collects_static_files_and_serves_with_a_database(
 
     given = {**environment, **container_environment(), **postgresql.environment}
     given["DATABASE_URL"] = f"postgresql://{USER}@/{DATABASE}?host={postgresql.folder}"
-    # Redis is for several processes; this is one.
+    # Redis is for several processes, and this test runs one.
     del given["REDIS_URL"]
     manage(given, "migrate")
     command = json.loads(instruction("CMD"))
@@ -73,7 +73,7 @@ def test_the_image_collects_static_files_and_serves_with_a_database(
     assert "immutable" in style.headers["cache-control"]
 
 
-def test_the_command_of_the_image_is_that_of_the_service() -> None:
+def test_the_image_runs_the_command_of_the_systemd_service() -> None:
     unit = (ROOT / "deploy" / "example.service").read_text()
     [in_unit] = re.findall(r"^ExecStart=\S+ (.+)$", unit, re.MULTILINE)
     in_image = " ".join(json.loads(instruction("CMD"))[1:])

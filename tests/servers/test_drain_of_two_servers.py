@@ -22,7 +22,7 @@ pytestmark = pytest.mark.process
 
 
 class Site:
-    """An app with a page, a stream and a drain. ``log`` is what its contexts and streams say."""
+    """An app with a page, a stream and a drain. ``log`` lists what its contexts and streams do."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -91,7 +91,7 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_servers_in_threads_do_not_end_each_other_and_begin_drains_all() -> None:
+def test_servers_in_threads_do_not_end_each_other_and_one_begin_drains_them_all() -> None:
     site = Site()
     servers = [Server(site) for _ in range(3)]
     threads = [threading.Thread(target=server.run) for server in servers]
@@ -118,7 +118,7 @@ def test_servers_in_threads_do_not_end_each_other_and_begin_drains_all() -> None
     assert not site.drain.countdowns
 
 
-def test_loops_one_after_the_other_each_have_their_own_drain() -> None:
+def test_each_of_two_successive_event_loops_has_its_own_drain() -> None:
     site = Site()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
     handlers = [signal.getsignal(number) for number in numbers]

@@ -27,9 +27,9 @@ from .server import PATIENCE, Server
 
 pytestmark = pytest.mark.process
 
-# Longer than the requests take once they may go on, so they can all complete.
+# Longer than requests take once the test lets them go on, so all of them can complete.
 GRACE = 5
-# For how many seconds a server is watched that goes on.
+# For how many seconds the test watches a server that is expected to go on.
 WATCHED = GRACE + 2
 GOES_ON = "goes on"
 ALONE, DRAINED = "SIGTERM with Django alone", "SIGTERM with a drain"
@@ -98,7 +98,7 @@ def ended(name: str, folder: Path, environment: dict[str, str], *, alone: bool =
             for path in opened:
                 server.log_lines(f" {path}: begun$")
             server.process.send_signal(signal.SIGTERM)
-            # The requests are still in flight when the server has the signal.
+            # The requests must still be in flight when the server gets the signal.
             if "complete" in ends:
                 time.sleep(0.5)
             else:
@@ -148,12 +148,14 @@ def row(ending: Ending) -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_django_alone_ends_as_the_page_says(name: str, alone: dict[str, Ending]) -> None:
+def test_a_server_with_django_alone_ends_as_the_docs_say(
+    name: str, alone: dict[str, Ending]
+) -> None:
     assert row(alone[name]) == page_row(ALONE, name)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "hypercorn"])
-def test_a_server_with_a_drain_ends_as_the_page_says(
+def test_a_server_with_a_drain_ends_as_the_docs_say(
     name: str, drained: Callable[[str], Ending]
 ) -> None:
     assert row(drained(name)) == page_row(DRAINED, name)
@@ -173,7 +175,7 @@ def test_requests_and_streams_in_flight_get_complete_responses(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_request_stream_and_websocket_is_tidied_up_once(
+def test_each_request_stream_and_websocket_is_cleaned_up_once(
     name: str, drained: Callable[[str], Ending]
 ) -> None:
     said = Counter(event for process in drained(name).events.values() for event in process)
@@ -232,7 +234,7 @@ def test_a_second_signal_ends_the_process_immediately(name: str, tmp_path: Path)
         if server.process.poll() is None:
             os.kill(int(process), signal.SIGTERM)
 
-        # Before the servers cut it themselves.
+        # The stream must end before a timeout of the server would cut it.
         assert streaming.result(15) == "ended"
         server.process.wait(PATIENCE)
 
@@ -240,7 +242,7 @@ def test_a_second_signal_ends_the_process_immediately(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ONE_PROCESS)
-def test_without_grace_a_sync_view_is_waited_for_but_its_response_is_lost(
+def test_without_grace_a_sync_view_completes_but_its_client_gets_a_503(
     name: str, tmp_path: Path
 ) -> None:
     held = tmp_path / "held"

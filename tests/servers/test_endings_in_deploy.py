@@ -11,20 +11,21 @@ from tests.apps import hello
 from .server import ROOT
 
 PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-# After how many seconds the process is killed. An image does not say.
+# The line in each file that says after how many seconds the process is killed. A Dockerfile has
+# none.
 STOPS = {
     "example.service": r"^TimeoutStopSec=(\d+)$",
     "supervisor.conf": r"^stopwaitsecs=(\d+)$",
     "compose.yaml": r"^    stop_grace_period: (\d+)s$",
     "kubernetes.yaml": r"^      terminationGracePeriodSeconds: (\d+)$",
 }
-# compose.yaml has the command of the image.
+# compose.yaml uses the command of the image.
 COMMANDS = ["example.service", "supervisor.conf", "Dockerfile", "kubernetes.yaml"]
 BOUND = r"--timeout-graceful-shutdown\W+(\d+)"
 
 
 def number(name: str, pattern: str) -> int:
-    """Return the number in a line of deploy/*name* that is no comment."""
+    """Return the number that matches *pattern* in deploy/*name*, outside of comments."""
     text = (ROOT / "deploy" / name).read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.lstrip().startswith(("#", ";"))]
     [found] = re.findall(pattern, "\n".join(lines), re.MULTILINE)
@@ -32,21 +33,21 @@ def number(name: str, pattern: str) -> int:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_uvicorn_waits_as_long_for_a_client_that_does_not_read_as_the_page_says(name: str) -> None:
+def test_uvicorn_waits_for_a_client_that_does_not_read_as_long_as_the_docs_say(name: str) -> None:
     [more] = re.findall(r"set `--timeout-graceful-shutdown` to (\d+) seconds more than", PAGE)
 
     assert number(name, BOUND) == DRAIN_GRACE + int(more)
 
 
 @pytest.mark.parametrize("name", STOPS)
-def test_a_process_gets_more_time_to_stop_than_the_page_adds_up(name: str) -> None:
+def test_a_process_gets_more_time_to_stop_than_the_sum_in_the_docs(name: str) -> None:
     site = stack(hello, drain=Drain(grace=DRAIN_GRACE, hold=DRAIN_HOLD))
     [layer] = [layer for layer in site.layers if isinstance(layer, LifespanMiddleware)]
     shutdown_timeout = layer._options.shutdown_timeout
     with_image = "Dockerfile" if name == "compose.yaml" else name
     before = number(name, r"sleep: {seconds: (\d+)}") if name == "kubernetes.yaml" else 0
 
-    # Where a client does not read, uvicorn waits for longer than the grace.
+    # If a client does not read, uvicorn waits longer than the grace.
     waits = max(DRAIN_GRACE, number(with_image, BOUND))
     assert number(name, STOPS[name]) >= before + DRAIN_HOLD + waits + shutdown_timeout + 5
     [total] = re.findall(r"That makes (\d+), so \d+ is safe\.", PAGE)
@@ -54,7 +55,7 @@ def test_a_process_gets_more_time_to_stop_than_the_page_adds_up(name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["example.service", "supervisor.conf", "compose.yaml"])
-def test_the_number_of_a_supervisor_is_the_one_of_the_page(name: str) -> None:
+def test_a_supervisor_waits_as_long_as_the_docs_call_safe(name: str) -> None:
     [safe] = re.findall(r"That makes \d+, so (\d+) is safe\.", PAGE)
 
     assert number(name, STOPS[name]) == int(safe)

@@ -1,4 +1,4 @@
-"""Every way in which a process ends, on every server: docs/deployment.md says how, in tables."""
+"""Every way to end a process, on every server, compared with the tables in docs/deployment.md."""
 
 import os
 import re
@@ -35,8 +35,8 @@ from .server import HOST, PATIENCE, ROOT, Server
 
 pytestmark = pytest.mark.process
 
-# What is open when the process is told to end: apps that receive, that only send, and that are in
-# a sync call.
+# The connections that are open at the signal: to apps that receive, to apps that only send, and to
+# one that is in a sync call.
 OPEN = ("receives", "sends", "chat", "ticks", "sync")
 STREAMS = ("receives", "sends", "chat")
 WAYS = matrix("Every way to end")
@@ -46,9 +46,9 @@ SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT")
 
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("way", SIGNALS)
-def test_a_signal_ends_a_server_as_the_page_says(way: str, name: str, tmp_path: Path) -> None:
+def test_a_signal_ends_a_server_as_the_docs_say(way: str, name: str, tmp_path: Path) -> None:
     expected = WAYS[way, name]
-    # The requests take half a second.
+    # The sync request takes half a second, so it completes within the grace.
     with connected(name, tmp_path, OPEN, GRACE=f"{GRACE}") as clients:
         kill(clients.server, getattr(signal, way))
         ended = end_of(clients.server.process, 3 if expected == "goes on" else PATIENCE)
@@ -59,14 +59,15 @@ def test_a_signal_ends_a_server_as_the_page_says(way: str, name: str, tmp_path: 
             assert f"{clients.kinds()}, {ended}" == expected
             until_closed(clients.server)
             for line in clients.server.log_lines("everything is closed"):
-                # By the drain, not by a timeout of the server or of the shutdown.
+                # The drain closed everything, not a timeout of the server or of the shutdown.
                 assert seconds(line) < GRACE + 9
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_second_sigterm_ends_the_grace_as_the_page_says(name: str, tmp_path: Path) -> None:
+def test_a_second_sigterm_ends_the_grace_as_the_docs_say(name: str, tmp_path: Path) -> None:
     expected = WAYS["a second SIGTERM", name]
-    # On a busy machine too, the signal comes before the end of a grace that it is to end.
+    # If the second signal is expected to end the grace, the grace is so long that the signal comes
+    # in time even on a busy machine.
     grace = 2 * PATIENCE if expected == "at once" else 3
     with connected(name, tmp_path, STREAMS, GRACE=f"{grace}") as clients:
         kill(clients.server, signal.SIGTERM)
@@ -100,8 +101,8 @@ def test_after_max_requests_a_process_ends_and_another_takes_its_place(
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if WAYS["SIGHUP", name]])
-def test_at_sighup_old_workers_drain_while_new_ones_serve(name: str, tmp_path: Path) -> None:
-    # Longer than a new worker takes to start.
+def test_at_sighup_old_workers_drain_while_new_workers_serve(name: str, tmp_path: Path) -> None:
+    # The grace is longer than a new worker takes to start.
     with connected(name, tmp_path, STREAMS, GRACE="10") as clients:
         old = set(open_contexts(clients.server))
 
@@ -122,14 +123,15 @@ def test_at_sighup_old_workers_drain_while_new_ones_serve(name: str, tmp_path: P
 
 @pytest.mark.parametrize("row", rows("Limits that a server has itself"))
 @pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
-def test_a_limit_of_the_server_itself_ends_it_as_the_page_says(
+def test_a_server_ends_at_its_own_limit_as_the_docs_say(
     bounded: bool, row: list[str], tmp_path: Path
 ) -> None:
     name, limit, alone, bound, with_bound = row
     if bounded and not bound:
         pytest.skip("nothing bounds it")
     options = (*limit.split(), *(bound.split() if bounded else ()))
-    # A minute is the least that granian takes, and as long as a client waits for the next part.
+    # granian's option takes at least a minute, which is also how long a client waits for the next
+    # part. The clients therefore connect late.
     after = 50 if "--workers-lifetime" in limit else 0
     with connected(server_of(name), tmp_path, STREAMS, *options, after=after, GRACE="1") as clients:
         old = open_contexts(clients.server)
@@ -140,7 +142,7 @@ def test_a_limit_of_the_server_itself_ends_it_as_the_page_says(
 
 @pytest.mark.parametrize("row", rows("Reload after a change"))
 @pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
-def test_a_reload_ends_a_server_as_the_page_says(
+def test_a_reload_ends_a_server_as_the_docs_say(
     bounded: bool, row: list[str], tmp_path: Path
 ) -> None:
     name, alone, bound, with_bound = row
@@ -150,7 +152,7 @@ def test_a_reload_ends_a_server_as_the_page_says(
     watched.mkdir()
     module = watched / "changed.py"
     module.write_text("from tests.servers.apps.drain import application\n")
-    # The others watch each module that the app has imported.
+    # The other servers watch every module that the app has imported.
     where = {"uvicorn": ("--reload-dir", str(watched)), "granian": ("--reload-paths", str(watched))}
     options = ("--reload", *where.get(name, ()), *(bound.split() if bounded else ()))
     path = os.pathsep.join((str(watched), str(ROOT)))
@@ -160,11 +162,11 @@ def test_a_reload_ends_a_server_as_the_page_says(
         old = open_contexts(clients.server)
 
         def is_noticed() -> bool:
-            # A server that does not watch yet misses a change.
+            # Make another change each time, because a server that does not watch yet misses it.
             with module.open("a") as changed:
                 changed.write("changed = True\n")
             time.sleep(1)
-            # hypercorn says nothing.
+            # hypercorn does not log a reload, so the app's closed context counts too.
             return re.search("eloading|event .* closed", clients.server.log()) is not None
 
         clients.server.until(is_noticed, "reload")
@@ -172,7 +174,7 @@ def test_a_reload_ends_a_server_as_the_page_says(
 
 
 def check_the_end(clients: Clients, old: dict[int, int], expected: str) -> None:
-    """Check that the process of *clients*, which has these *old* contexts, ends as expected."""
+    """Check that the server of *clients*, with its *old* contexts, ends as expected."""
     if expected == "waits":
         time.sleep(3)  # longer than the grace
         assert not any(clients.responses[path].done() for path in ("receives", "sends"))
@@ -192,7 +194,7 @@ def check_the_end(clients: Clients, old: dict[int, int], expected: str) -> None:
 
 @pytest.mark.parametrize("row", rows("Clients that do not read"))
 @pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
-def test_a_client_that_does_not_read_keeps_a_server_as_the_page_says(
+def test_a_client_that_does_not_read_keeps_a_server_running_as_the_docs_say(
     bounded: bool, row: list[str], tmp_path: Path
 ) -> None:
     name, alone, bound, with_bound = row
@@ -200,21 +202,21 @@ def test_a_client_that_does_not_read_keeps_a_server_as_the_page_says(
         pytest.skip("nothing bounds it")
     options = bound.split() if bounded else ()
     expected = with_bound if bounded else alone
-    # The others end as they do without it.
+    # The other clients' connections end as they do without a client that does not read.
     with connected(
         server_of(name), tmp_path, STREAMS, *options, unread=("big",), GRACE="0.5"
     ) as clients:
         kill(clients.server, signal.SIGTERM)
-        # Longer than the grace and what a server needs after it.
+        # Longer than the grace and the time that a server needs after it.
         ended = end_of(clients.server.process, 4 if expected == "goes on" else PATIENCE)
         assert ended == expected
         assert clients.kinds() == "drained"
-        # Even if only SIGKILL can end the process now.
+        # The contexts are exited even if only SIGKILL can end the process now.
         until_closed(clients.server)
 
 
 @pytest.mark.parametrize("row", rows("Clients that do not read"))
-def test_no_kind_of_app_is_kept_by_a_client_that_does_not_read(
+def test_a_server_ends_as_the_docs_say_whichever_response_a_client_does_not_read(
     row: list[str], tmp_path: Path
 ) -> None:
     name, alone, bound, with_bound = row
@@ -225,7 +227,7 @@ def test_no_kind_of_app_is_kept_by_a_client_that_does_not_read(
         STREAMS,
         *mode,
         *bound.split(),
-        # A response with its length, an app that receives while it sends, and a WebSocket.
+        # A response with a length, an app that receives while it sends, and a WebSocket.
         unread=("file", "both", "flood"),
         GRACE="0.5",
     ) as clients:
@@ -239,7 +241,7 @@ def test_no_kind_of_app_is_kept_by_a_client_that_does_not_read(
 
 @pytest.mark.parametrize("row", rows("Clients that do not read"))
 @pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
-def test_a_client_that_does_not_finish_its_request_keeps_the_servers_that_the_page_names(
+def test_an_unfinished_request_keeps_only_granian_and_gunicorns_asgi_worker_running(
     bounded: bool, row: list[str], tmp_path: Path
 ) -> None:
     name, _, bound, with_bound = row
@@ -266,7 +268,7 @@ def test_a_client_that_does_not_finish_its_request_keeps_the_servers_that_the_pa
 
 @pytest.mark.parametrize("row", rows("Clients that do not read"))
 @pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
-def test_a_client_that_pipelines_behind_a_stream_keeps_only_hypercorn(
+def test_a_client_that_pipelines_behind_a_stream_keeps_only_hypercorn_running(
     bounded: bool, row: list[str], tmp_path: Path
 ) -> None:
     name, _, bound, with_bound = row
@@ -291,7 +293,7 @@ def test_a_client_that_pipelines_behind_a_stream_keeps_only_hypercorn(
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_an_app_that_asks_in_a_loop_after_its_client_has_gone_leaves_others_alone(
+def test_an_app_that_receives_in_a_loop_after_its_client_has_left_does_not_block_other_requests(
     name: str, tmp_path: Path
 ) -> None:
     with connected(name, tmp_path, (), GRACE="1") as clients:
@@ -302,7 +304,7 @@ def test_an_app_that_asks_in_a_loop_after_its_client_has_gone_leaves_others_alon
 
 
 @pytest.mark.parametrize("thread", [False, True], ids=["in the main thread", "in a thread"])
-def test_a_program_ends_its_own_server_with_begin(thread: bool, tmp_path: Path) -> None:
+def test_a_program_drains_its_own_server_with_begin(thread: bool, tmp_path: Path) -> None:
     where = "1" if thread else ""
     with connected("a program", tmp_path, STREAMS, GRACE="1", THREAD=where) as clients:
         kill(clients.server, signal.SIGUSR1)
@@ -314,7 +316,7 @@ def test_a_program_ends_its_own_server_with_begin(thread: bool, tmp_path: Path) 
         assert warned is thread
 
 
-def test_hypercorns_workers_say_that_they_hear_no_signal(tmp_path: Path) -> None:
+def test_hypercorns_workers_warn_that_no_signal_begins_the_drain(tmp_path: Path) -> None:
     with connected("hypercorn", tmp_path, (), GRACE="1", MAX_REQUESTS="5") as clients:
         lines = clients.server.log_lines("^asgi_middleware.lifespan.drain")
 
@@ -325,7 +327,7 @@ def test_hypercorns_workers_say_that_they_hear_no_signal(tmp_path: Path) -> None
 
 
 class Visitors:
-    """Clients that ask for these paths again and again, each on a new connection."""
+    """Clients that request these paths again and again, with a new connection each time."""
 
     def __init__(self, server: Server, *paths: str) -> None:
         self.processes: set[int] = set()
@@ -366,12 +368,12 @@ class Visitors:
 
 
 def page(server: Server) -> int | None:
-    """Return the process that responds; None if none serves, as during a restart."""
+    """Return the process that responds, or None if no process serves, as during a restart."""
     try:
         response = httpx.get(f"{server.url}/page", timeout=PATIENCE)
     except httpx.TransportError:
         return None
-    if response.status_code == 503:  # from one that is about to end
+    if response.status_code == 503:  # from a process that is about to end
         return None
     assert response.status_code == 200
     return int(response.headers["x-process"])

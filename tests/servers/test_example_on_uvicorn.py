@@ -223,7 +223,7 @@ def test_a_view_reads_what_the_lifespan_context_wrote(server: Server, client: ht
     assert read == written.replace(microsecond=written.microsecond // 1000 * 1000)
 
 
-def test_starlette_and_django_share_what_startup_left(client: httpx.Client) -> None:
+def test_starlette_and_django_share_what_startup_opened(client: httpx.Client) -> None:
     of_starlette = datetime.fromisoformat(client.get("/echo/").json()["started_at"])
     of_django = datetime.fromisoformat(client.get("/status/").json()["started_at"])
 
@@ -231,7 +231,7 @@ def test_starlette_and_django_share_what_startup_left(client: httpx.Client) -> N
     assert of_starlette.microsecond // 1000 == of_django.microsecond // 1000
 
 
-def test_starlette_has_what_its_own_lifespan_left_in_the_state(client: httpx.Client) -> None:
+def test_starlette_finds_what_its_own_lifespan_put_into_the_state(client: httpx.Client) -> None:
     first, second = (client.get("/echo/").json()["number"] for _ in range(2))
 
     assert second == first + 1
@@ -255,7 +255,7 @@ def test_a_background_task_works_while_the_process_serves(client: httpx.Client) 
     assert int(second.removeprefix("data: ")) == int(first.removeprefix("data: ")) + 1
 
 
-def test_a_view_leaves_work_to_a_background_task(server: Server, client: httpx.Client) -> None:
+def test_a_view_hands_work_to_a_background_task(server: Server, client: httpx.Client) -> None:
     pattern = r"example_project\.notes\.tasks \[-\] forgot \d+ old notes"
     before = len(re.findall(pattern, server.log()))
     client.get("/")

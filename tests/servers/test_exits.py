@@ -1,4 +1,4 @@
-"""A process ends, whatever its threads still do, and a pool ends with it."""
+"""A process ends, whatever its threads are still doing, and a pool ends with it."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.process
 
 @pytest.mark.parametrize("arm", ["plain", "pooled"])
 @pytest.mark.parametrize("how", ["loop", "server"])
-def test_the_interpreter_exits_though_a_view_waits(how: str, arm: str, tmp_path: Path) -> None:
+def test_the_interpreter_exits_although_a_view_waits(how: str, arm: str, tmp_path: Path) -> None:
     database = str(tmp_path / "db.sqlite3")
 
     ended = python("-m", "tests.servers.apps.exits", how, arm, SQLITE_PATH=database)
@@ -47,7 +47,7 @@ async def task():
 request_app = ThreadPoolMiddleware(app)
 """
 
-# Each leaves a thread that somebody still counts on.
+# Each leaves a thread behind that a request, a task or a WebSocket still uses.
 ENDS = {
     "a loop in a daemon thread, a request": """
 threading.Thread(target=asyncio.run, args=(request(request_app),), daemon=True).start()
@@ -85,7 +85,7 @@ asyncio.run(scope_of_socket())
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
-def test_the_interpreter_exits(end: str) -> None:
+def test_the_interpreter_exits_although_a_thread_is_in_use(end: str) -> None:
     ended = python("-W", "ignore", "-c", f"{LEAVING}{end}print('the end')")
 
     assert (ended.returncode, ended.stdout) == (0, "the end\n")
@@ -117,7 +117,7 @@ def test_the_interpreter_exits_although_a_call_is_stuck() -> None:
     assert "a call is still running in a thread at exit" in ended.stderr
 
 
-def test_a_call_that_runs_at_exit_is_made_to_its_end() -> None:
+def test_a_call_that_runs_at_exit_is_completed() -> None:
     code = """
 import time
 from asgi_middleware._threads import Worker

@@ -1,4 +1,4 @@
-"""Probes on real servers: sent to an IP address, or with a body pending, or during startup."""
+"""Probes on real servers: sent to an IP address, with a body pending, or during startup."""
 
 import json
 import socket
@@ -34,7 +34,7 @@ def server(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
         yield server
 
 
-def test_django_would_refuse_what_a_probe_sends(server: Server) -> None:
+def test_django_alone_refuses_what_a_probe_sends(server: Server) -> None:
     by_address = httpx.get(f"{server.url}/state", timeout=PATIENCE)
     without_tls = httpx.get(
         f"{server.url}/state", headers={"host": HEADERS["host"]}, timeout=PATIENCE
@@ -80,7 +80,7 @@ def test_a_server_is_ready_once_startup_is_over(name: str, tmp_path: Path) -> No
         server.log_lines("first opened")
         if name == "daphne":
             server.until(lambda: ready(server) == 503, "response during startup")
-        else:  # they do not listen yet, or do not respond
+        else:  # the other servers do not listen yet, or do not respond
             assert ready(server) is None
         gate.touch()
         server.until(lambda: ready(server) == 200, "readiness")

@@ -1,4 +1,4 @@
-"""A short load of requests, WebSockets and tasks; ``tests.isolation_load`` runs longer."""
+"""A short load of requests, WebSockets and tasks. ``tests.isolation_load`` runs a longer one."""
 
 import pytest
 

@@ -27,12 +27,12 @@ Found = dict[str, str | None]
 ANN: Found = {"user": "ann", "tenant": "ann"}
 BEN: Found = {"user": "ben", "tenant": "ben"}
 NOTHING: Found = {"user": None, "tenant": None}
-# What a task finds that a request of ann, or of cy, has started.
+# What the task finds that ann's request has started. CYS_TASK is the same for cy.
 ANNS_TASK: Found = {"user": "task-ann", "tenant": "task-ann"}
 CYS_TASK: Found = {"user": "task-cy", "tenant": "task-cy"}
 
 
-# A gate stays open once it was opened, so each gate needs a new name.
+# A gate that was opened stays open, so each gate needs a new name.
 numbers = itertools.count()
 
 
@@ -51,7 +51,7 @@ def new_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve
 
 
 class Site:
-    """A server, and what the tests ask of it."""
+    """A server, with the requests that the tests make."""
 
     def __init__(self, server: Server, http: httpx.AsyncClient) -> None:
         self.server = server
@@ -113,7 +113,7 @@ every_socket = pytest.mark.parametrize("path", ["/async-socket/", "/sync-socket/
 
 
 @every_path
-async def test_a_request_finds_only_its_own_at_each_step_while_others_come_and_go(
+async def test_a_request_finds_only_its_own_values_at_each_step_while_others_come_and_go(
     path: str, server: Server
 ) -> None:
     async with site_on(server) as site:
@@ -128,7 +128,9 @@ async def test_a_request_finds_only_its_own_at_each_step_while_others_come_and_g
     assert others == [BEN] * 6
 
 
-async def test_a_request_finds_only_its_own_beside_a_socket_that_reads(server: Server) -> None:
+async def test_a_request_finds_only_its_own_values_beside_a_socket_that_reads(
+    server: Server,
+) -> None:
     async with site_on(server) as site, site.socket("/async-socket/?owner=cy") as socket:
         request, gate = await site.begin("/stream/", "ann")
         for step in range(3):
@@ -197,7 +199,7 @@ async def test_a_socket_finds_at_each_message_what_it_set_in_connect(
     assert seen == [ANN, ANN, ANN, ANN]
 
 
-async def test_a_task_finds_nothing_of_its_request_and_then_its_own(server: Server) -> None:
+async def test_a_task_finds_nothing_of_its_request_and_then_its_own_values(server: Server) -> None:
     async with site_on(server) as site:
         request, gate = await site.begin("/task/", "ann")
         assert found((await request).text) == [ANN]
@@ -209,7 +211,7 @@ async def test_a_task_finds_nothing_of_its_request_and_then_its_own(server: Serv
         assert await site.outcome("task-ann") == [NOTHING, ANNS_TASK, ANNS_TASK, ANNS_TASK]
 
 
-async def test_each_of_two_tasks_at_once_finds_only_its_own(server: Server) -> None:
+async def test_each_of_two_concurrent_tasks_finds_only_its_own_values(server: Server) -> None:
     async with site_on(server) as site:
         request, anns = await site.begin("/task/", "ann")
         await request
@@ -226,7 +228,7 @@ async def test_each_of_two_tasks_at_once_finds_only_its_own(server: Server) -> N
 
 
 @every_socket
-async def test_a_task_finds_only_its_own_beside_a_socket_that_sets_another_owner(
+async def test_a_task_finds_only_its_own_values_beside_a_socket_that_sets_another_owner(
     path: str, server: Server
 ) -> None:
     async with site_on(server) as site:

@@ -48,7 +48,7 @@ def test_the_first_request_waits_for_startup_and_a_probe_does_not(tmp_path: Path
     ]
 
 
-def test_a_request_in_flight_gets_its_response_before_the_end(tmp_path: Path) -> None:
+def test_a_request_in_flight_gets_its_response_before_daphne_ends(tmp_path: Path) -> None:
     with serve(DAPHNE, log=tmp_path / "log") as server:
         with httpx.stream("GET", f"{server.url}/slow", timeout=PATIENCE) as response:
             parts = response.iter_raw()

@@ -27,7 +27,7 @@ def ended_without_serving(server: Server) -> int:
             time.sleep(0.05)
         return server.process.poll() is not None
 
-    # The parent of workers may wait for one that has just ended: see WORKERS_HAVE_TIME.
+    # The parent process may wait for a worker that has just ended: see WORKERS_HAVE_TIME.
     server.until(over, "end", patience=2 * PATIENCE)
     # Daphne listens immediately, and its requests wait for startup.
     assert set(statuses) <= {503}
@@ -65,9 +65,11 @@ def test_a_startup_that_does_not_succeed_ends_the_process(
         "a loop over messages",
     ],
 )
-def test_an_app_serves_wrapped_as_it_serves_bare(shape: str, server: str, tmp_path: Path) -> None:
+def test_an_app_responds_the_same_with_and_without_the_middleware(
+    shape: str, server: str, tmp_path: Path
+) -> None:
     pytest.importorskip(server)
-    # Startup hangs on the bare server, which is nothing to wait for here.
+    # Without the middleware, this shape hangs at startup, so the test leaves it out.
     hangs = shape == "a loop over messages" and server != "daphne"
     applications = ["wrapped"] if hangs else ["bare", "wrapped"]
     if server == "daphne":
@@ -83,7 +85,7 @@ def test_an_app_serves_wrapped_as_it_serves_bare(shape: str, server: str, tmp_pa
 @pytest.mark.parametrize(
     ("server", "options"), [("uvicorn", ["--lifespan", "off"]), ("daphne", [])]
 )
-def test_a_server_that_signals_no_startup_is_one_warning(
+def test_a_server_that_signals_no_startup_causes_one_warning(
     server: str, options: list[str], tmp_path: Path
 ) -> None:
     pytest.importorskip(server)

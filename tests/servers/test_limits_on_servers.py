@@ -60,12 +60,12 @@ def response_on(connection: socket.socket) -> HTTPResponse:
 def refusal(name: str, server: Server) -> HTTPResponse:
     """Return the response to a client that announces a body that is too large.
 
-    The client waits with its body: if it went on, it might find its connection reset before it
-    had read the response.
+    The client does not send the body: if it did, its connection might be reset before it had read
+    the response.
     """
     with connected(server) as connection:
         connection.sendall(head(f"Content-Length: {MAX_BODY_SIZE + 1}"))
-        if name == "daphne":  # it calls the app once it has the whole body
+        if name == "daphne":  # Daphne calls the app only once it has the whole body
             connection.sendall(b"x" * (MAX_BODY_SIZE + 1))
         return response_on(connection)
 
@@ -73,8 +73,8 @@ def refusal(name: str, server: Server) -> HTTPResponse:
 def chunk(size: int) -> bytes:
     """Return a part of a chunked body.
 
-    The part that is too much has one byte. The server refuses it before it has read a longer one
-    to the end, and then resets the connection.
+    The part that exceeds the limit should have one byte. A server refuses a longer part before it
+    has read all of it, and then resets the connection.
     """
     return b"%x\r\n%s\r\n" % (size, b"x" * size)
 
@@ -109,14 +109,14 @@ def test_a_chunked_body_is_refused_once_it_is_too_large(name: str, server: Serve
         assert response.status == 413
 
 
-def test_a_client_that_expects_100_continue_learns_of_the_refusal_first(
+def test_a_client_that_expects_100_continue_gets_a_413_unless_the_server_itself_continues(
     name: str, server: Server
 ) -> None:
     with connected(server) as connection:
         connection.sendall(head(f"Content-Length: {MAX_BODY_SIZE + 1}", "Expect: 100-continue"))
         received = connection.recv(100)
 
-    # These two tell the client to go on by themselves, before they call the app.
+    # These two servers send 100 Continue on their own, before they call the app.
     on_its_own = name in ("daphne", "hypercorn")
     assert received.startswith(b"HTTP/1.1 100" if on_its_own else b"HTTP/1.1 413")
 
@@ -149,7 +149,7 @@ def test_a_response_that_is_late_is_a_504(server: Server) -> None:
     assert response.text == "The server did not respond in time.\n"
 
 
-def test_a_response_to_head_is_a_504_without_a_body(server: Server) -> None:
+def test_a_late_response_to_head_is_a_504_without_a_body(server: Server) -> None:
     with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         late = client.head("/late/")
         served = client.post("/", content=b"x")
@@ -168,7 +168,7 @@ MIB = 1024 * 1024
 
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
 @pytest.mark.parametrize(("path", "host", "status"), REJECTED)
-def test_64_mib_that_django_would_reject_are_refused_with_the_first_bytes(
+def test_64_mib_that_django_would_reject_are_refused_before_django_gets_more_than_the_limit(
     name: str, server: Server, path: str, host: str, status: int, announced: bool
 ) -> None:
     if name == "daphne":
@@ -179,7 +179,7 @@ def test_64_mib_that_django_would_reject_are_refused_with_the_first_bytes(
     with connected(server) as connection:
         connection.sendall(start)
         for size in () if announced else (MAX_BODY_SIZE - 10_000, 10_000, 1):
-            # Only the part that is too much gets a response.
+            # Only the part that exceeds the limit gets a response.
             assert not select.select([connection], [], [], 0.2)[0]
             connection.sendall(chunk(size))
         response = response_on(connection)
@@ -192,7 +192,7 @@ def test_64_mib_that_django_would_reject_are_refused_with_the_first_bytes(
 
 
 @pytest.mark.parametrize(("path", "host", "status"), REJECTED)
-def test_within_the_limit_django_itself_rejects(
+def test_django_itself_rejects_a_request_within_the_limit(
     server: Server, path: str, host: str, status: int
 ) -> None:
     response = httpx.post(
@@ -202,23 +202,21 @@ def test_within_the_limit_django_itself_rejects(
     assert response.status_code == status
 
 
-def test_a_flood_of_bodies_that_are_too_large_is_one_line_of_the_log(
-    name: str, server: Server
-) -> None:
+def test_a_flood_of_bodies_that_are_too_large_is_logged_once(name: str, server: Server) -> None:
     for _ in range(50):
         assert refusal(name, server).status == 413
 
     assert len(server.log_lines("a request body was refused")) == 1
 
 
-def test_the_server_serves_after_it_has_refused(name: str, server: Server) -> None:
+def test_the_server_still_serves_after_refusals(name: str, server: Server) -> None:
     for _ in range(3):
         assert refusal(name, server).status == 413
 
     assert httpx.post(server.url, content=b"x", timeout=PATIENCE).text == "1"
 
 
-def test_no_refusal_is_an_error_in_the_log(server: Server) -> None:
+def test_no_refusal_puts_a_traceback_into_the_log(server: Server) -> None:
     """This test comes last, after all refusals."""
     assert "Traceback" not in server.log()
 
@@ -237,7 +235,7 @@ def test_a_413_over_http_2_has_no_header_that_http_2_forbids(tmp_path: Path) -> 
 def refused_over_http_2(server: Server) -> dict[bytes, bytes]:
     """Return the headers of the response to a client that announces a body that is too large.
 
-    It waits with its body: hypercorn drops the connection if more of it comes after the response.
+    The client sends no body: hypercorn drops the connection if a body follows its response.
     """
     client = H2Connection(H2Configuration(header_encoding=None))
     client.initiate_connection()
@@ -252,7 +250,7 @@ def refused_over_http_2(server: Server) -> dict[bytes, bytes]:
     raise AssertionError("the server closed the connection without a response")
 
 
-async def test_two_hundred_clients_that_trickle_are_ended_and_cost_others_nothing(
+async def test_two_hundred_clients_that_trickle_get_a_408_while_others_are_served(
     tmp_path: Path,
 ) -> None:
     start = command("uvicorn", "tests.servers.apps.limits:application")
@@ -266,7 +264,7 @@ async def test_two_hundred_clients_that_trickle_are_ended_and_cost_others_nothin
                 await loop.sock_sendall(client, head("Content-Length: 1000"))
                 responded = asyncio.create_task(loop.sock_recv(client, 1000))
                 while not responded.done():
-                    # The response is there to read, even if the server has reset the connection.
+                    # Even if the server has reset the connection, the response can still be read.
                     with suppress(ConnectionError):
                         await loop.sock_sendall(client, b"x")
                     await asyncio.wait({responded}, timeout=0.2)

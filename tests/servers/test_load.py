@@ -1,4 +1,4 @@
-"""A short load with faults. ``python -m tests.load`` runs longer, with more clients."""
+"""A short load with faults. ``python -m tests.load`` runs a longer one, with more clients."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.load import POOL, measure
 pytestmark = pytest.mark.process
 
 CLIENTS = 48
-# One client in six opens streams. Each holds a thread, and leaves its place to others.
+# One client in six opens streams. A stream holds a thread, but gives up its place in the pool.
 STREAMS = CLIENTS // 6
 # WebSockets share as many threads as the pool keeps for requests.
 SOCKETS = 8
@@ -23,6 +23,6 @@ def test_no_response_is_wrong_whatever_goes_down() -> None:
     assert figures.broken == []
     assert set(figures.responses) == {"page", "notes", "status", "upload", "stream", "socket"}
     assert figures.threads <= POOL + STREAMS + SOCKETS + OTHERS
-    # Memory stays flat: measured a second time, a quarter of the load later, it has not grown.
+    # Memory stays flat: after another quarter of the load, it has not grown.
     first, last = figures.memory
     assert last < 1.5 * first

@@ -105,7 +105,7 @@ def test_a_page_passes_through_nginx(site: Site) -> None:
 
     assert response.status_code == 200
     assert "strict-transport-security" in response.headers
-    # Django has learned the scheme: otherwise it would redirect, and set no such cookie.
+    # Django knows that the scheme is https: otherwise it would redirect and set no secure cookie.
     assert "Secure" in response.headers["set-cookie"]
 
 
@@ -142,7 +142,7 @@ def test_a_websocket_passes_through_nginx(site: Site) -> None:
 
 def test_nginx_passes_on_each_event_of_a_stream_immediately(site: Site) -> None:
     with site.client() as client, client.stream("GET", "/ticks/") as stream:
-        # A buffer would hold back the events until there are kilobytes of them, in about an hour.
+        # A buffer would hold the events back until it has kilobytes of them, in about an hour.
         events = (line for line in stream.iter_lines() if line)
         first, second = next(events), next(events)
 
@@ -180,13 +180,15 @@ def test_nginx_refuses_a_body_that_is_a_byte_too_large_for_the_app(
     with site.client() as client:
         refused = [client.post(path, content=b"x" * (limit + 1)) for _ in range(20)]
 
-    # Were it passed on, the app would refuse it in the middle, and some would be a 502.
+    # If nginx passed the body on, the app would refuse it midway, and some clients would get a 502.
     assert {response.status_code for response in refused} == {413}
     assert not any("x-request-id" in response.headers for response in refused)
 
 
 @pytest.mark.parametrize(("path", "limit"), LIMITS)
-def test_the_app_itself_refuses_that_byte(site: Site, path: str, limit: int) -> None:
+def test_the_app_itself_refuses_a_body_that_is_a_byte_too_large(
+    site: Site, path: str, limit: int
+) -> None:
     headers = ("Host: example.org", f"Content-Length: {limit + 1}", "", "")
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(PATIENCE)

@@ -58,10 +58,10 @@ class Found:
         return self.samples.get((name, frozenset(labels.items())))
 
 
-# Of the session, like the database: a worker that comes back to this module finds its user there.
+# Session scope, like the database: the user is still there when a worker returns to this module.
 @pytest.fixture(scope="session")
 def with_staff(environment: dict[str, str]) -> dict[str, str]:
-    """The environment, after a member of staff was added to its database."""
+    """The environment, with a staff user in its database."""
     staff = {**environment, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
     who = ("--username", "ada", "--email", "ada@example.org")
     manage(staff, "createsuperuser", "--noinput", *who)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.process
 PAGE = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
 # The rows of the table "Servers": | server | command |
 COMMANDS = dict(re.findall(r"^\| (.+?) \| `(\S+ .*example_project\..+?)` \|", PAGE, re.MULTILINE))
-# The options that choose another port than 8000, which the page uses, and give workers time.
+# Options that replace the page's port 8000, and that give workers time to start.
 PORTS = {
     "uvicorn": ("--port", "{port}", *WORKERS_HAVE_TIME),
     "hypercorn": ("--bind", "127.0.0.1:{port}"),
@@ -86,7 +86,7 @@ def test_a_server_accepts_a_websocket(server: Server) -> None:
         assert json.loads(socket.recv(PATIENCE))["type"] == "welcome"
 
 
-# On a server of its own, which the other tests cannot use any more.
+# The test starts its own server, because no other test can use the server afterwards.
 @pytest.mark.parametrize("row", COMMANDS)
 def test_a_server_ends_streams_and_websockets_and_then_itself(
     row: str, production_environment: dict[str, str], tmp_path: Path

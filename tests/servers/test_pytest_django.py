@@ -1,4 +1,4 @@
-"""A project of its own, tested in Django's way, with pytest-django, and without it."""
+"""A new project, tested with Django's TestCase, with pytest-django, and with pytest alone."""
 
 import subprocess
 import sys
@@ -223,14 +223,14 @@ def run(folder: Path, *command: str, **environment: str) -> "subprocess.Complete
     )
 
 
-def test_tests_in_djangos_way_on_sqlite(project: Path) -> None:
+def test_django_test_cases_pass_on_sqlite(project: Path) -> None:
     ended = run(project, "-W", "error::ResourceWarning", "manage.py", "test")
 
     assert ended.returncode == 0, ended.stderr
     assert "Ran 5 tests" in ended.stderr
 
 
-def test_tests_in_djangos_way_on_postgresql(project: Path, postgresql: PostgreSQL) -> None:
+def test_django_test_cases_pass_on_postgresql(project: Path, postgresql: PostgreSQL) -> None:
     ended = run(project, "manage.py", "test", "--noinput", **postgresql.environment)
 
     assert ended.returncode == 0, ended.stderr

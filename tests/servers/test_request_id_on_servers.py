@@ -238,7 +238,7 @@ ON_A_UNIX_SOCKET = {
 
 @pytest.mark.parametrize(("trusted", "kept"), [("unix", True), ("127.0.0.0/8", False)])
 @pytest.mark.parametrize("name", ON_A_UNIX_SOCKET)
-def test_a_client_on_a_unix_socket_is_trusted_if_unix_is(
+def test_a_client_on_a_unix_socket_is_trusted_if_unix_is_listed(
     name: str, trusted: str, kept: bool, tmp_path: Path
 ) -> None:
     pytest.importorskip(name, reason=f"needs {name}")

@@ -44,13 +44,13 @@ async def test_every_client_reconnects_after_a_restart_and_none_sees_a_broken_re
         first, second = client.result()
         assert first.startswith("data: ")
         assert second.startswith("data: ")
-        assert first != second  # a stream names its process
+        assert first != second  # each stream contains its process ID
 
 
 async def streams(url: str, number: int) -> list[str]:
     """Read that *number* of streams, each to its end, and return their texts.
 
-    If a response is cut off, the exception of httpx comes through.
+    If a response is cut off, httpx raises an exception.
     """
     said: list[str] = []
     async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=PATIENCE) as client:

@@ -135,7 +135,7 @@ def test_check_finds_nothing(site: Site) -> None:
     )
 
 
-def test_check_deploy_finds_what_it_finds_without_us(site: Site, own_site: Site) -> None:
+def test_check_deploy_finds_the_same_with_and_without_our_app(site: Site, own_site: Site) -> None:
     own_site.settings.write_text(own_site.settings.read_text().replace(SETTINGS, ""))
 
     found = [each.manage("check", "--deploy").stderr for each in (site, own_site)]
@@ -167,7 +167,7 @@ def test_runserver_serves_the_stack(server: Server) -> None:
     assert page.headers["access-control-allow-origin"] == "https://app.example"
     assert probe.json() == {"status": "ready", "checks": {}}
     identifier = page.headers["x-request-id"]
-    # Other tests may have asked for these. The probe is not logged.
+    # Other tests may have requested the excluded paths. The probe is not logged.
     [line] = server.log_lines(r"asgi_middleware\.access.* GET (?!/static/|/events/)")
     assert f"[{identifier}] GET / 200" in line
 
@@ -178,7 +178,7 @@ def test_runserver_serves_static_files(server: Server) -> None:
     assert response.status_code == 200
 
 
-def test_runserver_says_where_it_serves_what(server: Server) -> None:
+def test_runserver_prints_the_application_and_its_address(server: Server) -> None:
     [line] = server.log_lines("^Serving ")
 
     assert line == f"Serving mysite.asgi.application with uvicorn at {server.url}/"
@@ -191,7 +191,7 @@ def test_a_reload_shuts_down_and_starts_again(site: Site, server: Server) -> Non
         events = b""
         for event in stream.iter_raw():
             events += event
-            os.utime(site.urls)  # again and again: the reloader misses what comes before it looks
+            os.utime(site.urls)  # repeatedly: the reloader may not look yet
     server.log_lines("Application startup complete", at_least=2)
 
     assert events.startswith(b"tick")
@@ -202,7 +202,7 @@ def test_a_reload_shuts_down_and_starts_again(site: Site, server: Server) -> Non
 
 
 def a_terminal(process: "subprocess.Popen[bytes]") -> None:
-    """Press Ctrl-C: a terminal tells all processes of a group."""
+    """Press Ctrl-C: a terminal signals every process of the group."""
     os.killpg(process.pid, signal.SIGINT)
 
 
@@ -212,7 +212,7 @@ def a_supervisor(process: "subprocess.Popen[bytes]") -> None:
 
 @pytest.mark.parametrize("options", [(), ("--noreload",)], ids=["reloader", "noreload"])
 @pytest.mark.parametrize("tells", [a_terminal, a_supervisor], ids=lambda each: each.__name__)
-def test_runserver_shuts_down_whoever_tells_it_to_end_and_streams_are_whole(
+def test_runserver_completes_streams_and_shuts_down_for_a_terminal_and_a_supervisor(
     options: tuple[str, ...],
     tells: Callable[["subprocess.Popen[bytes]"], None],
     site: Site,
@@ -223,7 +223,7 @@ def test_runserver_shuts_down_whoever_tells_it_to_end_and_streams_are_whole(
             parts = stream.iter_raw()
             assert next(parts) == b"tick"
             tells(running.process)
-            assert set(parts) == {b"tick"}  # it raises if the response is cut off
+            assert set(parts) == {b"tick"}  # httpx raises if it is cut off
         status = running.process.wait(PATIENCE)
 
     by_signal = -signal.SIGTERM if options and tells is a_supervisor else 0
@@ -232,7 +232,7 @@ def test_runserver_shuts_down_whoever_tells_it_to_end_and_streams_are_whole(
     assert "Traceback" not in running.log()
 
 
-def test_port_0_is_one_that_is_free(site: Site, tmp_path: Path) -> None:
+def test_port_0_picks_a_free_port(site: Site, tmp_path: Path) -> None:
     with runserver(site, tmp_path / "log", "--noreload", f"{HOST}:0", listening=False) as running:
         [line] = running.log_lines("^Serving ")
 
@@ -250,7 +250,7 @@ def test_port_0_is_one_that_is_free(site: Site, tmp_path: Path) -> None:
     ],
     ids=["debug", "nostatic", "no debug", "insecure"],
 )
-def test_static_files_are_served_as_by_djangos_runserver(
+def test_static_files_are_served_as_they_are_by_djangos_runserver(
     options: list[str], settings: str, status: int, own_site: Site, tmp_path: Path
 ) -> None:
     own_site.settings.write_text(f"{own_site.settings.read_text()}\n{settings}\n")
@@ -316,7 +316,7 @@ application = stack(get_asgi_application(), lifespan=[client])
     assert "no broker" in result.stderr
 
 
-def test_a_port_that_is_taken_is_said_as_by_django(site: Site, server: Server) -> None:
+def test_a_port_that_is_taken_gets_djangos_error(site: Site, server: Server) -> None:
     result = site.manage("runserver", "--noreload", f"{HOST}:{server.port}")
 
     assert result.returncode == 1

@@ -102,7 +102,7 @@ def supervisor(production_environment: dict[str, str]) -> Iterator[Supervisor]:
 def test_supervisor_starts_restarts_and_stops_the_example(supervisor: Supervisor) -> None:
     first = supervisor.process_when_ready()
 
-    # Kill it, as the kernel does when memory runs out.
+    # Kill the process, as the kernel does when memory runs out.
     subprocess.run(["kill", "-KILL", str(first)], check=True)
     _until_gone(first)
     second = supervisor.process_when_ready()

@@ -29,7 +29,7 @@ def test_systemd_analyze_finds_nothing_wrong_with_the_units(here: Machine) -> No
     uvicorn.chmod(0o755)
     units = [here.folder / "example.service", here.folder / "example.socket"]
     for unit in units:
-        # ExecStart has to name an executable file, not a command with arguments.
+        # ExecStart must name an executable file, not a command with arguments.
         text = here.file(unit.name, **{f"{sys.executable} -m uvicorn": str(uvicorn)})
         unit.write_text(text, encoding="utf-8")
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.process
 CLIENTS = 32
 REQUESTS, FEW = 500, 100
 THREADS = 8
-# By this name PostgreSQL tells the connections of the app from others.
+# PostgreSQL lists the app's connections under this name.
 NAME = "tested app"
 WRITTEN = "SELECT token FROM visits"
 CONNECTED = f"SELECT pid FROM pg_stat_activity WHERE application_name = '{NAME}'"
@@ -109,7 +109,7 @@ async def test_one_connection_for_each_thread_serves_every_request(
         most = 0
         over = False
         while not over:
-            over = visiting.done()  # the last look comes after that
+            over = visiting.done()  # look once more after the end
             now = await asyncio.to_thread(connected)
             most = max(most, len(now))
             seen |= now
@@ -117,7 +117,7 @@ async def test_one_connection_for_each_thread_serves_every_request(
 
         assert statuses(responses) == {200: REQUESTS}
         assert from_others(responses) == {}
-        # The connections are kept for later requests, and there never were any others.
+        # The connections are kept for later requests, and no others were ever opened.
         assert most == len(seen) == THREADS
         assert used(responses) == seen == connected()
         server.stop()
@@ -130,7 +130,7 @@ async def test_without_a_pool_the_same_load_is_too_much_for_postgresql(
     with postgresql.connect() as connection:
         with served(postgresql, tmp_path, threads=None) as server:
             responses = await visits(server, "visit", REQUESTS)
-        # PostgreSQL notices a moment later that the connections are closed, and is full until then.
+        # PostgreSQL is full until it notices, a moment later, that the connections are closed.
         until(lambda: not connection.execute(CONNECTED).fetchall())
 
     failed = [response.text for response in responses.values() if response.status_code == 500]

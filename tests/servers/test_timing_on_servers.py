@@ -43,7 +43,7 @@ def records(server: Server, route: str) -> list[dict[str, Any]]:
         pytest.param("stream", 200, "200", id="stream"),
     ],
 )
-def test_a_client_that_leaves_makes_one_record_of_a_disconnect(
+def test_a_client_that_leaves_is_recorded_once_as_a_disconnect(
     kind: str, status: int | None, label: str, server: Server
 ) -> None:
     path = f"/waiting/{kind}/"
@@ -102,7 +102,7 @@ def test_the_record_of_a_failed_handshake_has_the_status_that_was_sent(
     with handshake(server, path) as client:
         line = client.recv(1000).partition(b"\r\n")[0].decode()
 
-    # granian makes a 403 of whatever is not an accepted handshake.
+    # granian sends a 403 for every handshake that is not accepted.
     sent = 403 if (kind, name) == ("raise", "granian") else status
     assert line.split()[1] == str(sent)
     [record] = server.log_lines(f"^{path} ")
@@ -112,7 +112,7 @@ def test_the_record_of_a_failed_handshake_has_the_status_that_was_sent(
     assert (labels, "1.0") in failed_handshakes(server)
 
 
-def test_a_client_that_leaves_during_the_handshake_makes_one_record_of_a_disconnect(
+def test_a_client_that_leaves_during_the_handshake_is_recorded_once_as_a_disconnect(
     server: Server,
 ) -> None:
     if server.process.args[2] == "granian":  # type: ignore[index]
@@ -128,7 +128,7 @@ def test_a_client_that_leaves_during_the_handshake_makes_one_record_of_a_disconn
 
 
 def test_the_access_log_is_visible_or_one_warning_says_how_to_make_it_so(server: Server) -> None:
-    # The project configures no logging. Daphne configures its own for everybody.
+    # The project configures no logging. Daphne configures logging for the whole process.
     for _ in range(2):
         httpx.get(f"{server.url}/release/", timeout=PATIENCE)
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.process
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "cors.md"
 
-# What nginx sends as Host, and the app that it is for.
+# The line of nginx.conf for each way to pass the host on.
 HEADERS = {
     "$http_host": "proxy_set_header Host $http_host;",
     "$host": "proxy_set_header Host $host;",
@@ -97,11 +97,11 @@ def test_the_sites_own_websocket_opens_if_nginx_passes_host_on(
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_another_sites_websocket_stays_out(name: str, ports: dict[str, int]) -> None:
+def test_a_websocket_of_another_site_is_refused(name: str, ports: dict[str, int]) -> None:
     assert _handshake(ports[name], "http://evil.example") == 403
 
 
-def test_the_docs_show_what_is_tried_here() -> None:
+def test_the_docs_show_the_headers_that_these_tests_use() -> None:
     docs = DOCS.read_text(encoding="utf-8")
 
     assert HEADERS["$http_host"] in docs

@@ -27,7 +27,7 @@ ORIGIN = "http://localhost:3000"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: how to look at a server, and what you see with ASGI and with WSGI."""
+    """A row of the table: what to look at on a server, and what you see with ASGI and with WSGI."""
 
     look: Callable[[Server], object]
     asgi: object
