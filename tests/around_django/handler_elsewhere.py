@@ -1,4 +1,4 @@
-"""Another URLconf, which a middleware chooses: sync and async views have changed places."""
+"""Another URLconf, which a middleware chooses: sync and async views are swapped."""
 
 from typing import Any
 

@@ -231,7 +231,7 @@ async def anothing(request: Any) -> None:
 
 
 class Callable:
-    """A view that Django takes for a sync one, and cannot call."""
+    """An async view that Django takes for a sync one: it gets a coroutine as the response."""
 
     async def __call__(self, request: Any) -> HttpResponse:
         return HttpResponse()
@@ -429,7 +429,7 @@ def cached(request: Any) -> HttpResponse:
 
 
 class UserConverter:
-    """Looks into the database, as some projects do."""
+    """Queries the database, as the converters of some projects do."""
 
     regex = "[a-z]+"
 
@@ -509,7 +509,7 @@ def note(request: Any, text: str) -> None:
 
 
 class SyncOnly:
-    """Sets what hangs on its thread and its context, and reads it after the view."""
+    """Sets a context variable and a thread-local, and notes what it finds after the view."""
 
     sync_capable = True
     async_capable = False
@@ -563,7 +563,7 @@ def function_based(get_response: Any) -> Any:
 
 
 class EveryHook(MiddlewareMixin):
-    """A third-party middleware as most are written, with each hook that there is."""
+    """Middleware as most third parties write it, with every hook."""
 
     def process_request(self, request: Any) -> Any:
         note(request, "request")
@@ -600,7 +600,7 @@ class NotUsed:
 
 
 class OnlyAsAsync:
-    """Says that it can be loaded for sync views, but cannot."""
+    """Claims to support sync views, but cannot be loaded for them."""
 
     sync_capable = True
     async_capable = True
@@ -626,7 +626,7 @@ class Elsewhere(MiddlewareMixin):
 
 
 class OwnSessions(SessionMiddleware):
-    """A subclass that uses the database where Django's does not."""
+    """A subclass that queries the database where Django's class does not."""
 
     def process_request(self, request: Any) -> None:
         super().process_request(request)
@@ -648,7 +648,7 @@ class OwnMessages(MessageMiddleware):
 
 
 class OwnStorage(SessionStorage):
-    """Uses the database as soon as it is made."""
+    """Queries the database as soon as it is created."""
 
     def __init__(self, request: Any) -> None:
         super().__init__(request)

@@ -1,4 +1,4 @@
-"""A session engine of a project's own, which uses the database as soon as a session is made."""
+"""A project's own session engine, which queries the database whenever a session is created."""
 
 from typing import Any
 

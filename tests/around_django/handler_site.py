@@ -1,4 +1,4 @@
-"""A site as many are: Django's admin, and an API of Django REST framework."""
+"""A typical site: Django's admin, and an API made with Django REST framework."""
 
 from typing import Any
 

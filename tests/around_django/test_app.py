@@ -59,7 +59,7 @@ def quietly(make: Callable[[], ASGIApp]) -> ASGIApp:
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[str]]]:
-    """Return a function that checks a site whose asgi.py makes its application like this."""
+    """Return a function that checks a site whose asgi.py creates its application with *make*."""
 
     def found(make: Callable[[], ASGIApp], **changed: Any) -> list[str]:
         module = ModuleType("mysite_asgi")
@@ -70,7 +70,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[str]]]:
         with override_settings(ASGI_APPLICATION="mysite_asgi.application", **changed):
             return [str(message.id) for message in check_application()]
 
-    # Nobody in the tests sees the lines of the access log, so each check would say so.
+    # Otherwise nothing would show the access log, and every check would warn about it.
     logging.getLogger("asgi_middleware.access").setLevel(logging.INFO)
     yield found
     logging.getLogger("asgi_middleware.access").setLevel(logging.NOTSET)
@@ -95,7 +95,7 @@ POOL = ThreadPool()
     [
         pytest.param(cors, {}, [], id="a stack"),
         pytest.param(lambda: hello, {}, [], id="no layers"),
-        pytest.param(fails, {}, ["E001"], id="raises"),
+        pytest.param(fails, {}, ["E001"], id="asgi.py raises"),
         pytest.param(
             lambda: TimingMiddleware(hello, precision=10), {}, ["E001"], id="cannot be built"
         ),
@@ -117,7 +117,10 @@ POOL = ThreadPool()
             id="wrong order in compose",
         ),
         pytest.param(
-            lambda: RequestIDMiddleware(RequestIDMiddleware(hello)), {}, ["W001"], id="twice"
+            lambda: RequestIDMiddleware(RequestIDMiddleware(hello)),
+            {},
+            ["W001"],
+            id="the same layer twice",
         ),
         pytest.param(
             lambda: LifespanMiddleware(ThreadPoolMiddleware(hello, pool=POOL)),
@@ -125,7 +128,12 @@ POOL = ThreadPool()
             ["W001"],
             id="a pool that is not a context",
         ),
-        pytest.param(lambda: CORSMiddleware(hello, allow_origins=[]), {}, ["W002"], id="no effect"),
+        pytest.param(
+            lambda: CORSMiddleware(hello, allow_origins=[]),
+            {},
+            ["W002"],
+            id="a layer without effect",
+        ),
         pytest.param(
             cors,
             {"MIDDLEWARE": ["corsheaders.middleware.CorsMiddleware"]},
@@ -142,10 +150,13 @@ POOL = ThreadPool()
             lambda: hello,
             {"DATABASES": {"default": {"CONN_MAX_AGE": 60}}},
             ["W005"],
-            id="connections for one request",
+            id="persistent connections without a pool",
         ),
         pytest.param(
-            cors, {"DATABASES": {"default": {"CONN_MAX_AGE": 60}}}, [], id="connections and a pool"
+            cors,
+            {"DATABASES": {"default": {"CONN_MAX_AGE": 60}}},
+            [],
+            id="persistent connections and a pool",
         ),
         pytest.param(lambda: cors, {}, ["E001"], id="a function that makes the application"),
         pytest.param(get_wsgi_application, {}, ["E001"], id="the WSGI application"),
@@ -188,7 +199,7 @@ POOL = ThreadPool()
         ),
     ],
 )
-def test_check_finds_what_a_server_would_run_into(
+def test_the_checks_report_the_problems_of_an_application(
     make: Callable[[], ASGIApp],
     changed: dict[str, Any],
     ids: list[str],
@@ -198,7 +209,7 @@ def test_check_finds_what_a_server_would_run_into(
     monkeypatch.setattr(logging.getLogger("nobody"), "propagate", False)
 
     with warnings.catch_warnings():
-        # override_settings warns that connections do not hear of new DATABASES.
+        # override_settings warns that existing connections ignore new DATABASES.
         warnings.simplefilter("ignore", UserWarning)
         found = site(make, **changed)
 
@@ -226,7 +237,9 @@ def test_check_finds_what_a_server_would_run_into(
         ),
     ],
 )
-def test_what_is_not_an_application_is_told(path: str, problem: str, hint: str) -> None:
+def test_check_refuses_an_asgi_application_that_is_not_an_application(
+    path: str, problem: str, hint: str
+) -> None:
     with override_settings(ASGI_APPLICATION=path):
         [message] = check_application()
 
@@ -234,7 +247,7 @@ def test_what_is_not_an_application_is_told(path: str, problem: str, hint: str) 
     assert (message.hint, message.id) == (hint, "asgi_middleware.E001")
 
 
-def test_a_layer_in_middleware_is_told_by_check_and_by_our_handler() -> None:
+def test_check_and_our_handler_report_a_layer_in_middleware() -> None:
     path = "asgi_middleware.RequestIDMiddleware"
     with override_settings(MIDDLEWARE=[path, "asgi_middleware.Nothing"]):
         [message] = check_settings()
@@ -268,10 +281,10 @@ def test_our_own_middleware_for_django_may_be_in_middleware() -> None:
     ],
     ids=["first", "after staticfiles", "before daphne", "after daphne", "extended by servestatic"],
 )
-def test_the_app_has_to_be_above_other_apps_with_a_runserver(
+def test_the_app_must_be_above_other_apps_with_a_runserver(
     apps: list[str], ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Django takes the first command of a name, and remembers it for the process."""
+    """Django uses the first command of each name, and caches that choice for the process."""
     registry = checks.registry.registry
     monkeypatch.setattr(registry, "registered_checks", set(registry.registered_checks))
     if "daphne" in apps:
@@ -287,7 +300,7 @@ def test_the_app_has_to_be_above_other_apps_with_a_runserver(
     assert found == [f"asgi_middleware.{each}" for each in ids]
 
 
-def test_the_package_in_installed_apps_is_told_the_name_of_the_app() -> None:
+def test_the_package_in_installed_apps_is_an_error_that_names_the_app() -> None:
     with (
         pytest.raises(ConfigurationError) as refused,
         override_settings(INSTALLED_APPS=["asgi_middleware"]),
@@ -299,7 +312,7 @@ def test_the_package_in_installed_apps_is_told_the_name_of_the_app() -> None:
     )
 
 
-def test_check_says_nothing_of_a_site_without_asgi() -> None:
+def test_check_says_nothing_about_a_site_without_asgi() -> None:
     with override_settings():
         if hasattr(settings, "ASGI_APPLICATION"):
             del settings.ASGI_APPLICATION
@@ -385,14 +398,14 @@ def test_each_line_is_written_once_and_has_its_request_id(logged: Callable[..., 
     ]
 
 
-def test_the_level_is_that_of_every_line(logged: Callable[..., str]) -> None:
+def test_the_level_applies_to_every_line(logged: Callable[..., str]) -> None:
     assert "a line for developers" in logged(level="DEBUG")
     assert [line.split("[")[1] for line in logged(level="WARNING").splitlines()] == [
         "abc] Not Found: /nowhere/"
     ]
 
 
-def test_json_is_one_object_for_each_line(logged: Callable[..., str]) -> None:
+def test_json_is_one_object_on_each_line(logged: Callable[..., str]) -> None:
     lines = [json.loads(line) for line in logged(json=True).splitlines()]
 
     assert [line["message"] for line in lines][-1] == "GET / 200"
@@ -401,7 +414,7 @@ def test_json_is_one_object_for_each_line(logged: Callable[..., str]) -> None:
     assert lines[-1].keys() >= {"time", "level", "logger"}
 
 
-def test_errors_are_mailed_to_admins_as_by_default() -> None:
+def test_errors_are_mailed_to_admins_as_with_djangos_default() -> None:
     config = logging_config()
 
     assert (
@@ -428,7 +441,7 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], problem: 
     assert refused.value.problems == (problem,)
 
 
-def test_json_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pythonjsonlogger", None)
 
     with pytest.raises(ConfigurationError, match="needs python-json-logger; install"):

@@ -1,7 +1,7 @@
-"""The same handshakes as with the validators of Channels, and where the decision differs.
+"""The same handshakes with us and with Channels' validators, and where the decisions differ.
 
-``docs/migrating.md`` gives the reasons. The docstring of a test begins with the number that its
-difference has there.
+``docs/migrating.md`` gives the reasons. Each test's docstring begins with the number of its
+difference there.
 """
 
 import pytest
@@ -29,7 +29,7 @@ def validator(*allowed: str) -> ASGIApp:
     return OriginValidator(echo, allowed)  # type: ignore[no-any-return]
 
 
-async def test_a_handshake_has_to_come_from_a_page_of_its_own_host_and_port() -> None:
+async def test_a_handshake_must_come_from_a_page_of_its_own_host_and_port() -> None:
     """C1."""
     hosts = ["a.example", "b.example"]
     ours = WebSocketOriginMiddleware(echo, allowed_hosts=hosts)
@@ -43,7 +43,7 @@ async def test_a_handshake_has_to_come_from_a_page_of_its_own_host_and_port() ->
     assert await lets_in(listed, f"{A}:5173")
 
 
-async def test_an_entry_is_an_origin() -> None:
+async def test_an_entry_is_an_origin_not_a_host() -> None:
     """C2."""
     with pytest.raises(ConfigurationError, match=r"use 'https://a\.example'"):
         WebSocketOriginMiddleware(echo, ["a.example"])
@@ -54,7 +54,7 @@ async def test_an_entry_is_an_origin() -> None:
     assert await lets_in(validator("a.example"), "http://a.example")
 
 
-async def test_a_domain_and_what_is_below_are_two_entries() -> None:
+async def test_a_domain_and_its_subdomains_are_two_entries() -> None:
     """C3."""
     ours = WebSocketOriginMiddleware(echo, [A, "https://*.a.example"])
 
@@ -66,7 +66,7 @@ async def test_a_domain_and_what_is_below_are_two_entries() -> None:
     assert not await lets_in(ours, B, host="c.example")
 
 
-async def test_nothing_lets_in_the_pages_of_every_site() -> None:
+async def test_no_option_lets_in_the_pages_of_every_site() -> None:
     """C4."""
     with pytest.raises(ConfigurationError, match="any page"):
         WebSocketOriginMiddleware(echo, ["*"])
@@ -97,7 +97,7 @@ async def test_a_refused_handshake_is_logged(caplog: pytest.LogCaptureFixture) -
     assert caplog.records == []
 
 
-async def test_a_guard_of_websockets_passes_other_scopes_on() -> None:
+async def test_a_guard_for_websockets_passes_other_scopes_on() -> None:
     """C6."""
     assert (await request(WebSocketOriginMiddleware(hello))).status == 200
     with pytest.raises(ValueError, match="non-WebSocket"):

@@ -1,7 +1,7 @@
-"""The same settings and requests as with django-cors-headers, and where a page sees more or less.
+"""The same requests with us and with django-cors-headers, and where a page sees more or less.
 
-``docs/migrating.md`` gives the reasons. The docstring of a test begins with the number that its
-difference has there.
+``docs/migrating.md`` gives the reasons. Each test's docstring begins with the number of its
+difference there.
 """
 
 import re
@@ -68,7 +68,7 @@ SetUp = Callable[..., Both]
 def both() -> Iterator[SetUp]:
     """A function that applies settings, and returns both apps for them.
 
-    *there* holds what django-cors-headers has to be told in other words.
+    *there* holds the settings that django-cors-headers needs in another form.
     """
     with ExitStack() as stack:
 
@@ -102,7 +102,7 @@ def both() -> Iterator[SetUp]:
 
 @dataclass(frozen=True)
 class Configuration:
-    """Settings, and the ones by which django-cors-headers decides like us, if they differ."""
+    """Settings for us, and those that make django-cors-headers decide the same, if they differ."""
 
     id: str
     given: Mapping[str, Any]
@@ -113,7 +113,7 @@ LISTED = {"CORS_ALLOWED_ORIGINS": [A]}
 CREDENTIALS = {"CORS_ALLOW_CREDENTIALS": True}
 METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "BREW", "patch"]
 HEADERS = ["authorization", "x-csrftoken", "x-own", "x-z"]
-# D14. They are always allowed here.
+# D14: CORSMiddleware always allows these.
 SAFELISTED = ["accept", "accept-language", "content-language", "content-type", "range"]
 DEFAULT_METHODS = ["DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"]
 DEFAULT_HEADERS = ["authorization", "user-agent", "x-csrftoken", "x-requested-with"]
@@ -183,7 +183,7 @@ ORIGINS = [
     *("https://a.example:8443", "http://localhost:3000", "null", "capacitor://localhost"),
     *("file://",),
 ]
-# All origins send the first, the rest comes from one.
+# Every origin sends the first request; only one origin sends the rest.
 REQUESTS: list[tuple[str, dict[str, str]]] = [
     ("DELETE", {"x-csrftoken": "x"}),
     ("GET", {}),
@@ -204,12 +204,12 @@ REQUESTS: list[tuple[str, dict[str, str]]] = [
 async def seen(app: ASGIApp, page: Page, target: str) -> set[str] | None:
     """Return the headers that *page* may read, None if it may not read the response."""
     response = await fetch(app, page, target)
-    # The response to a HEAD has one here and none there: both are right.
+    # Only our response to a HEAD has a content-length; both are right.
     return None if response is None else readable_headers(page, response) - {"content-length"}
 
 
 def is_simple_but_not_listed(page: Page, methods: Sequence[str]) -> bool:
-    """Tell whether a preflight asks for a method that browsers allow by themselves. D8."""
+    """Tell whether a preflight asks for a simple method that is not in *methods*. D8."""
     is_simple = page.method in ("GET", "HEAD", "POST") and page.method not in methods
     return is_simple and bool(unsafe_header_names(page.headers))
 
@@ -284,7 +284,7 @@ async def test_a_preflight_that_is_not_allowed_gets_a_403_with_nothing_but_vary(
     assert theirs.get(b"access-control-allow-origin") == A.encode()
 
 
-async def test_a_preflight_has_an_origin(both: SetUp) -> None:
+async def test_a_preflight_needs_an_origin(both: SetUp) -> None:
     """D11."""
     apps = both(CORS_ALLOWED_ORIGINS=[A])
     headers = {"access-control-request-method": "GET"}
@@ -293,7 +293,7 @@ async def test_a_preflight_has_an_origin(both: SetUp) -> None:
         assert (await request(app, "OPTIONS", headers=headers)).body == body
 
 
-async def test_only_preflights_get_the_lists(both: SetUp) -> None:
+async def test_only_preflights_get_the_allowed_methods(both: SetUp) -> None:
     """D12."""
     apps = both(CORS_ALLOWED_ORIGINS=[A])
 
@@ -302,7 +302,7 @@ async def test_only_preflights_get_the_lists(both: SetUp) -> None:
         assert (response.get(b"access-control-allow-methods") is not None) is has_list
 
 
-async def test_a_regex_has_to_match_to_the_end(both: SetUp) -> None:
+async def test_a_regex_must_match_the_whole_origin(both: SetUp) -> None:
     """D3."""
     apps = both(CORS_ALLOWED_ORIGIN_REGEXES=[r"https://a\.example"])
 
@@ -320,7 +320,7 @@ async def test_a_regex_has_to_match_to_the_end(both: SetUp) -> None:
     ],
     ids=["all", "null", "regex"],
 )
-async def test_everybody_with_credentials_takes_a_function(
+async def test_credentials_for_every_origin_need_a_function(
     everybody: dict[str, Any], both: SetUp
 ) -> None:
     """D4."""
@@ -338,7 +338,7 @@ async def test_everybody_with_credentials_takes_a_function(
         assert response.get(b"access-control-allow-credentials") == b"true"
 
 
-async def test_everybody_without_credentials_gets_one_response(both: SetUp) -> None:
+async def test_without_credentials_every_origin_gets_the_same_response(both: SetUp) -> None:
     """D13."""
     apps = both(CORS_ALLOW_ALL_ORIGINS=True)
 
@@ -358,7 +358,7 @@ async def test_a_max_age_of_0_is_sent(both: SetUp) -> None:
     assert (await preflight(none.ours)).get(b"access-control-max-age") is None
 
 
-async def test_a_wildcard_means_any_with_credentials_too(both: SetUp) -> None:
+async def test_a_wildcard_allows_any_method_and_header_with_credentials_too(both: SetUp) -> None:
     """D15."""
     apps = both(
         CORS_ALLOWED_ORIGINS=[A],
@@ -372,7 +372,7 @@ async def test_a_wildcard_means_any_with_credentials_too(both: SetUp) -> None:
     assert await fetch(apps.theirs, page) is None
 
 
-async def test_the_regex_for_urls_is_a_prefix(both: SetUp) -> None:
+async def test_the_regex_for_urls_must_be_a_prefix(both: SetUp) -> None:
     """D6."""
     apps = both(CORS_ALLOWED_ORIGINS=[A], CORS_URLS_REGEX="^/api/.*$")
 
@@ -383,7 +383,7 @@ async def test_the_regex_for_urls_is_a_prefix(both: SetUp) -> None:
             both(CORS_ALLOWED_ORIGINS=[A], CORS_URLS_REGEX=regex)
 
 
-async def test_a_function_takes_the_place_of_the_signal(both: SetUp) -> None:
+async def test_a_function_replaces_the_signal(both: SetUp) -> None:
     """D7."""
 
     def function(origin: str, scope: Scope) -> bool:
@@ -407,7 +407,7 @@ async def test_a_function_takes_the_place_of_the_signal(both: SetUp) -> None:
     assert not await allows(truthy.ours)
 
 
-async def test_every_response_has_the_headers(both: SetUp) -> None:
+async def test_every_response_has_the_cors_headers(both: SetUp) -> None:
     """D16."""
     apps = both(CORS_ALLOWED_ORIGINS=[A])
     common = "django.middleware.common.CommonMiddleware"
@@ -421,7 +421,7 @@ async def test_every_response_has_the_headers(both: SetUp) -> None:
         assert (response.get(b"access-control-allow-origin") is not None) is has_headers
 
 
-async def test_only_preflights_ask_for_a_private_network(both: SetUp) -> None:
+async def test_only_preflights_get_allow_private_network(both: SetUp) -> None:
     """D17."""
     apps = both(CORS_ALLOWED_ORIGINS=[A], CORS_ALLOW_PRIVATE_NETWORK=True)
     headers = {"origin": A, "access-control-request-private-network": "true"}
@@ -433,7 +433,7 @@ async def test_only_preflights_ask_for_a_private_network(both: SetUp) -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://a.example/x", "HTTPS://a.example"])
-async def test_an_origin_has_to_match_byte_for_byte(origin: str, both: SetUp) -> None:
+async def test_an_origin_must_match_byte_for_byte(origin: str, both: SetUp) -> None:
     """D18."""
     apps = both(CORS_ALLOWED_ORIGINS=[A])
 
@@ -480,7 +480,7 @@ def test_settings_that_fail_the_checks_fail_at_startup(wrong: dict[str, Any]) ->
             cors_options(settings)
 
 
-async def test_what_a_view_exposes_is_kept(both: SetUp) -> None:
+async def test_the_headers_that_a_view_exposes_are_kept(both: SetUp) -> None:
     """D19."""
     apps = both(CORS_ALLOWED_ORIGINS=[A], CORS_EXPOSE_HEADERS=["x-b"])
 
@@ -489,7 +489,7 @@ async def test_what_a_view_exposes_is_kept(both: SetUp) -> None:
         assert response.getall(b"access-control-expose-headers") == lines
 
 
-async def test_a_pattern_is_a_pattern_in_the_list_too(both: SetUp) -> None:
+async def test_a_pattern_in_the_list_of_origins_is_a_pattern(both: SetUp) -> None:
     """D20."""
     apps = both(CORS_ALLOWED_ORIGINS=["https://*.a.example"])
 
@@ -522,7 +522,7 @@ def test_a_setting_that_was_removed_is_not_read() -> None:
     assert removed == cors_options(settings)
 
 
-async def test_methods_are_made_upper_case_as_browsers_do(both: SetUp) -> None:
+async def test_methods_are_converted_to_upper_case_as_in_browsers(both: SetUp) -> None:
     """D23."""
     apps = both(CORS_ALLOWED_ORIGINS=[A], CORS_ALLOW_METHODS=["put"])
 
@@ -530,7 +530,7 @@ async def test_methods_are_made_upper_case_as_browsers_do(both: SetUp) -> None:
     assert await fetch(apps.theirs, Page(A, "PUT")) is None
 
 
-async def test_a_preflight_for_head_needs_it_in_the_list(both: SetUp) -> None:
+async def test_a_preflight_for_head_needs_head_in_the_list(both: SetUp) -> None:
     """D8."""
     page = Page(A, "HEAD", {"x-csrftoken": "x"})
     default = both(CORS_ALLOWED_ORIGINS=[A])
@@ -542,7 +542,7 @@ async def test_a_preflight_for_head_needs_it_in_the_list(both: SetUp) -> None:
     assert await fetch(listed.ours, page) is not None
 
 
-async def test_a_middleware_that_is_left_behind_is_a_warning(both: SetUp) -> None:
+async def test_django_cors_headers_left_in_middleware_causes_a_warning(both: SetUp) -> None:
     """D9."""
     apps = both(there={"CORS_ALLOWED_ORIGINS": [B]}, CORS_ALLOWED_ORIGINS=[A])
     around_theirs = CORSMiddleware(apps.theirs, allow_origins=[A])

@@ -49,8 +49,7 @@ def varies_on_everything(request: HttpRequest) -> HttpResponse:
 
 
 def raising(request: HttpRequest) -> HttpResponse:
-    # Reading the body closes the file behind it. Django leaves that open if an exception passes
-    # through it.
+    # Reading the body closes its file, which Django leaves open when an exception passes through.
     raise KeyError(request.body)
 
 
@@ -250,7 +249,7 @@ async def test_an_exception_that_django_lets_through_becomes_a_500(django: Djang
         pytest.param([CORS_HEADERS], id="django-cors-headers", marks=needs_django_cors_headers),
     ],
 )
-async def test_a_preflight_gets_its_response_in_djangos_place(
+async def test_a_preflight_gets_its_response_without_a_call_of_django(
     middleware: list[str], django: Django
 ) -> None:
     app = django(*middleware)
@@ -266,8 +265,8 @@ async def test_a_preflight_gets_its_response_in_djangos_place(
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param("/shop/api/x", id="the proxy leaves it"),
-        pytest.param("/api/x", id="the proxy takes it away"),
+        pytest.param("/shop/api/x", id="the proxy keeps it"),
+        pytest.param("/api/x", id="the proxy strips it"),
     ],
 )
 async def test_cors_urls_regex_applies_below_the_forced_script_name(

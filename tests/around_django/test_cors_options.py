@@ -65,7 +65,7 @@ A = "https://a.example"
                 "allow_credentials": True,
                 "allow_private_network": True,
             },
-            id="the others",
+            id="the other settings",
         ),
         pytest.param({"CORS_URLS_REGEX": r"^.*$"}, {}, id="every URL"),
     ],
@@ -116,7 +116,7 @@ async def test_each_regex_is_tried_by_itself(regexes: list[Any], origin: str) ->
 
 
 @pytest.mark.parametrize("origin", ["null", "file://", "capacitor://localhost"])
-async def test_an_origin_that_is_no_web_page_is_a_setting_too(origin: str) -> None:
+async def test_an_allowed_origin_need_not_be_http_or_https(origin: str) -> None:
     app = CORSMiddleware(hello, **cors_options(SimpleNamespace(CORS_ALLOWED_ORIGINS=[origin])))
 
     response = await request(app, headers={"origin": origin})
@@ -139,7 +139,7 @@ def test_django_cors_headers_in_middleware_causes_a_warning() -> None:
     assert warned[0].filename == __file__
 
 
-async def test_the_middleware_takes_the_options() -> None:
+async def test_the_middleware_accepts_the_options() -> None:
     app = CORSMiddleware(hello, **cors_options(SimpleNamespace(CORS_ALLOWED_ORIGINS=[A])))
 
     response = await request(app, headers={"origin": A})

@@ -1,4 +1,4 @@
-"""Our handler beside Django's: whatever a client, a project or a log sees is the same."""
+"""Our handler beside Django's: what clients, projects and logs see is the same."""
 
 import asyncio
 import gc
@@ -61,7 +61,7 @@ NOW = 1_800_000_000.0
 
 @dataclass(frozen=True)
 class Ask:
-    """One request of a visitor, who keeps cookies. *token*: the one in the last form is sent."""
+    """One request of a visitor who keeps cookies. With *token*, it sends the last form's token."""
 
     target: str
     method: str = "GET"
@@ -163,7 +163,7 @@ def _plain(message: Message) -> Any:
 
 
 class observed:  # noqa: N801 -- used like a function
-    """Keep the signals and the log records within."""
+    """Record signals and log records during the block."""
 
     def __init__(self, *, listens: bool) -> None:
         self._signals = SIGNALS if listens else {}
@@ -211,9 +211,9 @@ SIGNALS = {
 
 
 class Arm(NamedTuple):
-    """A handler, and whether it serves in a pool, and whether somebody listens to the signals.
+    """A handler, whether it serves in a pool, and whether the signals have receivers.
 
-    If nobody does, there is less to call in a thread.
+    Without receivers, there are fewer calls to make in a thread.
     """
 
     make: Callable[[], Any]
@@ -245,7 +245,7 @@ PROJECT: dict[str, Any] = {
     "DEBUG": False,
     "INSTALLED_APPS": APPS,
     "LANGUAGES": [("en", "English"), ("de", "German")],
-    # It is configured already. Doing so for each handler would take as long as a request.
+    # Logging is configured already; configuring it again takes as long as a request.
     "LOGGING_CONFIG": None,
     "LOGIN_URL": "/sign-in/",
     "MIDDLEWARE": STOCK,
@@ -270,7 +270,7 @@ PROJECT: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An SQLite file with Django's tables and a user, of which each arm uses a copy."""
+    """An SQLite file with Django's tables and two users; each arm uses a copy of it."""
     folder = tmp_path_factory.mktemp("handler")
     with pytest.MonkeyPatch.context() as patch, override_settings(**PROJECT):
         patch.setitem(database(), "NAME", str(folder / "empty.sqlite3"))
@@ -285,7 +285,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def database() -> dict[str, Any]:
-    """Return the settings of the database for connections that are made from now on."""
+    """Return the database settings, which apply to connections that are opened from now on."""
     return cast("dict[str, Any]", connections.settings["default"])
 
 
@@ -302,7 +302,7 @@ def project(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 class Project:
-    """A project that each handler serves in turn: the same database, and the same lots."""
+    """A project that each handler serves in turn: with the same database and random choices."""
 
     def __init__(self, empty: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._empty = empty
@@ -315,7 +315,7 @@ class Project:
         caches["default"].clear()
         for session in self._folder.glob("sessionid*"):
             session.unlink()
-        # Each arm draws the same lots, if it draws them in the same order.
+        # Each arm gets the same random choices if it makes them in the same order.
         lots = random.Random(0)
         known = SimpleNamespace(choice=lots.choice, compare_digest=secrets.compare_digest)
         self._monkeypatch.setattr("django.utils.crypto.secrets", known)
@@ -342,7 +342,7 @@ class Project:
     async def compared(
         self, visits: Visits, arms: Mapping[str, Arm] = SOME_OF_OURS
     ) -> dict[str, list[Seen]]:
-        """Return what is seen of Django's handler, once the same has been seen of ours."""
+        """Check that our handler shows what Django's shows, and return that."""
         expected = await self.seen(DJANGO, visits)
         for arm_name, arm in arms.items():
             seen = await self.seen(arm, visits)
@@ -454,7 +454,7 @@ ROWS = visits(
         for kind in ("value", "missing", "denied", "suspicious", "bad")
         for each in in_both(f"/failing/{kind}/")
     ),
-    # The sync one never ends under Django's handler before Python 3.12.
+    # A request to the sync view never ends under Django's handler before Python 3.12.
     row("/afailing/stop/"),
     *in_both("/nothing/", id="a view that returns nothing"),
     *in_both("/stream-sync/"),
@@ -608,7 +608,7 @@ LANGUAGE_ROWS = visits(
 )
 
 
-async def test_languages_in_paths_are_served_as_by_djangos_handler(project: Project) -> None:
+async def test_paths_with_a_language_are_served_as_by_djangos_handler(project: Project) -> None:
     middleware = [*STOCK[:2], "django.middleware.locale.LocaleMiddleware", *STOCK[2:]]
     with override_settings(MIDDLEWARE=middleware, ROOT_URLCONF=f"{__package__}.handler_languages"):
         seen = await project.compared(LANGUAGE_ROWS)
@@ -616,7 +616,7 @@ async def test_languages_in_paths_are_served_as_by_djangos_handler(project: Proj
     assert seen["/de/awords/ in en"][0].messages[1]["body"] == b"de Ja"
 
 
-async def test_a_user_whom_the_server_names_is_signed_in_as_by_djangos_handler(
+async def test_a_remote_user_is_signed_in_as_by_djangos_handler(
     project: Project,
 ) -> None:
     middleware = [*STOCK, "django.contrib.auth.middleware.RemoteUserMiddleware"]
@@ -759,7 +759,7 @@ async def test_the_admin_and_an_api_are_byte_for_byte_those_of_djangos_handler(
 # --- pages for developers ---
 
 
-async def test_with_debug_a_page_is_the_one_of_djangos_handler(project: Project) -> None:
+async def test_with_debug_pages_are_the_same_as_from_djangos_handler(project: Project) -> None:
     with override_settings(DEBUG=True):
         await project.compared(
             visits(
@@ -774,7 +774,7 @@ async def test_with_debug_a_page_is_the_one_of_djangos_handler(project: Project)
 
 
 @pytest.mark.parametrize("name", ["/failing/value/", "/afailing/value/", "/failing/bad/"])
-async def test_with_debug_the_page_of_an_error_differs_in_djangos_frames_only(
+async def test_with_debug_an_error_page_differs_only_in_djangos_frames(
     name: str, project: Project
 ) -> None:
     frames: list[list[str]] = []

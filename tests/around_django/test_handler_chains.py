@@ -1,4 +1,4 @@
-"""Which chain of middleware a request takes, how often it switches threads, and what that reads."""
+"""The middleware chain of a request, its thread switches, and what both rely on in Django."""
 
 import asyncio
 import inspect
@@ -131,7 +131,7 @@ def captured(request: HttpRequest, **arguments: object) -> HttpResponse:
 
 
 class TenantPage:
-    """A converter that looks at what a middleware has set."""
+    """A converter that reads what a middleware has set."""
 
     regex = "[a-z]+"
 
@@ -164,7 +164,7 @@ urls_with_pages = [*urlpatterns, path("pages/<tenant_page:page>/", captured)]
 
 
 class Counted:
-    """Counts its objects, of which each chain has one."""
+    """Counts its instances: each chain has one."""
 
     sync_capable = True
     async_capable = True
@@ -189,7 +189,7 @@ class CountedForAsync(Counted):
 
 
 class OnlyAsAsync(Counted):
-    """Says that it can be loaded for sync views, but cannot."""
+    """Claims to support sync views, but cannot be loaded for them."""
 
     def __init__(self, get_response: Any) -> None:
         super().__init__(get_response)
@@ -213,7 +213,7 @@ class TellsItsEnd(MiddlewareMixin):
 
 
 class ToAsync(MiddlewareMixin):
-    """Leads the requests for one page to another, which is async."""
+    """Sends requests for a sync page to an async one, by changing their path."""
 
     def process_request(self, request: Any) -> None:
         if request.path_info == "/sync/":
@@ -221,7 +221,7 @@ class ToAsync(MiddlewareMixin):
 
 
 class DatabaseHosts(list[str]):
-    """ALLOWED_HOSTS that looks into the database."""
+    """An ALLOWED_HOSTS that queries the database."""
 
     def __iter__(self) -> Iterator[str]:
         with connection.cursor() as cursor:
@@ -267,7 +267,7 @@ async def get(app: ASGIApp, target: str, **options: Any) -> Response:
 
 @pytest.fixture
 def changes(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What is called in a thread of any kind."""
+    """The calls made in a thread, of the pool or of any executor."""
     calls: list[object] = []
 
     def counting(submit: Any) -> Any:
@@ -306,15 +306,15 @@ UNSAFE = {**COOKIE, "x-csrftoken": "a" * 32}
         pytest.param("/async/", [*STOCK, LOCALE], 0, 0, id="async view, language"),
         pytest.param("/sync/", TWELVE, 2, 1, id="sync view, twelve middleware"),
         pytest.param("/nowhere/", STOCK, 2, 1, id="no view"),
-        pytest.param("/sync", STOCK, 2, 1, id="no view, but with a slash"),
+        pytest.param("/sync", STOCK, 2, 1, id="a slash is missing"),
     ],
 )
-async def test_our_handler_switches_threads_this_often(
+async def test_each_kind_of_request_has_its_number_of_thread_switches(
     target: str, middleware: list[str], alone: int, in_pool: int, changes: list[object]
 ) -> None:
     with override_settings(MIDDLEWARE=middleware):
         app = handler()
-        await get(app, target, headers=COOKIE)  # loads what is loaded once
+        await get(app, target, headers=COOKIE)  # loads everything that is loaded only once
 
         changes.clear()
         await get(app, target, headers=COOKIE)
@@ -382,7 +382,7 @@ async def test_the_chain_for_sync_views_is_made_when_the_first_request_needs_it(
     assert Counted.made == [True, False]
 
 
-async def test_the_chain_for_sync_views_is_made_once_by_requests_that_come_together() -> None:
+async def test_the_chain_for_sync_views_is_made_once_for_concurrent_requests() -> None:
     Counted.slow = threading.Event()
     with override_settings(MIDDLEWARE=[*STOCK, COUNTED]):
         app = handler()
@@ -453,8 +453,8 @@ async def test_once_a_path_has_led_to_an_async_view_it_is_served_in_the_event_lo
 @pytest.mark.parametrize(
     ("urls", "looked_up"),
     [
-        pytest.param(urlpatterns, 1, id="converters of Django's"),
-        pytest.param(urls_with_pages, 2, id="a project's own"),
+        pytest.param(urlpatterns, 1, id="Django's converters"),
+        pytest.param(urls_with_pages, 2, id="a project's own converter"),
     ],
 )
 async def test_a_url_is_looked_up_once_if_only_the_path_decides(
@@ -498,8 +498,8 @@ async def test_a_converter_sees_what_middleware_has_set() -> None:
     assert response.text == "{'page': 'about of ann'}"
 
 
-async def test_a_sync_view_that_raises_stopiteration_has_a_response() -> None:
-    # Under Django's handler on Python 3.11, it never has one.
+async def test_a_sync_view_that_raises_stopiteration_gets_a_500() -> None:
+    # Under Django's handler on Python 3.11, the client never gets a response.
     response = await get(handler(), "/stopping/")
 
     assert response.status == 500
@@ -557,7 +557,7 @@ async def test_a_client_that_leaves_ends_its_request_as_under_djangos_handler(
     assert finished == [asgi.ASGIHandler]
 
 
-async def test_middleware_runs_to_its_end_although_the_client_of_a_sync_view_has_left() -> None:
+async def test_middleware_runs_to_its_end_even_if_the_client_of_a_sync_view_leaves() -> None:
     loop = asyncio.get_running_loop()
     reached, let_go, ended = asyncio.Event(), threading.Event(), threading.Event()
     state = {
@@ -593,7 +593,7 @@ async def test_middleware_runs_to_its_end_although_the_client_of_a_sync_view_has
         pytest.param("/nowhere/", "unmatched", 0, id="no view"),
     ],
 )
-async def test_our_handler_notes_the_route_and_the_queries_of_a_request(
+async def test_our_handler_records_the_route_and_the_queries_of_a_request(
     target: str, route: str, queries: int, in_pool: bool
 ) -> None:
     records: list[Any] = []
@@ -632,7 +632,7 @@ def test_only_a_class_that_is_exactly_djangos_is_replaced() -> None:
 def test_middleware_that_was_changed_by_others_is_not_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As by a tracer, which puts a function around each middleware."""
+    """A tracer, for example, wraps each middleware in a function."""
     seen: list[str] = []
 
     def tracing(name: str) -> Any:
@@ -660,7 +660,7 @@ def test_the_middleware_in_the_settings_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("target", ["/async/", "/sync/"])
-async def test_stock_middleware_that_uses_the_database_unexpectedly_goes_to_a_thread(
+async def test_stock_middleware_that_queries_the_database_unexpectedly_runs_in_a_thread(
     target: str,
 ) -> None:
     with override_settings(ALLOWED_HOSTS=DatabaseHosts(["testserver"])):
@@ -671,7 +671,7 @@ async def test_stock_middleware_that_uses_the_database_unexpectedly_goes_to_a_th
     assert response.status == 200
 
 
-# --- what is read of Django ---
+# --- what our handler relies on in Django ---
 
 
 def names_in(function: Callable[..., Any]) -> set[str]:
@@ -698,7 +698,7 @@ def test_django_uses_sync_to_async_only_to_close_responses() -> None:
     assert source.count("signals.") == source.count(".asend(") == 2
 
 
-def test_a_method_that_is_no_function_keeps_its_globals() -> None:
+def test_a_method_that_is_not_a_function_keeps_its_globals() -> None:
     class Odd:
         method = str
 
@@ -707,7 +707,7 @@ def test_a_method_that_is_no_function_keeps_its_globals() -> None:
     assert with_globals(odd.method, anything=1) is odd.method
 
 
-# Which hooks each has. A hook that is new has to be looked at: may it block?
+# The hooks of each middleware. Check a new hook before you add it: may it block?
 HOOKS = {
     "AuthenticationMiddleware": {"process_request"},
     "CommonMiddleware": {"process_request", "process_response"},
@@ -724,20 +724,20 @@ SINCE_6_0 = "django.middleware.csp.ContentSecurityPolicyMiddleware"
 
 
 @pytest.mark.parametrize("name", _IN_LOOP)
-def test_the_hooks_of_djangos_middleware_are_those_that_are_known(name: str) -> None:
+def test_djangos_middleware_has_exactly_the_known_hooks(name: str) -> None:
     if name == SINCE_6_0 and django.VERSION < (6,):
         pytest.skip("new in Django 6.0")
     middleware = import_string(name)
     hooks = {hook for hook in dir(middleware) if hook.startswith("process_")}
 
     assert hooks == HOOKS[middleware.__name__]
-    # What is overridden, and what calls it.
+    # Our subclasses override __acall__, and rely on __call__ to call it.
     assert middleware.__acall__ is MiddlewareMixin.__acall__
     assert middleware.__call__ is MiddlewareMixin.__call__
     assert "__acall__" in names_in(MiddlewareMixin.__call__)
 
 
-def test_what_tells_whether_a_hook_may_block_is_there() -> None:
+def test_django_has_the_attributes_that_tell_whether_a_hook_may_block() -> None:
     session = SessionBase()
     storage = BaseStorage(HttpRequest())
 
@@ -755,7 +755,7 @@ async def test_a_scope_that_is_not_http_raises_what_djangos_handler_raises() -> 
             await make()({"type": "websocket"}, nothing, nothing)
 
 
-def test_signals_come_from_the_class_of_a_projects_own_handler() -> None:
+def test_a_projects_own_handler_class_is_the_sender_of_its_signals() -> None:
     senders: list[object] = []
 
     class Own(ASGIHandler):

@@ -72,7 +72,7 @@ def is_usable(connection: Any) -> bool:
     return True
 
 
-async def test_a_task_recovers_after_the_database_was_away() -> None:
+async def test_a_task_recovers_from_a_database_outage() -> None:
     visits = Visits()
     crashes: list[Exception] = []
     works = asyncio.Event()
@@ -165,7 +165,7 @@ async def test_a_context_closes_its_connection_when_it_ends() -> None:
     assert len(set(visits.threads)) == 1
 
 
-async def test_a_context_can_query_at_its_end_after_the_database_was_away(
+async def test_a_context_can_query_at_its_end_after_a_database_outage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The method of the SQLite backend always returns True.
@@ -206,7 +206,7 @@ async def test_a_context_finds_at_its_end_what_it_left_on_its_connection() -> No
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-async def test_a_health_check_passes_again_after_the_database_was_away(is_async: bool) -> None:
+async def test_a_health_check_passes_again_after_a_database_outage(is_async: bool) -> None:
     visits = Visits()
 
     def check() -> None:

@@ -1,4 +1,4 @@
-"""Limits around a real Django: what it does not read, and what it does not wait for."""
+"""Limits around a real Django: bodies that it does not read, and views that nobody waits for."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 MIB = 1024 * 1024
 CSRF = ["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"]
 
-# The seconds that a late view is given. Even on a slow machine, it has begun by then.
+# The timeout of a late view, in seconds. Even on a slow machine, the view has begun by then.
 LATE = 0.5
 
 seen: dict[str, Any] = {}
@@ -163,7 +163,7 @@ def django_app() -> Iterator[RecordedApp]:
 
 @contextmanager
 def spooled(monkeypatch: pytest.MonkeyPatch) -> Generator[list[object]]:
-    """Yield a list that fills with the files that Django moves onto the disk."""
+    """Yield a list that collects the files that Django moves to disk."""
     on_disk: list[object] = []
 
     class Spooled(tempfile.SpooledTemporaryFile[bytes]):
@@ -191,7 +191,7 @@ async def test_plain_django_spools_a_body_that_it_rejects(
     django_app: RecordedApp,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The fact that the limit is for."""
+    """This is why the limit exists."""
     with spooled(monkeypatch) as on_disk:
         response = await request(
             django_app, "POST", target, headers={"host": host}, body=[b"x" * MIB] * 4
@@ -223,10 +223,10 @@ async def test_a_body_beyond_the_limit_is_not_on_disk(
     assert sum(len(message.get("body", b"")) for message in given) <= 2 * MIB
 
 
-async def test_request_finished_is_sent_once_for_a_body_beyond_the_limit(
+async def test_a_body_beyond_the_limit_sends_request_finished_as_often_as_a_lost_client(
     django_app: RecordedApp,
 ) -> None:
-    """None for one that Django never saw, and none for one whose body it has not read."""
+    """That is never: Django has not read the whole body of either request."""
     finished = await finished_during(
         request(
             RequestBodyLimitMiddleware(django_app, 10), "POST", "/size/", body=[b"x" * 8, b"x" * 8]
@@ -263,7 +263,7 @@ MULTIPART = (
         ),
     ],
 )
-async def test_below_the_limit_django_does_as_without_it(
+async def test_below_the_limit_django_responds_as_without_it(
     target: str, body: bytes, headers: dict[str, str], django_app: RecordedApp
 ) -> None:
     def shown(response: Response) -> tuple[object, ...]:
@@ -278,7 +278,7 @@ async def test_below_the_limit_django_does_as_without_it(
 
 
 def letting_go(app: ASGIApp) -> ASGIApp:
-    """Return *app*, whose sync view goes on once a response has begun, whoever sends it."""
+    """Let the sync view of *app* go on once a response has begun, whoever sends the response."""
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         async def sending(message: Message) -> None:
@@ -332,7 +332,7 @@ def either_app(request: Any, django_app: RecordedApp) -> RecordedApp:
         pytest.param("/stubborn/", b"", 504, (1, 1), id="a sync view"),
         pytest.param("/streaming/", b"", 200, (1, 1), id="a stream"),
         pytest.param("/late-stream/", b"", 504, (1, 1), id="a stream that begins late"),
-        pytest.param("/nowhere/", b"", 404, (1, 1), id="no page"),
+        pytest.param("/nowhere/", b"", 404, (1, 1), id="no such page"),
         pytest.param("/protected/", b"", 403, (1, 1), id="no CSRF token"),
     ],
 )
@@ -405,7 +405,7 @@ async def test_a_stream_that_has_begun_is_not_limited(django_app: RecordedApp) -
     assert (response.status, response.body) == (200, b"part " * 3)
 
 
-async def test_pages_in_time_have_their_own_responses(django_app: RecordedApp) -> None:
+async def test_pages_that_are_in_time_have_their_own_responses(django_app: RecordedApp) -> None:
     app = partial(request, RequestTimeoutMiddleware(django_app, 30.0))
 
     responses = await asyncio.gather(*(app("POST", "/size/", body=b"x" * n) for n in range(5)))
@@ -416,14 +416,14 @@ async def test_pages_in_time_have_their_own_responses(django_app: RecordedApp) -
 async def test_a_request_that_was_late_gives_its_place_and_its_thread_back(
     either_app: RecordedApp,
 ) -> None:
-    """And one that was late while it waited for a place never takes it."""
+    """A request that is late while it waits for a place never takes one."""
     async with ThreadPool(size=1, max_overflow=0) as pool:
         pooled = ThreadPoolMiddleware(either_app, pool=pool)
         app = RequestTimeoutMiddleware(pooled, LATE)
         async with stream(app, "POST", "/stubborn/") as first:
             first.send_body(b"", more_body=False)
             assert (await first.message())["status"] == 504
-            # Its view runs on, so there is no place for this one.
+            # The view of the first request runs on, so the second has no place.
             assert (await request(app, "POST", "/stubborn/")).status == 504
             seen["go"].set()
             await first.finish()
@@ -435,7 +435,7 @@ async def test_a_request_that_was_late_gives_its_place_and_its_thread_back(
     assert (response.status, response.text) == (200, "4")
 
 
-async def test_a_late_request_hears_of_it_through_a_drain(either_app: RecordedApp) -> None:
+async def test_a_timeout_reaches_its_request_through_a_drain(either_app: RecordedApp) -> None:
     inner = LifespanMiddleware(either_app, drain=Drain(grace=0.0), when_missing="warn")
     app = RequestTimeoutMiddleware(inner, 30.0, paths={"/patient/": LATE})
 
@@ -477,7 +477,7 @@ async def test_a_request_that_waits_for_startup_gets_its_504(either_app: Recorde
 @pytest.mark.parametrize(
     ("target", "body", "status"),
     [
-        pytest.param("/", [b"x" * 50] * 2, 200, id="within"),
+        pytest.param("/", [b"x" * 50] * 2, 200, id="within the limits"),
         pytest.param("/", [b"x" * 80] * 2, 413, id="too large"),
         pytest.param("/late/", b"x", 504, id="too late"),
     ],
@@ -504,7 +504,7 @@ async def test_a_sync_consumer_of_channels_sends_without_a_warning() -> None:
     assert (response.status, response.body) == (200, b"in a thread")
 
 
-def test_the_limit_that_the_docs_start_with_is_the_one_of_django() -> None:
+def test_the_limit_in_the_docs_is_djangos_default() -> None:
     assert global_settings.DATA_UPLOAD_MAX_MEMORY_SIZE == 2_621_440
 
 
@@ -523,7 +523,7 @@ def test_the_limit_that_the_docs_start_with_is_the_one_of_django() -> None:
     ],
 )
 @pytest.mark.parametrize("target", ["/stubborn/", "/patient/"])
-async def test_the_line_of_a_504_has_a_route_and_with_our_handler_the_record_too(
+async def test_the_log_line_of_a_504_has_a_route_and_so_has_our_handlers_record(
     make: Any,
     middleware: list[str],
     routes: dict[str, str],

@@ -50,7 +50,7 @@ def _urls() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_without_it_djangos_client_raises_what_to_write(page: str) -> None:
+def test_without_a_state_djangos_client_raises_an_error_that_says_what_to_use(page: str) -> None:
     with pytest.raises(LookupError, match=r"with override_state\(name=value\):"):
         Client().get(page)
 
@@ -84,17 +84,17 @@ def test_a_thread_has_the_values() -> None:
 
 
 @override_state(client="fake")
-def test_it_decorates_a_sync_test() -> None:
+def test_override_state_decorates_a_sync_test() -> None:
     assert get_state()["client"] == "fake"
 
 
 @override_state(client="fake")
-async def test_it_decorates_an_async_test() -> None:
+async def test_override_state_decorates_an_async_test() -> None:
     await asyncio.sleep(0)
     assert get_state()["client"] == "fake"
 
 
-def test_it_decorates_a_class_of_tests() -> None:
+def test_override_state_decorates_a_class_of_tests() -> None:
     @override_state(client="fake")
     class Decorated(SimpleTestCase):
         def test_sync(self) -> None:
@@ -111,14 +111,14 @@ def test_it_decorates_a_class_of_tests() -> None:
         get_state()
 
 
-def test_what_is_set_during_a_request_is_there_afterwards() -> None:
+def test_a_key_that_is_set_during_a_request_is_there_afterwards() -> None:
     with override_state() as state:
         get_state()["mine"] = 1
 
         assert state["mine"] == get_state()["mine"] == 1
 
 
-def test_an_inner_one_keeps_the_other_values() -> None:
+def test_an_inner_override_keeps_the_other_values() -> None:
     with override_state(a=1, b=1):
         with override_state(b=2):
             inner = dict(get_state())
@@ -130,7 +130,7 @@ def test_an_inner_one_keeps_the_other_values() -> None:
         get_state()
 
 
-def test_they_may_end_in_any_order() -> None:
+def test_overrides_may_end_in_any_order() -> None:
     first, second = override_state(name="first"), override_state(name="second")
     first.enable()
     second.enable()
@@ -143,7 +143,7 @@ def test_they_may_end_in_any_order() -> None:
         get_state()
 
 
-def test_it_ends_when_the_test_fails() -> None:
+def test_an_override_ends_when_its_test_fails() -> None:
     with pytest.raises(KeyError), override_state():
         raise KeyError
 
@@ -164,7 +164,7 @@ def test_spawned_tasks_wait_until_the_test_runs_them() -> None:
     assert tasks.spawned == []
 
 
-async def test_spawned_tasks_run_in_order_with_those_that_they_spawn() -> None:
+async def test_spawned_tasks_and_the_tasks_that_they_spawn_run_in_order() -> None:
     async def first() -> None:
         log.append("first")
         get_tasks().spawn(third)
@@ -183,7 +183,7 @@ async def test_spawned_tasks_run_in_order_with_those_that_they_spawn() -> None:
     assert log == ["first", "second", "third"]
 
 
-async def test_what_a_spawned_task_raises_is_raised() -> None:
+async def test_an_exception_of_a_spawned_task_reaches_the_test() -> None:
     async def crashes() -> None:
         raise KeyError("mine")
 
@@ -193,14 +193,14 @@ async def test_what_a_spawned_task_raises_is_raised() -> None:
             await state["tasks"].run()
 
 
-def test_a_spawn_is_checked_as_usual() -> None:
+def test_the_options_of_a_spawn_are_checked_as_usual() -> None:
     wrong: Any = "sometimes"
 
     with override_state(), pytest.raises(ValueError, match="restart: 'sometimes' is not known"):
         get_tasks().spawn(receipt, restart=wrong)
 
 
-def test_tasks_of_your_own_take_the_place_of_ours() -> None:
+def test_your_own_tasks_replace_ours() -> None:
     mine = SpawnedTasks()
 
     with override_state(tasks=mine):

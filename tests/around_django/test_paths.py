@@ -48,7 +48,7 @@ def test_the_path_below_the_root_is_the_same_for_every_server(
         pytest.param(None, "/app", "/app/x/", "/x/", id="not set"),
     ],
 )
-def test_force_script_name_takes_the_place_of_the_root(
+def test_force_script_name_replaces_the_root_path(
     forced: str | None, root_path: str, path: str, below: str
 ) -> None:
     with override_settings(FORCE_SCRIPT_NAME=forced):

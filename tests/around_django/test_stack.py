@@ -76,7 +76,7 @@ async def test_each_view_sees_its_own_request(view: str, application: StartedApp
 
 
 @both_views
-async def test_the_response_has_what_a_view_measures_in_server_timing(
+async def test_server_timing_has_the_phases_that_a_view_measures(
     view: str, application: StartedApp
 ) -> None:
     response = await request(application, target=f"/seen/{view}/")

@@ -36,7 +36,7 @@ async def prices(state: dict[str, Any]) -> AsyncGenerator[dict[str, Any]]:
 
 
 def seen(request: HttpRequest) -> JsonResponse:
-    """Show all that a request brings along."""
+    """Show everything that a request carries."""
     return JsonResponse(
         {
             "method": request.method,
@@ -164,7 +164,7 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # As a test runner of Django's has it, so that clients know of templates.
+    # As in Django's test runner, so that clients record templates.
     runner: Any = utils
     monkeypatch.setattr(Template, "_render", runner.instrumented_test_render)
     with override_settings(**SETTINGS):
@@ -211,7 +211,7 @@ CALLS: dict[str, Call] = {
 
 
 def looked_at(response: Any) -> dict[str, Any]:
-    """Return what tests look at. Layers add headers, and none of them takes one away."""
+    """Return what a test compares. Response headers are left out, because layers add some."""
     context = response.context
     return {
         "status": response.status_code,
@@ -233,7 +233,7 @@ def looked_at(response: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_response_is_that_of_djangos_client(
+async def test_a_response_is_the_same_as_from_djangos_client(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Cookies that expire do so in the same second.
@@ -257,7 +257,7 @@ async def test_an_exception_of_a_view_is_raised_as_by_djangos_client(page: str) 
     assert (response.status_code, response.exc_info[0]) == (500, KeyError)
 
 
-async def test_csrf_is_enforced_if_you_say_so() -> None:
+async def test_csrf_is_enforced_if_you_ask_for_it() -> None:
     async with whole(enforce_csrf_checks=True) as client:
         response = await client.post("/protected/", {"a": 1})
 
@@ -300,7 +300,7 @@ async def test_tasks_run() -> None:
         assert (await client.get("/order/")).text == "sent"
 
 
-async def test_an_overridden_state_takes_the_place_of_startups() -> None:
+async def test_an_overridden_state_replaces_the_state_of_startup() -> None:
     async with whole() as client:
         with override_state(prices={"apple": 4}):
             overridden = await client.get("/state/sync/")
@@ -319,7 +319,7 @@ async def test_cookies_and_sessions_are_kept() -> None:
     assert visits == ["1", "2", "3"]
 
 
-async def test_an_attribute_of_a_cookie_that_python_does_not_know_loses_no_cookie() -> None:
+async def test_a_cookie_with_an_attribute_that_python_does_not_know_is_kept() -> None:
     async with whole() as client:
         response = await client.get("/partitioned/")
 
@@ -341,21 +341,21 @@ async def test_a_redirect_to_another_host_is_followed(status: int) -> None:
     assert response.redirect_chain == [("https://other.example/seen/", status)]
 
 
-async def test_a_given_host_takes_the_place_of_testserver() -> None:
+async def test_a_host_header_replaces_testserver() -> None:
     async with whole() as client:
         response = await client.get("/seen/", headers={"host": "localhost"})
 
     assert response.json()["host"] == "localhost"
 
 
-async def test_a_path_is_decoded_as_a_server_does_it() -> None:
+async def test_a_path_is_decoded_as_by_a_server() -> None:
     async with whole() as client:
         response = await client.get("/s%C3%A9en/")
 
     assert response.json()["path"] == "/séen/"
 
 
-async def test_a_client_has_to_be_started() -> None:
+async def test_a_client_must_be_started() -> None:
     client = whole()
     with pytest.raises(RuntimeError, match=r"use async with StackClient\(\) as client:"):
         await client.get("/seen/")
@@ -368,7 +368,7 @@ async def test_a_client_has_to_be_started() -> None:
         assert (await client.get("/seen/")).status_code == 200
 
 
-async def test_requests_at_the_same_time_have_each_their_own_response() -> None:
+async def test_concurrent_requests_each_get_their_own_response() -> None:
     async with whole() as client:
         responses = await asyncio.gather(
             *(client.get("/seen/", {"n": str(number)}) for number in range(10))
@@ -395,7 +395,7 @@ async def test_an_application_without_lifespan_is_served_too() -> None:
         assert (await client.get("/seen/")).status_code == 200
 
 
-async def test_the_application_is_that_of_the_settings() -> None:
+async def test_the_default_application_is_that_of_the_settings() -> None:
     with override_settings(ASGI_APPLICATION=f"{__name__}.by_name"):
         async with StackClient() as client:
             assert (await client.get("/anything/")).content == b"by name"
@@ -408,7 +408,7 @@ async def by_name(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"by name"})
 
 
-async def test_headers_of_one_name_are_joined() -> None:
+async def test_headers_with_the_same_name_are_joined() -> None:
     async def links(scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"link", b"</a>"), (b"Link", b"</b>"), (b"set-cookie", b"a=1")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -88,7 +88,7 @@ THIS = __name__
 
 
 class SyncMiddleware:
-    """A middleware that is sync only, as those of Django once were."""
+    """A sync-only middleware, as Django's own once were."""
 
     sync_capable = True
     async_capable = False
@@ -102,7 +102,7 @@ class SyncMiddleware:
 
 
 class Reading(SyncMiddleware):
-    """Hands the request to what the test gave."""
+    """Passes the request to the function that the test gave."""
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         cast("Any", request).scope["state"]["reads"](request)
@@ -182,7 +182,7 @@ async def test_a_request_makes_all_its_calls_on_one_thread(
 
 
 @calling
-async def test_requests_at_once_have_one_thread_each(
+async def test_concurrent_requests_have_one_thread_each(
     target: str, middleware: list[str], calls: int, django: Django
 ) -> None:
     # All requests make each call together, so none can use the thread of another in between.
@@ -324,7 +324,7 @@ async def test_fifty_idle_streams_leave_the_pool_to_other_requests(
 
 
 class Sessions:
-    """An async middleware that calls sync code, as those of Django do."""
+    """An async middleware that calls sync code, as Django's own do."""
 
     async_capable = True
     sync_capable = False
@@ -588,7 +588,7 @@ async def test_the_log_names_the_route_of_a_view_that_goes_on_without_its_client
 
 
 @pytest.mark.parametrize("target", ["/sync/", "/async/"])
-async def test_refused_requests_end_although_no_thread_comes_back(
+async def test_refused_requests_end_even_if_no_thread_comes_back(
     target: str, django: Django
 ) -> None:
     call = Blocking()

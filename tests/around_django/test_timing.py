@@ -185,13 +185,13 @@ def _project() -> Iterator[None]:
 
 @pytest.fixture
 def _queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time queries to a database of the test's own. It stays on, which harms no other test."""
+    """Time queries to the test's own database. The timing stays on, which harms no other test."""
     monkeypatch.setitem(connections.settings["default"], "NAME", str(tmp_path / "db.sqlite3"))
     time_database_queries()
 
 
 def timed(**options: Any) -> tuple[ASGIApp, list[Any]]:
-    """Return Django within the middleware, and its future records."""
+    """Return Django inside the middleware, and a list that collects its records."""
     found: list[Any] = []
     return TimingMiddleware(recording(ASGIHandler()), observers=[found.append], **options), found
 
@@ -257,7 +257,7 @@ def test_route_middleware_does_nothing_under_wsgi() -> None:
         pytest.param([f"{__name__}.sync_only"], id="sync middleware"),
     ],
 )
-async def test_the_route_costs_no_change_of_thread(
+async def test_finding_the_route_causes_no_thread_switch(
     target: str, others: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = hops.noted(monkeypatch)
@@ -284,7 +284,7 @@ async def test_a_class_based_view_becomes_a_phase() -> None:
         pytest.param("/sync-queries/", 3, id="sync view"),
         pytest.param("/async-queries/", 4, id="async view"),
         pytest.param("/failing-query/", 1, id="query that fails"),
-        pytest.param("/many/", 2, id="executemany is one"),
+        pytest.param("/many/", 2, id="executemany counts once"),
         pytest.param("/sync/7/", 0, id="none"),
     ],
 )
@@ -298,7 +298,7 @@ async def test_the_queries_of_a_request_are_counted(target: str, queries: int) -
 
 
 @pytest.mark.usefixtures("_queries")
-async def test_the_time_of_queries_is_added_up_on_the_clock_of_the_record() -> None:
+async def test_the_time_of_queries_is_measured_with_the_clock_of_the_record() -> None:
     ticks = count()
     app, records = timed(clock=lambda: next(ticks), server_timing=True)
 

@@ -16,7 +16,7 @@ set_by_a_view: ContextVar[bool] = ContextVar("set_by_a_view", default=False)
 
 
 class Visit:
-    """How far a request has come, and an event that lets it go on."""
+    """How far a request has got, and an event that lets it go on."""
 
     def __init__(self) -> None:
         self.waits = asyncio.Event()
