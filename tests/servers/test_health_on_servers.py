@@ -98,7 +98,7 @@ def ready(server: Server) -> int | None:
 
 
 def response_on(connection: socket.socket) -> tuple[int, Any]:
-    """Return status and JSON of the response that comes on *connection*."""
+    """Return the status and the JSON of the response on *connection*."""
     response = HTTPResponse(connection)
     response.begin()
     with response:

@@ -7,7 +7,7 @@ from tests.load import POOL, measure
 pytestmark = pytest.mark.process
 
 CLIENTS = 48
-# One client in six opens streams. A stream holds a thread, but gives up its place in the pool.
+# One client in six opens streams. A stream keeps its thread, but leaves its place to others.
 STREAMS = CLIENTS // 6
 # WebSockets share as many threads as the pool keeps for requests.
 SOCKETS = 8

@@ -47,7 +47,7 @@ class Found:
     lines: list[Line]
 
     def lines_of(self, logger: str) -> list[tuple[str, str]]:
-        """Return level and message of each line that *logger* wrote with our ID."""
+        """Return the level and the message of each line that *logger* wrote with our ID."""
         return [
             (line.level, line.message)
             for line in self.lines

@@ -238,7 +238,7 @@ def test_django_test_cases_pass_on_postgresql(project: Path, postgresql: Postgre
 
 
 @pytest.mark.parametrize("mode", ["auto", "strict"])
-def test_pytest_django_has_the_fixtures(project: Path, mode: str) -> None:
+def test_pytest_django_offers_our_fixtures(project: Path, mode: str) -> None:
     pytest.importorskip("pytest_django", reason="needs pytest-django")
     (project / "pytest.ini").write_text(INI.format(mode=mode) + DJANGO)
 
@@ -248,7 +248,7 @@ def test_pytest_django_has_the_fixtures(project: Path, mode: str) -> None:
     assert "7 passed" in ended.stdout
 
 
-def test_pytest_django_has_the_fixtures_on_postgresql(
+def test_pytest_django_offers_our_fixtures_on_postgresql(
     project: Path, postgresql: PostgreSQL
 ) -> None:
     pytest.importorskip("pytest_django", reason="needs pytest-django")
@@ -287,7 +287,7 @@ def test_the_state(override_state):
 """
 
 
-def test_without_pytest_django_there_are_no_fixtures_and_they_can_be_imported(
+def test_without_pytest_django_the_fixtures_are_missing_until_they_are_imported(
     project: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "test_without.py").write_text(WITHOUT)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.process
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "cors.md"
 
-# The line of nginx.conf for each way to pass the host on.
+# The line in nginx's configuration for each way to pass the host on.
 HEADERS = {
     "$http_host": "proxy_set_header Host $http_host;",
     "$host": "proxy_set_header Host $host;",

@@ -168,7 +168,7 @@ gates: dict[str, Gate] = {}
 
 
 def gate(name: str) -> Gate:
-    # Atomic, because threads and the event loop share the gates.
+    # This must be atomic, because threads and the event loop share the gates.
     return gates.setdefault(name, Gate())
 
 
