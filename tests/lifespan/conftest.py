@@ -19,14 +19,14 @@ from asgi_middleware.lifespan import (
 
 from .server import SIGNALS, Handler
 
-# At collection, so that test modules may import what needs the settings.
+# During collection, so that test modules may import what needs the settings.
 os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings.development"
 django.setup()
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Not so soon that a slow machine cuts what is not stuck.
+    # Long enough that no part counts as stuck only because the machine is slow.
     for module in (connections, context_task, cycle, failure, inner, tasks):
         monkeypatch.setattr(module, "PATIENCE", 0.2)
     monkeypatch.setattr(tasks, "GRACE", 0.2)

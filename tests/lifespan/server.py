@@ -1,4 +1,4 @@
-"""A server's side of the lifespan protocol, and contexts that say what they do."""
+"""A server's side of the lifespan protocol, and contexts that log what they do."""
 
 import asyncio
 import signal
@@ -26,7 +26,7 @@ def stop_failed(message: str) -> dict[str, str]:
 
 
 class Handler:
-    """A server's handler of signals, which notes the signals that it gets."""
+    """A server's signal handler, which records the signals that it gets."""
 
     def __init__(self) -> None:
         self.heard: list[int] = []
@@ -58,7 +58,7 @@ class Server:
         if state is not None:
             scope["state"] = state
         self.task = asyncio.ensure_future(app(scope, self._messages.get, self._send))
-        # Retrieved, or asyncio logs that nobody has retrieved it.
+        # Retrieve the exception; otherwise asyncio logs that nobody has.
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def start(self) -> Message | None:
@@ -151,7 +151,7 @@ class Stubborn:
                 self.cancellations += 1
 
     async def end(self) -> None:
-        """Let its task end, which would otherwise be garbage, and a warning, in another test."""
+        """Let its task end; otherwise it would be collected, with a warning, in another test."""
         self._release.set()
         assert self.task is not None
         await asyncio.wait_for(self.task, PATIENCE)
@@ -166,7 +166,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 @asynccontextmanager
 async def running(server: Server) -> AsyncGenerator[Server]:
-    """Start, and shut down at the end of the block, if that has not happened yet."""
+    """Start the server, and shut it down after the block unless that has happened already."""
     assert await server.start() == COMPLETE
     try:
         yield server

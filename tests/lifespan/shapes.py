@@ -1,7 +1,7 @@
-"""Apps of every shape, with what a server makes of their lifespan, and three servers to ask.
+"""Apps of every shape, and whether they start on the servers' own lifespan classes.
 
 uvicorn, hypercorn and granian each have a class for the lifespan of an app, which runs in a test.
-Daphne asks for none: there every app starts.
+Daphne sends no lifespan: every app starts there.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 
 from .server import COMPLETE, PATIENCE, start_failed
 
-# --- dispatchers as people write them, for a scope that they do not think of ---
+# --- dispatchers as people write them, without a thought for lifespan ---
 
 
 async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,7 +126,7 @@ def sending(*messages: Message, later: bool = False, swallows: bool = False) -> 
 
 
 async def reading_ahead(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read messages in a task, as a layer does that watches for a disconnect."""
+    """Read messages in a task, as a layer that watches for a disconnect does."""
     messages: asyncio.Queue[Message] = asyncio.Queue()
 
     async def read() -> None:
@@ -165,7 +165,7 @@ WRONG = {"type": "http.response.start", "status": 200, "headers": []}
 
 consumer: Any = AsyncJsonWebsocketConsumer.as_asgi()
 routes = [path("", consumer)]
-# What each server does with it when nothing is around it.
+# What each server does with the bare app.
 SHAPES: dict[str, tuple[ASGIApp, str]] = {
     "Django": (ASGIHandler.__call__.__get__(object()), STARTED),
     "a ProtocolTypeRouter": (ProtocolTypeRouter({}), STARTED),
@@ -216,7 +216,7 @@ SHAPES: dict[str, tuple[ASGIApp, str]] = {
 }
 
 
-# --- the servers' own classes for it, each as a function that starts and stops an app ---
+# --- the servers' own lifespan classes, each as a function that starts and stops an app ---
 
 
 async def on_uvicorn(app: ASGIApp) -> str:
@@ -264,7 +264,7 @@ SERVERS: dict[str, Callable[[ASGIApp], Awaitable[str]]] = {
 
 
 async def outcome(server: str, app: ASGIApp, *, within: float = PATIENCE) -> str:
-    """Return what *server* makes of *app*: that it starts, fails or hangs."""
+    """Return whether *app* starts, fails or hangs on *server*."""
     try:
         async with asyncio.timeout(within):
             return await SERVERS[server](app)

@@ -87,7 +87,7 @@ async def test_all_contexts_run_in_one_task_that_is_not_the_servers() -> None:
     assert server.task not in tasks
 
 
-async def test_a_context_variable_set_on_the_way_in_is_there_on_the_way_out() -> None:
+async def test_a_context_variable_that_is_set_on_entering_is_there_on_exiting() -> None:
     variable: ContextVar[str] = ContextVar("variable")
     seen: list[str] = []
 

@@ -1,4 +1,4 @@
-"""``get_state()`` and ``get_tasks()``: whose state it is, and where there is none."""
+"""``get_state()`` and ``get_tasks()``: whose state they return, and where there is none."""
 
 import asyncio
 import gc
@@ -85,7 +85,7 @@ async def test_threads_tasks_and_generators_of_a_request_see_its_state() -> None
     assert seen == ["open"] * 5
 
 
-async def test_requests_at_the_same_time_have_each_their_own() -> None:
+async def test_concurrent_requests_each_see_their_own_state() -> None:
     all_here = asyncio.Barrier(20)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,7 +108,7 @@ async def test_requests_at_the_same_time_have_each_their_own() -> None:
 
 @both
 @pytest.mark.parametrize("raises", [False, True], ids=["returns", "raises"])
-async def test_a_request_within_a_request_gives_the_state_back(
+async def test_the_end_of_an_inner_request_restores_the_state_of_the_outer(
     raises: bool, drain: Drain | None
 ) -> None:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,7 +142,7 @@ async def test_a_request_within_a_request_gives_the_state_back(
     assert seen == ["outer", "inner", "inner", "outer"]
 
 
-async def test_nothing_is_left_where_the_server_awaits_the_app() -> None:
+async def test_no_state_is_left_where_the_server_awaits_the_app() -> None:
     async with lifespan(LifespanMiddleware(hello)) as running:
         response = await request(running)
         sent: list[Any] = []
@@ -207,7 +207,7 @@ async def test_a_context_sees_what_the_contexts_before_it_have_yielded() -> None
     assert seen == [(True, "open", tasks), "open", "open"]
 
 
-async def test_the_lifespan_of_the_app_inside_sees_it_too() -> None:
+async def test_the_lifespan_of_the_app_inside_sees_the_state_too() -> None:
     seen: list[object] = []
 
     @asynccontextmanager
@@ -255,7 +255,7 @@ async def test_a_supervised_task_sees_what_startup_has_opened_and_nothing_of_a_r
         assert await seen == ({"client": "open", "tasks": tasks}, tasks)
 
 
-async def test_starlette_sees_it_in_views_streams_and_background_tasks() -> None:
+async def test_starlette_sees_the_state_in_views_streams_and_background_tasks() -> None:
     seen: list[str] = []
 
     def background() -> None:
@@ -291,7 +291,7 @@ async def test_a_server_without_lifespan_gets_the_state_at_its_first_request() -
     assert seen[-1] == ("open", seen[-1][1])  # type: ignore[index]
 
 
-async def test_when_missing_warn_has_an_empty_state_and_no_tasks() -> None:
+async def test_with_when_missing_warn_the_state_is_empty_and_there_are_no_tasks() -> None:
     seen: list[object] = []
 
     def view(_: Scope) -> None:
@@ -311,7 +311,7 @@ async def test_when_missing_warn_has_an_empty_state_and_no_tasks() -> None:
         pytest.param(get_tasks, "task supervisor", id="tasks"),
     ],
 )
-async def test_without_the_layer_the_error_names_the_next_line(
+async def test_without_the_layer_the_error_says_what_to_use(
     function: Callable[[], object], what: str
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -328,7 +328,7 @@ async def test_without_the_layer_the_error_names_the_next_line(
 
 
 async def view_for_both() -> str:
-    """As a view that also works under WSGI."""
+    """Read the state as a view that also works under WSGI does."""
     try:
         return str(get_state()["client"])
     except LookupError:

@@ -205,7 +205,7 @@ def test_outside_the_main_thread_no_handler_is_touched(readiness: Readiness) -> 
 # --- hold ---
 
 
-async def test_requests_are_served_during_the_hold_and_the_server_hears_nothing(
+async def test_requests_are_served_during_the_hold_and_the_server_gets_no_signal(
     handler: Handler, readiness: Readiness
 ) -> None:
     app = HealthMiddleware(draining(hello, readiness, grace=NEVER, hold=NEVER), readiness=readiness)
@@ -218,7 +218,7 @@ async def test_requests_are_served_during_the_hold_and_the_server_hears_nothing(
         assert handler.heard == []
 
 
-async def test_the_server_hears_of_the_signal_when_the_hold_has_passed(
+async def test_the_server_gets_the_signal_after_the_hold(
     handler: Handler, readiness: Readiness
 ) -> None:
     async with running(Server(draining(hello, readiness, grace=NEVER, hold=0.01))):
@@ -245,7 +245,7 @@ async def test_a_second_signal_ends_the_hold(handler: Handler, readiness: Readin
 async def test_a_shutdown_that_comes_first_ends_the_hold(
     handler: Handler, readiness: Readiness
 ) -> None:
-    # granian hears of the signal from the event loop, and does not hold.
+    # granian gets the signal from the event loop, and does not hold.
     app = draining(endless, readiness, grace=0.01, hold=NEVER)
     server = Server(app)
     await server.start()
@@ -337,7 +337,7 @@ async def test_shutdown_without_a_signal_begins_the_grace_period(readiness: Read
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
-async def test_a_second_signal_ends_the_grace_period_if_it_is_a_second_decision(
+async def test_a_second_signal_ends_the_grace_period_unless_it_follows_at_once(
     later: bool, handler: Handler, readiness: Readiness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_ONE_DECISION", 0.0 if later else NEVER)
@@ -777,7 +777,7 @@ async def test_a_server_that_refuses_1012_is_sent_1000(
 
     async def send(message: Message) -> None:
         sent.append(message)
-        if message.get("code") == 1012:  # as autobahn, and so Daphne
+        if message.get("code") == 1012:  # like autobahn, which Daphne uses
             raise Exception("invalid close code 1012")  # noqa: TRY002
 
     await closing(chatting, readiness, send)
@@ -999,7 +999,7 @@ async def test_a_cancellation_of_send_passes(handler: Handler, readiness: Readin
             await call
 
 
-async def test_an_error_that_an_app_raises_in_place_of_ours_is_no_error_either(
+async def test_an_error_that_an_app_raises_instead_of_our_reset_does_not_reach_the_server(
     handler: Handler, readiness: Readiness
 ) -> None:
     class ClientDisconnect(Exception):  # noqa: N818 -- as Starlette's
@@ -1074,10 +1074,10 @@ async def test_a_consumer_that_only_sends_is_closed_with_1012(
     assert sent[-1]["type"] == "websocket.close"
 
 
-async def test_what_the_client_of_a_websocket_has_sent_is_taken_in_the_end(
+async def test_the_messages_that_a_websocket_client_has_sent_are_read_at_the_end(
     handler: Handler, readiness: Readiness
 ) -> None:
-    # Its queue is full, so hypercorn does not read that the client has closed.
+    # While its queue is full, hypercorn does not see that the client has closed.
     received: list[Message] = [
         {"type": "websocket.connect"},
         *[{"type": "websocket.receive", "text": "a"}] * 3,
@@ -1163,7 +1163,7 @@ async def test_a_consumer_that_loops_in_its_handler_is_closed_with_1012(
 async def test_contexts_close_when_the_drain_has_left_nothing_open(
     handler: Handler, readiness: Readiness
 ) -> None:
-    # A server that waits for a client that does not read never asks for it.
+    # A server that waits for a client that does not read never asks for shutdown.
     log: list[str] = []
     wrapped = draining(only_sends, readiness, context("a", log), grace=0.01)
     server = Server(wrapped)
@@ -1207,7 +1207,7 @@ async def test_contexts_stay_open_as_long_as_a_request_does_not_end(
         await until(lambda: log == ["+a", "-a"])
 
 
-async def test_a_context_that_fails_at_the_end_of_a_drain_is_told_to_the_server(
+async def test_a_context_that_fails_at_the_end_of_a_drain_is_reported_to_the_server(
     handler: Handler, readiness: Readiness
 ) -> None:
     wrapped = draining(hello, readiness, context("a", exit=OSError("no")), grace=0)
@@ -1222,7 +1222,9 @@ async def test_a_context_that_fails_at_the_end_of_a_drain_is_told_to_the_server(
 # --- begin() ---
 
 
-async def test_begin_is_a_drain_without_a_signal(handler: Handler, readiness: Readiness) -> None:
+async def test_begin_starts_a_drain_without_a_signal(
+    handler: Handler, readiness: Readiness
+) -> None:
     drain = Drain(grace=0)
     app = LifespanMiddleware(without_lifespan(endless), readiness=readiness, drain=drain)
 
@@ -1245,7 +1247,7 @@ async def test_begin_holds_as_a_signal_does(handler: Handler, readiness: Readine
         drain.begin()
         await asyncio.sleep(0.02)
         assert (await request(app)).status == 200
-        kill()  # the first signal after it ends the hold
+        kill()  # the first signal after begin() ends the hold
         assert handler.heard == [signal.SIGTERM]
         await over(app)
 
@@ -1361,7 +1363,7 @@ async def over(app: ASGIApp) -> None:
 
 
 async def reset(app: LifespanMiddleware) -> None:
-    """Wait until the drain is over, and what the app sends raises."""
+    """Wait until the drain is over and sending raises an error."""
     assert app.drain is not None
     [countdown] = app.drain.countdowns
     connections: Any = countdown._connections
@@ -1390,7 +1392,7 @@ async def test_after_max_requests_the_process_drains_and_sends_itself_one_sigter
         assert (await request(app)).status == 200
         assert readiness.reason == "draining"
         await until(lambda: handler.heard)
-        for _ in range(5):  # served until the server listens no more
+        for _ in range(5):  # served until the server stops listening
             assert (await request(app)).status == 200
 
     assert handler.heard == [signal.SIGTERM]
@@ -1421,7 +1423,7 @@ async def test_recycling_holds_first(handler: Handler, readiness: Readiness) -> 
     assert handler.heard == [signal.SIGTERM]
 
 
-async def test_a_signal_of_somebody_else_after_our_own_is_the_first(
+async def test_a_signal_from_outside_after_our_own_counts_as_the_first(
     handler: Handler, readiness: Readiness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_ONE_DECISION", 0.0)
@@ -1490,7 +1492,7 @@ async def test_sigquit_becomes_sigterm_where_it_would_end_the_process_at_once(
 
 
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGINT], ids=["SIGQUIT", "SIGINT"])
-async def test_an_event_loop_hears_sigterm_after_the_hold_in_place_of_an_abrupt_signal(
+async def test_an_event_loop_gets_sigterm_after_the_hold_instead_of_an_abrupt_signal(
     number: int, handler: Handler, readiness: Readiness
 ) -> None:
     heard: list[str] = []

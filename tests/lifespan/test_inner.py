@@ -231,7 +231,9 @@ async def test_an_app_that_does_not_return_after_its_last_message_is_not_waited_
 # --- time ---
 
 
-@pytest.mark.parametrize("stubborn", [False, True], ids=["heeds cancellation", "ignores it"])
+@pytest.mark.parametrize(
+    "stubborn", [False, True], ids=["ends when cancelled", "ignores cancellation"]
+)
 async def test_a_startup_of_an_inner_app_that_hangs_is_cut_short(stubborn: bool) -> None:
     log: list[str] = []
     hang = Stubborn() if stubborn else None
@@ -371,7 +373,7 @@ def test_an_app_whose_cleanup_fails_as_the_loop_ends_is_an_error(
 @pytest.mark.parametrize(
     "message", [{"type": "lifespan.shutdown.failed"}, STOPPED], ids=["failed", "complete"]
 )
-async def test_an_app_that_stops_unasked_is_dead_if_it_says_that_it_failed(
+async def test_an_app_that_stops_unasked_counts_as_failed_if_it_says_so(
     message: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     readiness = Readiness()

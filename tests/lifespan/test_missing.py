@@ -1,4 +1,4 @@
-"""Requests that come before startup is complete, or where the server signals none."""
+"""Requests that come before startup is complete, or on a server that signals no startup."""
 
 import asyncio
 import gc
@@ -35,7 +35,7 @@ async def knows_no_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 # --- "start" ---
 
 
-async def test_the_first_request_starts_once_and_the_others_wait() -> None:
+async def test_the_first_request_runs_startup_once_and_the_others_wait() -> None:
     log: list[str] = []
     go_on = asyncio.Event()
     app = recording(knows_no_lifespan)
@@ -53,7 +53,7 @@ async def test_the_first_request_starts_once_and_the_others_wait() -> None:
     assert all(call.scope["state"]["a"] == 1 for call in app.calls[1:])
 
 
-async def test_a_websocket_starts_everything_as_well() -> None:
+async def test_a_websocket_runs_startup_too() -> None:
     log: list[str] = []
     app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a", log)])
 
@@ -348,7 +348,7 @@ async def test_a_request_that_comes_during_startup_waits() -> None:
 
 
 @pytest.mark.parametrize("fails", [True, False], ids=["startup failed", "after shutdown"])
-async def test_a_request_outside_the_time_of_serving_is_refused(fails: bool) -> None:
+async def test_a_request_after_a_failed_startup_or_after_shutdown_is_refused(fails: bool) -> None:
     log: list[str] = []
     enter = OSError("no database") if fails else None
     app = LifespanMiddleware(hello, lifespan=[context("a", log, enter=enter)])
@@ -394,7 +394,7 @@ async def test_two_lifespans_of_one_app_do_not_end_each_other() -> None:
     assert await first.start() == COMPLETE
     assert await second.start() == COMPLETE
 
-    # Each server's requests are of its own lifespan; one without a state is of the newest.
+    # A request belongs to its server's lifespan; without a state, to the newest lifespan.
     assert await number_of(first, state=True) == (200, 1)
     assert await number_of(second, state=True) == (200, 2)
     assert await number_of(second, state=False) == (200, 2)
@@ -455,7 +455,7 @@ def test_an_event_loop_that_is_not_asyncios_fails_at_startup_with_the_way_out() 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    # Without asyncio nothing but us drives the call, as trio would.
+    # Drive the call without asyncio, as trio would.
     app = LifespanMiddleware(hello)
     with pytest.raises(RuntimeError, match="needs asyncio"):
         app({"type": "lifespan"}, receive, send).send(None)

@@ -31,7 +31,7 @@ from .server import (
 
 @dataclass(frozen=True)
 class Start:
-    """How entering ``b``, the second of three, goes, and which contexts are entered then."""
+    """How entering ``b``, the second of three contexts, goes, and which contexts are entered."""
 
     error: BaseException | None
     message: str = ""
@@ -48,7 +48,7 @@ STARTS = {
     "cancels itself": Start(asyncio.CancelledError(), "CancelledError:  (in b)", RuntimeError),
 }
 BODIES = ["shutdown", "cancelled"]
-# Which exits fail, and the message that the server gets: that of the first.
+# The exits that fail, and the message that the server gets: that of the first failure.
 ENDS: dict[str, tuple[dict[str, BaseException], str]] = {
     "closes": ({}, ""),
     "c fails": ({"c": OSError("no")}, "OSError: no (in c)"),
@@ -155,7 +155,7 @@ async def test_a_drain_that_cannot_handle_signals_is_a_failure_at_once(
     assert caplog.messages == ["startup failed in LifespanMiddleware"]
 
 
-async def test_what_fails_after_the_contexts_is_a_503_if_no_server_signals_startup(
+async def test_a_failure_after_the_contexts_is_a_503_if_no_server_signals_startup(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log: list[str] = []
@@ -173,7 +173,7 @@ async def test_what_fails_after_the_contexts_is_a_503_if_no_server_signals_start
     assert log == ["+a", "-a"]
 
 
-async def test_a_drain_knows_nothing_of_a_startup_that_was_never_asked_for() -> None:
+async def test_a_drain_keeps_no_countdown_of_a_startup_that_never_happened() -> None:
     drain = Drain()
     server = Server(LifespanMiddleware(hello, drain=drain))
     await asyncio.sleep(0)
@@ -224,7 +224,7 @@ class LifespanFailureError(Exception):
 
 
 async def test_an_error_that_the_server_raises_at_a_failed_startup_passes_untouched() -> None:
-    # hypercorn would otherwise go on to serve.
+    # Otherwise hypercorn would go on and serve requests.
     failure = LifespanFailureError()
     app = app_of("error", "closes", [])
     server = Server(app, refuses={"lifespan.startup.failed": failure})
@@ -234,7 +234,7 @@ async def test_an_error_that_the_server_raises_at_a_failed_startup_passes_untouc
 
 
 async def test_nothing_is_awaited_after_the_message_of_a_failed_startup() -> None:
-    # hypercorn checks right after it whether the app has ended.
+    # Right after this message, hypercorn checks whether the app has ended.
     done: list[bool] = []
     app = app_of("error", "closes", [])
 
@@ -251,7 +251,7 @@ async def test_nothing_is_awaited_after_the_message_of_a_failed_startup() -> Non
     assert done == [True]
 
 
-async def test_nothing_is_awaited_after_the_message_of_the_end() -> None:
+async def test_nothing_is_awaited_after_the_last_message() -> None:
     done: list[bool] = []
     app = app_of("starts", "closes", [])
     messages = iter(["lifespan.startup", "lifespan.shutdown"])
@@ -310,7 +310,7 @@ async def test_a_cancellation_during_shutdown_still_closes_the_rest() -> None:
 
 
 def test_the_end_of_the_event_loop_unwinds() -> None:
-    # After a second Ctrl-C, uvicorn leaves shutdown out.
+    # After a second Ctrl-C, uvicorn skips shutdown.
     log: list[str] = []
 
     async def main() -> None:
@@ -324,7 +324,7 @@ def test_the_end_of_the_event_loop_unwinds() -> None:
 # --- one instance, many lives ---
 
 
-async def test_one_instance_lives_twice() -> None:
+async def test_one_instance_can_start_and_stop_twice() -> None:
     log: list[str] = []
     app = LifespanMiddleware(hello, lifespan=[context("a", log, yields={"a": 1})])
 
@@ -336,7 +336,7 @@ async def test_one_instance_lives_twice() -> None:
     assert log == ["+a", "-a"] * 2
 
 
-async def test_a_failed_startup_leaves_nothing_to_the_next() -> None:
+async def test_a_failed_startup_leaves_nothing_behind_for_the_next() -> None:
     attempts = iter([OSError("not yet"), None])
 
     async def enter() -> None:

@@ -79,7 +79,7 @@ def test_a_pool_keeps_its_place_in_the_list() -> None:
     assert contexts_of(stack(hello, pool=pool, lifespan=[own, pool])) == [own, pool, first]
 
 
-def test_a_registered_context_that_asgi_py_lists_has_its_place_there() -> None:
+def test_a_registered_context_that_asgi_py_lists_keeps_its_place_there() -> None:
     register_lifespan(first)
     register_lifespan(second)
 
@@ -88,7 +88,7 @@ def test_a_registered_context_that_asgi_py_lists_has_its_place_there() -> None:
     assert contexts_of(application) == [second, own, first]
 
 
-def test_a_lifespan_middleware_that_stack_is_given_gets_them_too() -> None:
+def test_a_lifespan_middleware_passed_to_stack_gets_registered_contexts_too() -> None:
     register_lifespan(first)
 
     layers = (LifespanMiddleware, partial(LifespanMiddleware, lifespan=[own]))
@@ -103,7 +103,7 @@ def test_two_stacks_open_the_same_contexts() -> None:
     assert contexts_of(stack(hello, pool=None)) == contexts_of(stack(hello, pool=None)) == [first]
 
 
-def test_a_context_that_comes_after_the_stack_is_warned_about() -> None:
+def test_a_context_registered_after_the_stack_causes_a_warning() -> None:
     stack(hello)
 
     with pytest.warns(ConfigurationWarning) as caught:
@@ -123,7 +123,7 @@ def test_a_context_that_the_stack_has_already_is_not_too_late() -> None:
     register_lifespan(first)
 
 
-def test_a_stack_without_lifespan_warns_of_registered_contexts() -> None:
+def test_a_stack_without_lifespan_warns_about_registered_contexts() -> None:
     register_lifespan(ThreadPool())
 
     with pytest.warns(ConfigurationWarning) as caught:

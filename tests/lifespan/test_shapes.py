@@ -24,14 +24,14 @@ async def test_an_app_starts_wrapped_where_it_starts_bare(shape: str, server: st
     around = await outcome(server, wrapped)
 
     assert bare == expected
-    # Daphne starts what hangs on the others, so we do too.
+    # Daphne starts apps that hang on other servers, and so does our layer.
     assert around == (STARTED if expected is HANGS else expected)
     assert log == ["+a", "-a"]
     assert readiness.reason == ("startup failed" if expected is FAILED else "shutting down")
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if SHAPES[shape][1] is not FAILED])
-async def test_an_app_without_lifespan_is_one_quiet_line_that_says_how_to_fail(
+async def test_an_app_without_lifespan_causes_one_debug_line_that_says_how_to_fail(
     shape: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "asgi_middleware")

@@ -34,7 +34,7 @@ def test_merge_adds_what_was_yielded_and_its_owner() -> None:
     assert owners == {"a": "one", "b": "two"}
 
 
-def test_merge_refuses_a_key_that_is_there_and_changes_nothing() -> None:
+def test_merge_refuses_a_key_that_is_already_there_and_changes_nothing() -> None:
     state: State = {"a": 1}
     owners = {"a": "one"}
 
@@ -192,14 +192,14 @@ async def test_a_key_that_an_outer_layer_has_set_for_the_request_stays() -> None
     [
         pytest.param("nothing", {"a": 1}, id="no state"),
         pytest.param(None, {"a": 1}, id="None"),
-        pytest.param({}, {"a": 1}, id="an empty one"),
-        pytest.param({"request_id": "abc"}, {"a": 1, "request_id": "abc"}, id="a layer's own"),
-        pytest.param({"a": 2}, {"a": 2}, id="one of ours"),
+        pytest.param({}, {"a": 1}, id="an empty state"),
+        pytest.param({"request_id": "abc"}, {"a": 1, "request_id": "abc"}, id="a layer's own key"),
+        pytest.param({"a": 2}, {"a": 2}, id="a key of ours"),
     ],
 )
-@pytest.mark.parametrize("state", [None, {}], ids=["none at startup", "one at startup"])
+@pytest.mark.parametrize("state", [None, {}], ids=["no state at startup", "a state at startup"])
 @pytest.mark.parametrize("kind", ["http", "websocket"])
-async def test_what_a_request_lacks_is_filled_whatever_the_server_did_at_startup(
+async def test_a_request_gets_the_missing_keys_whatever_the_server_did_at_startup(
     kind: str, state: dict[str, Any] | None, kept: Any, expected: dict[str, Any]
 ) -> None:
     app = recording(hello)
@@ -245,7 +245,7 @@ async def test_the_lifespan_of_the_app_inside_sees_what_contexts_have_yielded() 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             seen.append(dict(scope["state"]))
-            # Layers that copy the state put back what was there.
+            # A layer that copies the state sets the existing keys again.
             scope["state"].update({**scope["state"], "b": 2})
         await served(scope, receive, send)
 
@@ -259,7 +259,7 @@ async def test_the_lifespan_of_the_app_inside_sees_what_contexts_have_yielded() 
     assert own(served.calls[-1].scope["state"]) == {"a": 1, "b": 2}
 
 
-async def test_an_app_inside_that_changes_a_key_of_the_servers_fails_as_with_one_of_ours() -> None:
+async def test_an_app_inside_that_sets_a_key_of_ours_in_the_state_fails() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["tasks"] = []
         await hello(scope, receive, send)

@@ -110,7 +110,7 @@ async def test_a_view_can_spawn_a_task(sync: bool) -> None:
     assert loops == [asyncio.get_running_loop()]
 
 
-async def test_a_task_outlives_its_request_and_knows_nothing_of_it() -> None:
+async def test_a_task_outlives_its_request_and_sees_nothing_of_it() -> None:
     seen: list[object] = []
     go_on = asyncio.Event()
 
@@ -133,7 +133,7 @@ async def test_a_task_outlives_its_request_and_knows_nothing_of_it() -> None:
     assert seen == [(None, True)]
 
 
-async def test_a_task_is_kept_although_nobody_else_refers_to_it() -> None:
+async def test_a_task_is_kept_even_if_nothing_else_refers_to_it() -> None:
     log: list[str] = []
 
     async def work() -> None:
@@ -172,7 +172,7 @@ CRASH = OSError("connection lost")
         pytest.param("always", [None, None], 3, id="always, return"),
     ],
 )
-async def test_a_task_is_restarted_as_restart_says(
+async def test_the_option_restart_decides_when_a_task_is_restarted(
     restart: str, outcomes: list[BaseException | None], runs: int
 ) -> None:
     work = Work(*outcomes)
@@ -189,8 +189,8 @@ async def test_a_crash_is_logged_with_name_number_and_traceback(
 ) -> None:
     work = Work(CRASH, CRASH)
 
-    # A run that lasts longer than the longest delay begins the count again, even if the machine
-    # is to blame.
+    # A run that lasts longer than the longest delay resets the count, even if it lasts only
+    # because the machine is slow.
     async with running(Server(app_of(work, name="listen", backoff=(FAST[0], 60.0)))):
         await until(lambda: work.runs == 3)
 
@@ -219,13 +219,13 @@ async def test_a_task_is_named_after_its_function() -> None:
     ("crashes", "longest"),
     [(0, 1.0), (1, 1.0), (2, 2.0), (3, 4.0), (6, 32.0), (7, 60.0), (10_000, 60.0)],
 )
-def test_the_delay_before_a_restart_grows_and_is_spread(crashes: int, longest: float) -> None:
+def test_the_delay_before_a_restart_grows_and_is_random(crashes: int, longest: float) -> None:
     delays = [module._delay((1.0, 60.0), crashes) for _ in range(200)]
 
     assert longest / 2 <= min(delays) < max(delays) <= longest
 
 
-async def test_the_count_of_crashes_begins_again_after_a_time_without_one(
+async def test_a_run_that_lasts_long_enough_resets_the_count_of_crashes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     runs: list[int] = []
@@ -448,7 +448,7 @@ async def test_a_task_that_a_thread_spawns_too_late_is_not_started(
     work = Work()
     thread = threading.Thread(target=supervisor.spawn, args=(work, "work"))
     thread.start()
-    thread.join()  # the loop has not heard of it yet
+    thread.join()  # the event loop has not started the task yet
     supervisor.stopping = True
     await until(lambda: caplog.messages)
 
@@ -485,7 +485,7 @@ async def test_a_supervisor_shows_the_names_of_its_tasks() -> None:
         pytest.param(
             {"backoff": (2, 1)},
             r"backoff: \(2, 1\) is not a valid first and longest delay; use",
-            id="shortest is longer",
+            id="shortest exceeds longest",
         ),
     ],
 )
@@ -502,7 +502,7 @@ async def test_spawn_refuses_options_that_cannot_work(options: Any, message: str
     ],
     ids=["a coroutine", "None"],
 )
-async def test_spawn_refuses_what_cannot_be_called_again(
+async def test_spawn_refuses_a_value_that_cannot_be_called_again(
     call: Callable[[], Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):

@@ -120,7 +120,7 @@ async def test_the_exits_after_a_failed_startup_get_the_rest_of_its_time() -> No
     closed: list[str] = []
 
     async def close() -> None:
-        await asyncio.sleep(0.1)  # more than what remains get after the time
+        await asyncio.sleep(0.1)  # longer than the remaining exits get after the timeout
         closed.append("a")
 
     contexts = [context("a", exit=close), context("b", enter=OSError("no"))]
