@@ -1,4 +1,4 @@
-"""One cell of the table: things, used by somebody, with other people's requests in between."""
+"""One cell of the table: Ann uses things, and Ben's requests come in between."""
 
 import asyncio
 import threading
@@ -26,9 +26,9 @@ from asgi_middleware.types import ASGIApp, Message, Receive, Scope, Send
 
 from .things import ANN, BEN, Thing
 
-# What is seen where the connection was closed.
+# What Ann sees where the connection has been closed.
 CLOSED = "closed"
-# Seconds. Waited for in full only where a test fails.
+# In seconds. Only a failing test waits that long.
 PATIENCE = 30.0
 
 Step = Callable[[], None]
@@ -49,7 +49,7 @@ class Cell:
         # By the name of the thing.
         self.seen: dict[str, list[str]] = {kind.name: [] for kind in kinds}
         self.seen_by_ben: list[str] = []
-        # Where Ann's requests go, with a lifespan around it, and where Ben's go.
+        # The app for Ann's requests, with a lifespan around it, and the app for Ben's.
         self.app: ASGIApp
         self.inner: ASGIApp
         self.ended = asyncio.Event()
@@ -120,13 +120,13 @@ class Cell:
         close_connections_of_ended_threads()
 
     async def bens(self) -> None:
-        """Let him come twice at once, so that no thread of the pool has not been his."""
+        """Let Ben come twice at once, so that he has used every thread of the pool."""
         await asyncio.gather(self.ben(), self.ben())
 
     def visit(self) -> str:
-        """Be Ben, in the thread of his request."""
+        """Use the things as Ben, in the thread of his request."""
         things = [kind() for kind in self._kinds]
-        # What he leaves open stays open.
+        # Keep his objects, so that what he leaves open stays open.
         self._visits += things
         return "+".join(sorted({thing.visit(BEN) for thing in things}))
 
@@ -151,7 +151,7 @@ async def get(app: ASGIApp, target: str, cell: Cell, **state: object) -> Respons
 
 @asynccontextmanager
 async def plain(cell: Cell, app: ASGIApp, *contexts: ContextFactory) -> AsyncGenerator[None]:
-    """Serve *app* alone; contexts and tasks are what a project would write itself."""
+    """Serve *app* alone, with contexts and tasks as a project would write them itself."""
     tasks = PlainTasks()
 
     async def with_tasks(scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,7 +168,7 @@ async def plain(cell: Cell, app: ASGIApp, *contexts: ContextFactory) -> AsyncGen
 async def pooled(
     cell: Cell, app: ASGIApp, *contexts: ContextFactory, size: int = 2
 ) -> AsyncGenerator[None]:
-    """Serve *app* in a pool, within the lifespan that the pool and the contexts have."""
+    """Serve *app* in a pool, in a lifespan that enters the pool and the contexts."""
     pool = ThreadPool(size=size, max_overflow=0, timeout=PATIENCE / 2)
     cell.inner = ThreadPoolMiddleware(app, pool=pool)
     started = LifespanMiddleware(cell.inner, lifespan=[pool, *contexts])
@@ -198,7 +198,7 @@ class PlainTasks:
 
 ARMS: dict[str, Arm] = {"plain": plain, "pooled": pooled}
 ARMS_OF_PAGES: dict[str, Arm] = {**ARMS, "pooled, our handler": handled}
-# Ben comes only if Ann, who calls nothing meanwhile, counts no more.
+# With one place, Ben's requests are served only while Ann's request rests.
 CROWDED: Arm = partial(pooled, size=1)
 
 
@@ -213,7 +213,7 @@ def _note(connection: Any, **_: object) -> None:
 
 @contextmanager
 def connections_closed() -> Generator[None]:
-    """Close at the end every connection that was opened within."""
+    """Close every connection that was opened in the block."""
     connection_created.connect(_note)
     try:
         yield
@@ -224,7 +224,7 @@ def connections_closed() -> Generator[None]:
 
 
 def close_connections_of_ended_threads() -> None:
-    """Close what nobody can use any more, or PostgreSQL would soon have no room."""
+    """Close connections that nobody can use any more, before PostgreSQL has too many."""
     ended = [opened for opened in _opened if not opened[0].is_alive()]
     _close(ended)
     for opened in ended:

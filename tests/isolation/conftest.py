@@ -16,11 +16,11 @@ from django.test import override_settings
 
 from tests.servers.postgresql import PostgreSQL, cluster
 
-# At collection, so that test modules may import what needs the settings.
+# During collection, so that test modules may import what needs the settings.
 os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings.development"
 django.setup()
 
-# After that.
+# After the setup, because the module defines a model.
 from .things import POSTGRESQL_TABLES, SQLITE_TABLES  # noqa: E402
 
 
@@ -37,7 +37,7 @@ def _pages() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _single_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give each test a new one of the thread that plain consumers and tasks share."""
+    """Give each test its own copy of the thread that plain consumers and tasks share."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         monkeypatch.setattr(SyncToAsync, "single_thread_executor", executor)
         yield
@@ -46,7 +46,7 @@ def _single_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def database_settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The settings of the database for connections that are made from now on."""
+    """The database settings, which apply to connections that are opened from now on."""
     settings: dict[str, Any] = connections.settings["default"]
     for name, value in settings.items():
         monkeypatch.setitem(settings, name, value)

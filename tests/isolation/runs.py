@@ -26,7 +26,7 @@ Run = Callable[[Cell, Arm], Awaitable[None]]
 
 
 def state_of(request: HttpRequest) -> dict[str, Any]:
-    # An attribute of ASGI's requests only.
+    # Only ASGI requests have this attribute.
     return cast("dict[str, Any]", cast("Any", request).scope["state"])
 
 
@@ -113,7 +113,7 @@ async def stream_after_middleware(request: HttpRequest) -> StreamingHttpResponse
 
 
 class FirstSteps:
-    """A sync middleware that takes the first steps: of a tenant, a user, a language."""
+    """A sync middleware that takes the first steps, as if it set a tenant or a language."""
 
     sync_capable = True
     async_capable = False
@@ -129,7 +129,7 @@ class FirstSteps:
 
 
 class File:
-    """Has steps to take when it is read, and the last when it is closed."""
+    """Takes the middle steps when it is read, and the last ones when it is closed."""
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
@@ -229,7 +229,7 @@ def cell_in(consumer: Any) -> Cell:
 
 
 class Async(AsyncConsumer):  # type: ignore[misc]
-    """Takes the first steps in connect, those in the middle in receive, the last at the end."""
+    """Takes the first steps on connect, the middle ones on receive, the last on disconnect."""
 
     call: ClassVar[Any] = staticmethod(sync_to_async)
 
@@ -389,7 +389,7 @@ REQUESTS: dict[str, Run] = {
     "sync middleware, async stream": page(stream_after_middleware, FirstSteps),
     "FileResponse": page(file),
 }
-# Calls in other ways, which find their thread by the same rule.
+# Other ways to make calls, which find their thread by the same rule.
 VARIATIONS: dict[str, Run] = {
     "sync view, async_to_sync": page(sync_view_calling_async_code),
     "async view with tasks": page(async_view_with_tasks),
@@ -411,7 +411,7 @@ LASTING: dict[str, Run] = {
     "supervised task": task(spawns),
     "context of the lifespan": context,
 }
-# Those that would find what a request has set, if they were not kept apart.
+# Code that would find what a request has set if the two were not kept apart.
 LOOKING: dict[str, Run] = {
     **CONSUMERS,
     "task whose request has set it": task(sets_and_starts_task),

@@ -1,4 +1,4 @@
-"""The table: what hangs on a thread or a connection, and what runs."""
+"""The table: state on a thread or a connection, and the code that uses it."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ from .cell import ARMS, ARMS_OF_PAGES, CLOSED, Arm, Cell, connections_closed
 from .runs import REQUESTS, VARIATIONS, Run
 from .things import ANN, BEN, NONE, Atomic, DecimalContext, Thing
 
-# Seconds that connections last, where the thing is on one.
+# Values of CONN_MAX_AGE, for things on a connection.
 AGES = (0, 60)
 
-# What an owner does not find again, as Channels closes connections before each message, if
-# they are old or in a transaction.
+# What an owner sees where Channels closes connections: before each message, if they are old or
+# in a transaction.
 BETWEEN_MESSAGES: dict[str, list[str]] = {
     "temporary table": [ANN, NONE, NONE],
     "open cursor": [ANN, CLOSED],
@@ -26,7 +26,7 @@ BETWEEN_MESSAGES: dict[str, list[str]] = {
     "set_config": [ANN, NONE, NONE],
     "advisory lock": [ANN, NONE, NONE],
 }
-# And with database_sync_to_async, which does so before and after each call.
+# The same for database_sync_to_async, which closes them before and after each call.
 BETWEEN_CALLS: dict[str, list[str]] = {
     "temporary table": [NONE, NONE, NONE],
     "open cursor": [CLOSED],
@@ -43,7 +43,7 @@ CLOSING: dict[str, dict[str, list[str]]] = {
 }
 
 
-# Things that do not get in each other's way. One cell is enough for them all.
+# Things that do not disturb each other, so that one cell is enough for them all.
 Things = tuple[type[Thing], ...]
 
 
@@ -54,7 +54,7 @@ def own(run: str, things: Things, age: int) -> dict[str, list[str]]:
 
 def _own(run: str, thing: type[Thing], age: int) -> list[str]:
     if (run, thing) == ("FileResponse", DecimalContext) and django.VERSION < (6, 1):
-        # It closes a response in another task than the one that has sent it.
+        # This Django sends a response in one task, and closes it in another.
         return [ANN, ANN, NONE]
     if age == 0 or thing is Atomic:
         return CLOSING.get(run, {}).get(thing.name, [ANN, ANN, ANN])
@@ -62,7 +62,7 @@ def _own(run: str, thing: type[Thing], age: int) -> list[str]:
 
 
 def looked(run: str, things: Things) -> dict[str, list[str]]:
-    """Return what somebody sees who has not set the things, by the name of the thing."""
+    """Return what code sees that has not set the things, by the name of the thing."""
     # The context of a task is a copy of its creator's.
     copied = {DecimalContext} if run == "task whose request has set it" else set()
     return {thing.name: [ANN if thing in copied else NONE] * 3 for thing in things}
@@ -82,7 +82,7 @@ def cells(runs: Iterable[str], things: Iterable[Things], ages: Iterable[int] = A
     ]
 
 
-# What runs in Django's pages.
+# The code that runs in pages of Django.
 PAGES = {
     *(REQUESTS.keys() | VARIATIONS.keys() - {"AsyncHttpConsumer"}),
     *("task that outlives its request", "task whose request has set it"),
@@ -92,7 +92,7 @@ PAGES = {
 def in_both_arms(*cells: Row) -> pytest.MarkDecorator:
     """Return a mark that makes two tests of each cell: plain, and in the pool.
 
-    Of what a page runs, there is a third one: our handler in the pool.
+    If the code runs in a page, there is a third test: our handler in the pool.
     """
     return pytest.mark.parametrize(
         ("arm", "run", "things", "age"),
@@ -111,12 +111,12 @@ def _id(run: str, things: Things, age: int, arm: str) -> str:
 
 
 async def seen(arm: Arm, run: Run, things: Things, *, sets: bool) -> dict[str, list[str]]:
-    """Return what Ann sees, by the name of the thing, if Ben sees himself whenever he comes."""
+    """Return what Ann sees, by the name of the thing, and check that Ben sees only his own."""
     with connections_closed(), ExitStack() as installed:
         for thing in things:
             installed.enter_context(thing.installed())
         cell = Cell(*things, sets=sets)
-        # Without what the test runner has in its context.
+        # In an empty context, without the variables of the test runner.
         await asyncio.create_task(_run(run, cell, arm), context=Context())
     assert set(cell.seen_by_ben) == {BEN}
     return cell.seen

@@ -1,7 +1,7 @@
-"""What hangs on a thread or a connection is found again by its owner, and by nobody else.
+"""State on a thread or a connection is found again by its owner, and by nobody else.
 
-Each cell of the table has things and what runs, with other people's requests in between at
-every await. It is run plain and in a pool, and the same is to be seen.
+Each cell of the table combines things with code that uses them, and lets other people's requests
+come at every await. It runs plain and in a pool, and both must show the same.
 """
 
 import sqlite3
@@ -40,7 +40,7 @@ from .things import (
 
 pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous")
 
-# The last three change what other queries do, so they are alone.
+# The last three of ON_CONNECTION change what other queries do, so each is alone.
 ON_THREAD: list[Things] = [(ThreadLocal, CriticalLocal, DecimalContext, Audit)]
 ON_CONNECTION: list[Things] = [
     (Attribute, Schema, TemporaryTable, OpenCursor, RowIterator),
@@ -62,7 +62,7 @@ LEFT_ON_CONNECTION: list[Things] = [
     *cells(CONSUMERS_AT_ONCE, IN_SESSION),
     *cells(VARIATIONS, [(Attribute, OpenCursor), (Atomic,), (ThreadLocal,)], ages=[0]),
 )
-async def test_an_owner_finds_things_again(
+async def test_an_owner_finds_its_own_state_again(
     arm: Arm, run: str, things: Things, age: int, sqlite: dict[str, Any]
 ) -> None:
     sqlite["CONN_MAX_AGE"] = age
@@ -71,7 +71,7 @@ async def test_an_owner_finds_things_again(
 
 
 @pytest.mark.parametrize("run", ["async view", "async stream"])
-async def test_an_owner_whose_place_others_have_meanwhile_finds_things_again(
+async def test_an_owner_whose_place_others_have_meanwhile_finds_its_own_state_again(
     run: str, sqlite: dict[str, Any]
 ) -> None:
     things = (ThreadLocal, OpenCursor)
@@ -79,9 +79,9 @@ async def test_an_owner_whose_place_others_have_meanwhile_finds_things_again(
     assert await seen(CROWDED, REQUESTS[run], things, sets=True) == own(run, things, 60)
 
 
-# A connection that lasts would keep the most.
+# A persistent connection would keep the most.
 @in_both_arms(*cells(LOOKING, ON_THREAD, ages=[0]), *cells(LOOKING, LEFT_ON_CONNECTION, ages=[60]))
-async def test_what_is_no_request_finds_nothing_of_a_request(
+async def test_code_outside_a_request_finds_nothing_of_a_request(
     arm: Arm, run: str, things: Things, age: int, sqlite: dict[str, Any]
 ) -> None:
     sqlite["CONN_MAX_AGE"] = age
@@ -90,7 +90,7 @@ async def test_what_is_no_request_finds_nothing_of_a_request(
 
 
 @in_both_arms(*cells(REQUESTS, LEFT_ON_CONNECTION, ages=[0]))
-async def test_a_request_finds_nothing_on_its_connection_if_the_last_was_closed(
+async def test_a_request_finds_nothing_on_its_connection_if_the_previous_one_was_closed(
     arm: Arm, run: str, things: Things, age: int, sqlite: dict[str, Any]
 ) -> None:
     sqlite["CONN_MAX_AGE"] = age
@@ -111,7 +111,7 @@ async def test_an_audit_reports_each_request_alone(
 
 
 @in_both_arms(*cells([*REQUESTS, *CONSUMERS_AT_ONCE, *LASTING], [(Atomic,)], ages=[0]))
-async def test_nothing_is_written_by_a_block_that_was_rolled_back(
+async def test_a_block_that_is_rolled_back_writes_nothing(
     arm: Arm, run: str, things: Things, age: int, sqlite: dict[str, Any]
 ) -> None:
     sqlite["CONN_MAX_AGE"] = age

@@ -1,4 +1,4 @@
-"""The same table on PostgreSQL: what its sessions know, and what SQLite has another way for."""
+"""The same table on PostgreSQL: state of its sessions, and state that SQLite keeps differently."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous"),
 ]
 
-# Two that set the search path, and those that need it, are apart.
+# Things that set the search path, and things that need it, are kept apart.
 STAYING: Things = (SetVariable, SetConfig, AdvisoryLock, TemporaryTable)
 LEFT: list[Things] = [STAYING, (Schema,)]
 IN_SESSION: list[Things] = [STAYING, (OpenCursor, RowIterator), (Atomic,)]
@@ -34,7 +34,7 @@ IN_SESSION: list[Things] = [STAYING, (OpenCursor, RowIterator), (Atomic,)]
 
 @pytest.fixture
 def postgresql(postgresql_cluster: PostgreSQL, database_settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the cluster, for connections that are made from now on."""
+    """The settings of the cluster, which apply to connections that are opened from now on."""
     database_settings.update(
         ENGINE="django.db.backends.postgresql",
         HOST=str(postgresql_cluster.folder),
@@ -52,7 +52,7 @@ def postgresql(postgresql_cluster: PostgreSQL, database_settings: dict[str, Any]
     *cells([*CONSUMERS, *LASTING], IN_SESSION),
     *cells([*REQUESTS, *CONSUMERS, *LASTING], [(Schema,)], ages=[0]),
 )
-async def test_an_owner_finds_things_again(
+async def test_an_owner_finds_its_own_state_again(
     arm: Arm, run: str, things: Things, age: int, postgresql: dict[str, Any]
 ) -> None:
     postgresql["CONN_MAX_AGE"] = age
@@ -61,7 +61,7 @@ async def test_an_owner_finds_things_again(
 
 
 @in_both_arms(*cells(LOOKING, LEFT, ages=[60]))
-async def test_what_is_no_request_finds_nothing_of_a_request(
+async def test_code_outside_a_request_finds_nothing_of_a_request(
     arm: Arm, run: str, things: Things, age: int, postgresql: dict[str, Any]
 ) -> None:
     postgresql["CONN_MAX_AGE"] = age
@@ -70,7 +70,7 @@ async def test_what_is_no_request_finds_nothing_of_a_request(
 
 
 @in_both_arms(*cells(REQUESTS, LEFT, ages=[0]))
-async def test_a_request_finds_nothing_on_its_connection_if_the_last_was_closed(
+async def test_a_request_finds_nothing_on_its_connection_if_the_previous_one_was_closed(
     arm: Arm, run: str, things: Things, age: int, postgresql: dict[str, Any]
 ) -> None:
     postgresql["CONN_MAX_AGE"] = age
@@ -80,7 +80,7 @@ async def test_a_request_finds_nothing_on_its_connection_if_the_last_was_closed(
 
 
 @in_both_arms(*cells([*REQUESTS, *CONSUMERS_AT_ONCE, *LASTING], [(Atomic,)], ages=[0]))
-async def test_nothing_is_written_by_a_block_that_was_rolled_back(
+async def test_a_block_that_is_rolled_back_writes_nothing(
     arm: Arm,
     run: str,
     things: Things,

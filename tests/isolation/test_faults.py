@@ -1,4 +1,4 @@
-"""Inputs that once gave a request's thread to others, took too many, or never let go of one."""
+"""Inputs that once shared a request's thread, took too many threads, or never gave one back."""
 
 import asyncio
 import logging
@@ -46,12 +46,12 @@ def _own_pages(_pages: None) -> Iterator[None]:
 # --- rows that arrive slice by slice ---
 
 notes: Any = cast("Any", Note).objects
-# As they were written.
+# The keys of Ann's notes, in order.
 ALL = list(range(2, 201, 2))
 
 
 async def iterate(found: list[int], between: Callable[[], Awaitable[object]]) -> None:
-    """Add the keys of Ann's notes, and await *between* whenever the next slice is to come."""
+    """Collect the keys of Ann's notes, and await *between* after each slice."""
     async for note in notes.filter(owner=ANN).order_by("pk").aiterator(chunk_size=5):
         found.append(note.pk)
         if len(found) % 5 == 0:
@@ -149,7 +149,7 @@ async def test_a_task_that_outlives_its_request_iterates_to_the_last_row(
 
 
 @in_both_arms
-async def test_an_iteration_on_a_request_s_connection_ends_with_it(
+async def test_an_iteration_on_the_connection_of_a_request_ends_with_the_request(
     arm: str, sqlite: dict[str, Any]
 ) -> None:
     found: list[int] = []
@@ -208,7 +208,7 @@ async def test_a_consumer_rolls_back_what_it_has_written(
 
 
 @pytest.mark.parametrize("thing", [Attribute, ExecuteWrapper, DebugCursor], ids=lambda it: it.name)
-async def test_what_hangs_on_a_connection_goes_when_it_is_closed(
+async def test_state_on_a_connection_goes_when_the_connection_is_closed(
     thing: type[Thing], sqlite: dict[str, Any]
 ) -> None:
     threads: list[Thread] = []
@@ -230,7 +230,7 @@ async def test_what_hangs_on_a_connection_goes_when_it_is_closed(
 
 
 def call(request: HttpRequest) -> HttpResponse:
-    """Call what the test has given."""
+    """Call the function that the test has given."""
     return HttpResponse(state_of(request)["given"]())
 
 
@@ -378,7 +378,7 @@ def endless(request: HttpRequest, number: int) -> StreamingHttpResponse:
 def warnings() -> Iterator[list[str]]:
     """The warnings of this package, in order."""
     messages: list[str] = []
-    # Not pytest's, which Django's set-up removes.
+    # Not caplog, whose handler Django's setup removes.
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("asgi_middleware")
@@ -393,7 +393,7 @@ staying = pytest.mark.parametrize(
 
 
 @staying
-async def test_the_log_names_once_the_routes_that_have_all_threads(
+async def test_one_log_line_names_the_requests_that_hold_all_threads(
     stay: bool, warnings: list[str]
 ) -> None:
     async with ThreadPool(3, max_overflow=0, timeout=0.2) as pool:

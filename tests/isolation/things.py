@@ -1,4 +1,4 @@
-"""Things that hang on a thread, or on the connection that a thread has to the database.
+"""Things that live on a thread, or on a thread's connection to the database.
 
 Each class is one kind of thing. An object of it is one owner's use of the thing: what is
 set goes to the thread or to the connection, and what is read comes from there.
@@ -45,7 +45,7 @@ class Thing(ABC):
     """One owner's use of a thing."""
 
     name: ClassVar[str]
-    # Then it goes when the connection is closed.
+    # If so, the thing goes when the connection is closed.
     on_connection: ClassVar[bool] = True
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Thing(ABC):
         """Do what the owner does last."""
 
     def visit(self, owner: str) -> str:
-        """Be *owner* for one short request, and leave everything as it is."""
+        """Use the thing as *owner* in one short request, without tidying up."""
         self.set(owner)
         return self.read()
 
@@ -118,7 +118,7 @@ class CriticalLocal(Thing):
 
 
 class DecimalContext(Thing):
-    """Of the thread once, a context variable today: it goes with the context of a task."""
+    """Once thread-local, today a context variable: each task has its own."""
 
     name = "decimal context"
     on_connection = False
@@ -204,7 +204,7 @@ class Schema(Thing):
 
 
 class ExecuteWrapper(Thing):
-    """A wrapper that puts its owner into the query; the last has the last word."""
+    """A wrapper that puts its owner into the query; the last wrapper wins."""
 
     name = "execute wrapper"
 
@@ -257,7 +257,7 @@ class OpenCursor(Thing):
     _cursor: Any = None
 
     def set(self, owner: str) -> None:
-        # On PostgreSQL, one of the server's.
+        # On PostgreSQL, a server-side cursor.
         self._cursor = connection.chunked_cursor()
         self._cursor.itersize = 1
         self._cursor.execute("SELECT owner FROM notes WHERE owner = %s", [owner])
@@ -292,7 +292,7 @@ class RowIterator(Thing):
         return owners[0] if owners and owners == owners[:1] * 5 else f"{owners}"
 
     def end(self) -> None:
-        # To the last row: half-read, it would complain when it is collected.
+        # Read to the last row; a half-read iterator would complain when it is collected.
         assert self._rows is not None
         for _ in self._rows:
             pass
@@ -324,7 +324,7 @@ class Atomic(Thing):
 
     def visit(self, owner: str) -> str:
         if connection.vendor == "sqlite":
-            # Only one may write at a time.
+            # SQLite allows only one writer at a time.
             inside, names = connection.in_atomic_block, names_of("SELECT owner FROM written")
             return owner if (inside, names) == (False, NONE) else f"{names}, {inside=}"
         self.set(owner)
@@ -358,7 +358,7 @@ class SetConfig(Thing):
 
 
 class AdvisoryLock(Thing):
-    """Shared, so that several may hold it; who does can be told by its number."""
+    """A shared lock, which several owners may hold; its number tells whose it is."""
 
     name = "advisory lock"
     _numbers: ClassVar = {ANN: 11, BEN: 22}

@@ -24,7 +24,7 @@ from tests.apps import BODY, START
 
 from .calls import PATIENCE, Blocking, current_thread, until, visiting
 
-# A timeout in seconds for requests that are to wait for too long. Others have PATIENCE.
+# The timeout of requests that should wait for too long, in seconds. Others have PATIENCE.
 SOON = 0.05
 
 
@@ -410,7 +410,7 @@ async def test_a_request_that_rests_leaves_its_place_and_keeps_its_thread() -> N
 
 
 def visit_with_a_rest() -> tuple[asyncio.Event, asyncio.Event, Callable[[], Awaitable[None]]]:
-    """Return what is set when the visit rests, what lets it go on, and the visit: two calls."""
+    """Return an event set by the visit when it rests, one that lets it go on, and the visit."""
     rests, go_on = asyncio.Event(), asyncio.Event()
 
     async def resting() -> None:
@@ -599,7 +599,7 @@ async def test_the_log_line_names_ten_requests_and_counts_the_rest(
     assert caplog.messages[0].endswith("2 more")
 
 
-async def test_the_check_fails_after_there_was_no_place_for_too_long() -> None:
+async def test_the_check_fails_when_there_has_been_no_place_for_too_long() -> None:
     call = Blocking()
 
     async with full(SOON) as pool:
@@ -665,7 +665,7 @@ async def test_the_check_passes_while_requests_wait_and_get_their_turn(
             app = ThreadPoolMiddleware(visiting(sync_to_async(following)), pool=pool)
             tasks.append(asyncio.create_task(request(app, timeout=PATIENCE)))
             await until(lambda: pool.statistics().waiting == 1)
-            # Places are taken all the time, for longer than the timeout; each request waits less.
+            # There is no free place for longer than the timeout, but no request waits that long.
             passed += PATIENCE / 4
             await pool.check()
             call.let_go.set()
@@ -730,7 +730,7 @@ async def test_a_send_that_returns_while_its_request_waits_takes_one_place() -> 
         await until(lambda: is_idle(pool))
 
 
-async def test_a_refused_request_that_waits_on_still_looks_who_rests() -> None:
+async def test_a_refused_request_that_still_waits_gets_the_place_of_one_that_rests() -> None:
     call = Blocking()
     rests, go_on = asyncio.Event(), asyncio.Event()
     tasks: list[asyncio.Task[Thread]] = []
@@ -757,7 +757,7 @@ async def test_a_refused_request_that_waits_on_still_looks_who_rests() -> None:
         await first
 
 
-async def test_a_503_is_sent_whole_although_the_request_goes_on_meanwhile() -> None:
+async def test_a_503_is_sent_completely_even_if_the_request_goes_on_meanwhile() -> None:
     call = Blocking()
     client = Client(reads=0)
     sent: list[str] = []

@@ -205,7 +205,7 @@ async def test_a_lifespan_that_ends_leaves_the_pool_open_for_another() -> None:
 
 
 def test_two_event_loops_share_a_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    # On a slow machine, the first request could rest, and then keeps its thread.
+    # Otherwise the first request could rest on a slow machine, and keep its thread.
     monkeypatch.setattr("asgi_middleware.thread_pool.pool.REST", PATIENCE)
     pool = ThreadPool(size=1, max_overflow=0)
     first, second = Blocking(), Blocking()

@@ -45,11 +45,11 @@ async def pool() -> AsyncIterator[ThreadPool]:
     size=st.integers(1, 3),
     max_overflow=st.integers(0, 2),
 )
-def test_a_request_makes_all_its_calls_on_a_thread_that_no_other_has_meanwhile(
+def test_a_request_makes_all_its_calls_on_one_thread_that_no_other_request_uses(
     plans: list[list[str]], size: int, max_overflow: int
 ) -> None:
     used: list[list[Thread]] = []
-    # Which request has a thread, from its first call to its end.
+    # The request that has each thread, from its first call to its end.
     owners: dict[Thread, object] = {}
     clashes: list[object] = []
     peak = 0

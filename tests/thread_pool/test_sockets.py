@@ -152,7 +152,7 @@ async def test_ten_thousand_idle_sockets_share_the_threads_of_the_pool() -> None
 
 
 async def test_calls_that_a_socket_makes_at_once_run_in_turn_on_its_thread() -> None:
-    # So a consumer can keep things in its own attributes.
+    # That is why a consumer can keep state in its own attributes.
     first = Blocking()
     made: list[tuple[int, Thread]] = []
 
@@ -175,7 +175,7 @@ async def test_calls_that_a_socket_makes_at_once_run_in_turn_on_its_thread() -> 
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "channel", "x-of-tomorrow"])
-async def test_every_other_kind_of_call_that_is_not_a_request_has_a_socket_thread_too(
+async def test_every_other_scope_that_is_not_a_request_has_a_socket_thread_too(
     kind: str,
 ) -> None:
     both = threading.Barrier(2, timeout=PATIENCE)
@@ -192,7 +192,7 @@ async def test_every_other_kind_of_call_that_is_not_a_request_has_a_socket_threa
         assert pool.statistics() == (0, 0, 0, 0)
 
 
-async def test_a_task_that_outlives_its_socket_stays_on_its_thread() -> None:
+async def test_a_task_that_outlives_its_socket_stays_on_the_sockets_thread() -> None:
     let_go = asyncio.Event()
     tasks: list[asyncio.Task[Thread]] = []
     threads: list[Thread] = []
@@ -250,7 +250,7 @@ async def test_a_task_that_startup_leaves_running_does_not_count_as_a_request() 
         assert pool.statistics() == (0, 0, 0, 0)
 
 
-async def test_a_pool_that_is_entered_again_ends_the_threads_that_came_in_between() -> None:
+async def test_a_pool_that_is_entered_again_ends_the_threads_that_started_in_between() -> None:
     threads: list[Thread] = []
 
     def query() -> None:
