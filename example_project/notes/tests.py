@@ -38,10 +38,10 @@ class Page(TestCase):
         self.assertEqual(names, ["announce", "forget_old_notes"])
 
 
-# The default takes a second for each password, and more on a busy machine.
+# The default hasher takes a second for each password, and more on a busy machine.
 @override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
 class Site(TransactionTestCase):
-    """The whole application, with its layers and its startup. Its tasks run, too."""
+    """The whole application, with its layers and its startup. Tasks run, too."""
 
     async def test_the_page_has_the_id_of_its_request(self) -> None:
         async with StackClient() as client:
@@ -49,7 +49,7 @@ class Site(TransactionTestCase):
 
         self.assertContains(response, response.headers["X-Request-ID"])
 
-    async def test_the_status_tells_since_when_the_process_serves(self) -> None:
+    async def test_the_status_has_the_seconds_since_startup(self) -> None:
         async with StackClient() as client:
             status = (await client.get("/status/")).json()
 

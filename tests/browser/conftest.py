@@ -20,7 +20,7 @@ UVICORN = (
     *("--host", "127.0.0.1", "--port", "{port}"),
     # httptools accepts only the methods that it knows, but pages may send any token.
     *("--http", "h11"),
-    # Then all headers that scripts may read are the app's.
+    # Without headers of the server, all headers that scripts may read are the app's.
     *("--no-server-header", "--no-date-header"),
 )
 CHROMIUM_FLAGS = (

@@ -100,7 +100,9 @@ async def test_a_request_appears_on_the_page(visit: Any, example: Server) -> Non
     assert not await page.locator("#empty").is_visible()
 
 
-async def test_a_click_on_an_id_shows_where_it_went(visit: Any, example: Server) -> None:
+async def test_a_click_on_a_request_id_shows_every_place_with_that_id(
+    visit: Any, example: Server
+) -> None:
     page = await (await visit()).opened(example.url)
     await ask(example, "/fail/", request_id="followed")
 
@@ -116,7 +118,9 @@ async def test_a_click_on_an_id_shows_where_it_went(visit: Any, example: Server)
     assert places["Log of django.request"] == "ERROR Internal Server Error: /fail/"
 
 
-async def test_a_consumers_log_line_is_among_the_places(visit: Any, example: Server) -> None:
+async def test_a_click_on_a_request_id_shows_a_consumers_log_line(
+    visit: Any, example: Server
+) -> None:
     page = await (await visit()).opened(example.url)
     await page.get_by_role("button", name="Play: WebSocket", exact=True).click()
 
@@ -215,7 +219,7 @@ async def test_equal_rows_are_one_row_with_a_count(visit: Any, example: Server) 
     assert await row.locator(".places > p").inner_text() == "And 35 before."
 
 
-async def test_a_row_that_is_read_stays_where_it_is(visit: Any, example: Server) -> None:
+async def test_an_open_row_keeps_its_place_and_the_focus(visit: Any, example: Server) -> None:
     page = await (await visit()).opened(example.url)
     await ask(example, "/status/", request_id="read")
     await page.locator("#rows li", has_text="read").locator("summary").click()
@@ -247,7 +251,9 @@ async def test_there_are_five_figures_and_they_change(visit: Any, example: Serve
     assert int(await page.locator('[data-counter="sockets"]').inner_text()) >= 1
 
 
-async def test_rows_are_even_on_a_phone(visit: Any, example: Server) -> None:
+async def test_rows_have_the_same_height_and_columns_on_a_phone(
+    visit: Any, example: Server
+) -> None:
     page = await (await visit(viewport={"width": 390, "height": 844})).opened(example.url)
     for number, path in enumerate(("/status/", "/fail/", f"/{'unknown' * 30}/", "/notes/")):
         await ask(example, path, request_id=f"{'long-' * 30}{number}")
@@ -278,7 +284,7 @@ async def test_new_rows_are_announced_at_most_every_ten_seconds(
         await ask(example, "/status/", request_id=f"announced-{number}")
     async with asyncio.timeout(PATIENCE):
         while not await page.locator("#rows li", has_text="announced-2").count():
-            # In small steps: ten seconds may not pass for the page before the rows are there.
+            # In small steps, so that the rows come before the page's ten seconds have passed.
             await page.clock.run_for(10)
             assert await announcer.inner_text() == "nothing"
     await page.clock.run_for(10_000)

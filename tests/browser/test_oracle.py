@@ -1,4 +1,4 @@
-"""What Chromium allows, and what tests/cors/browser.py says that a browser allows."""
+"""What Chromium allows, and what the model of a browser in tests/cors/browser.py allows."""
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -63,7 +63,7 @@ async def test_chromium_allows_only_these_requests(
 
 
 @every_site
-async def test_the_oracle_allows_only_these_requests(name: str) -> None:
+async def test_the_model_of_a_browser_allows_only_these_requests(name: str) -> None:
     app = application("http://localhost:8000")
 
     readable = {

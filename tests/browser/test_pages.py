@@ -251,7 +251,7 @@ async def test_a_websocket_opens_only_from_an_allowed_origin(
     assert await page.evaluate(SOCKET, f"ws://{OTHER}:{site.port}{path}") == observed
 
 
-async def test_a_page_on_a_host_with_a_dot_at_its_end_opens_its_own_websocket(
+async def test_a_page_on_a_host_with_a_trailing_dot_opens_its_own_websocket(
     open_page: OpenPage, site: Server
 ) -> None:
     page = await open_page("localhost.")
@@ -266,12 +266,12 @@ async def test_a_page_on_a_host_with_a_dot_at_its_end_opens_its_own_websocket(
 @pytest.mark.parametrize(
     ("host", "path", "observed"),
     [
-        pytest.param(ALLOWED, "/own/", ["error", 1006], id="Host is another"),
-        pytest.param(ALLOWED, "/forwarded/", ["open", "hello", 1000], id="trusted"),
+        pytest.param(ALLOWED, "/own/", ["error", 1006], id="another Host"),
+        pytest.param(ALLOWED, "/forwarded/", ["open", "hello", 1000], id="a trusted proxy"),
         pytest.param(OTHER, "/forwarded/", ["error", 1006], id="another origin"),
     ],
 )
-async def test_a_websocket_opens_through_a_proxy_that_says_what_host_was(
+async def test_a_websocket_opens_through_a_trusted_proxy_that_forwards_the_host(
     host: str, path: str, observed: list[str | int], browser: "Browser", site: Server
 ) -> None:
     async with rewriting_host(site) as port, await browser.new_context() as context:

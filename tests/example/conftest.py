@@ -41,7 +41,7 @@ async def running(application: ASGIApp) -> AsyncIterator[ASGIApp]:
 
 @pytest.fixture(scope="session")
 def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    # A file, not memory: each thread has a connection to it that can be closed.
+    # A file, not memory, so that each thread has a connection that it can close.
     path = tmp_path_factory.mktemp("database") / "db.sqlite3"
     connections["default"].settings_dict["TEST"]["NAME"] = str(path)
     setup_test_environment()
@@ -53,11 +53,11 @@ def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def database(_database: None) -> Iterator[None]:
-    """An empty database, and working test clients. What a test writes is removed."""
-    # The default takes a second for each password, and more on a busy machine.
+    """An empty database, and working test clients. Whatever a test writes is removed."""
+    # The default hasher takes a second for each password, and more on a busy machine.
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
     call_command("flush", verbosity=0, interactive=False)
     connections.close_all()
-    # In this thread sync_to_async runs views, if a test does not go through a whole handler.
+    # sync_to_async runs views in this thread if a test does not go through a whole handler.
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()

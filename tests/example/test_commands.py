@@ -1,4 +1,4 @@
-"""``manage.py``, in a process of its own: for the project, a part of it, and an old database."""
+"""``manage.py`` in its own process: with the project, a part of it, and an old database."""
 
 import shutil
 import sqlite3
@@ -57,14 +57,16 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
-def test_the_tests_of_the_project_run_in_djangos_way(run: Run) -> None:
+def test_the_projects_tests_run_with_manage_py_test(run: Run) -> None:
     output = run("manage.py", "test", "example_project")
 
     assert output.rstrip().splitlines()[-2] == "OK"
     assert "Ran 0 tests" not in output
 
 
-def test_the_inspector_is_deleted_with_three_lines(run: Run, tmp_path: Path) -> None:
+def test_the_project_works_without_the_inspector_and_the_lines_that_name_it(
+    run: Run, tmp_path: Path
+) -> None:
     copy = tmp_path / "copy"
     unneeded = shutil.ignore_patterns("__pycache__", "inspector")
     shutil.copytree(ROOT / "example_project", copy / "example_project", ignore=unneeded)
@@ -92,7 +94,7 @@ def test_the_inspector_is_deleted_with_three_lines(run: Run, tmp_path: Path) -> 
 
 
 def _without(path: Path, word: str) -> list[str]:
-    """Delete the lines with *word* from a file, and return the file's name for each."""
+    """Delete the lines with *word* from a file, and return the file's name once for each line."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if word not in line.lower()]
     path.write_text("".join(kept), encoding="utf-8")
@@ -100,7 +102,7 @@ def _without(path: Path, word: str) -> list[str]:
     return [name] * (len(lines) - len(kept))
 
 
-def test_a_database_of_an_older_checkout_keeps_its_notes(run: Run, tmp_path: Path) -> None:
+def test_migrate_keeps_the_notes_of_an_older_database(run: Run, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as old, old:
         old.executescript("""
             CREATE TABLE django_migrations (

@@ -1,4 +1,4 @@
-"""The WebSocket that is for everybody: nobody fills memory with it."""
+"""The WebSocket for everybody: nobody can fill memory through it."""
 
 import json
 import re

@@ -43,7 +43,7 @@ def test_the_migrations_are_complete(database: None) -> None:
     call_command("makemigrations", check_changes=True, dry_run=True, verbosity=0)
 
 
-def test_asgi_py_is_read_in_a_minute() -> None:
+def test_asgi_py_has_few_relative_imports_and_few_comments() -> None:
     text = (ROOT / "example_project/asgi.py").read_text(encoding="utf-8")
     comments = [
         token for token in generate_tokens(StringIO(text).readline) if token.type == COMMENT

@@ -136,12 +136,18 @@ async def test_the_event_for_a_request_has_its_path_without_a_query() -> None:
     [
         pytest.param('"GET /reset/?token=secret HTTP/1.1"', '"GET /reset/?… HTTP/1.1"', id="HTTP"),
         pytest.param(
-            '"WebSocket /ws/?token=secret" [accepted]', '"WebSocket /ws/?…" [accepted]', id="socket"
+            '"WebSocket /ws/?token=secret" [accepted]',
+            '"WebSocket /ws/?…" [accepted]',
+            id="WebSocket",
         ),
-        pytest.param('"GET /?a=\'&token=secret HTTP/1.1"', '"GET /?… HTTP/1.1"', id="a quote"),
-        pytest.param('"GET /?a="&token=secret HTTP/1.1"', '"GET /?… HTTP/1.1"', id="its quote"),
+        pytest.param(
+            '"GET /?a=\'&token=secret HTTP/1.1"', '"GET /?… HTTP/1.1"', id="a single quote"
+        ),
+        pytest.param(
+            '"GET /?a="&token=secret HTTP/1.1"', '"GET /?… HTTP/1.1"', id="a double quote"
+        ),
         pytest.param("GET /?a=1?token=secret", "GET /?…", id="a question mark"),
-        pytest.param("Ready? Yes.", "Ready? Yes.", id="a question"),
+        pytest.param("Ready? Yes.", "Ready? Yes.", id="no query"),
     ],
 )
 def test_the_event_for_a_log_line_has_no_queries(message: str, shown: str) -> None:
@@ -219,7 +225,7 @@ def test_many_addresses_of_one_network_are_one_client() -> None:
     assert [event["address"] for event in feed.take(6)].count("2001:db8:1::1") == 3
 
 
-def test_nobody_hides_what_staff_do_even_from_their_address() -> None:
+def test_nobody_can_hide_requests_of_staff_even_from_the_same_address() -> None:
     feed = Feed(limit=100)
 
     flooded(feed, "192.0.2.1", 1_000)
@@ -229,7 +235,7 @@ def test_nobody_hides_what_staff_do_even_from_their_address() -> None:
     assert feed.dropped == 900
 
 
-async def test_the_feed_leaves_out_the_live_views_that_are_served() -> None:
+async def test_the_feed_leaves_out_requests_to_the_live_view() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["timing"].route = "live/"
         await hello(scope, receive, send)
@@ -238,7 +244,7 @@ async def test_the_feed_leaves_out_the_live_views_that_are_served() -> None:
 
 
 @pytest.mark.parametrize("path", ["/live/", "/ws/live/", "/scenarios/slow/"])
-async def test_nobody_hides_a_request_by_its_path(path: str) -> None:
+async def test_nobody_can_hide_a_request_with_a_path_of_the_live_view(path: str) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["timing"].route = path[1:]
         await send({"type": "http.response.start", "status": 404, "headers": []})
@@ -250,7 +256,7 @@ async def test_nobody_hides_a_request_by_its_path(path: str) -> None:
 
 
 @pytest.mark.parametrize("request_id", ["-", "of-someone-else"])
-async def test_nobody_hides_log_lines_by_an_id(request_id: str) -> None:
+async def test_nobody_can_hide_log_lines_with_a_request_id(request_id: str) -> None:
     feed = Feed()
     handler = FeedHandler(feed)
     line = partial(logging.LogRecord, "of.a.test", logging.INFO, "", 1)
@@ -266,7 +272,7 @@ async def test_nobody_hides_log_lines_by_an_id(request_id: str) -> None:
     one, first, other, second = feed.take(10)
     assert [event["message"] for event in (one, other)] == ["/first", "/second"]
     assert [event["path"] for event in (first, second)] == ["/first", "/second"]
-    # The page puts a line to its request by this key.
+    # The page matches a log line to its request by this key.
     assert one["key"] == first["key"] != second["key"] == other["key"]
 
 
@@ -282,7 +288,7 @@ async def test_the_feed_leaves_out_log_lines_without_an_id() -> None:
     assert [event["message"] for event in feed.take(10)] == ["of one"]
 
 
-async def test_the_feed_counts_open_websockets_and_what_has_been_served() -> None:
+async def test_the_feed_counts_open_websockets_and_served_requests() -> None:
     feed = Feed()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -399,7 +405,7 @@ async def test_in_production_a_stranger_cannot_tell_hidden_paths_from_unknown_on
 
 
 @pytest.mark.usefixtures("database", "in_production")
-async def test_in_production_staff_may_play(client: httpx.AsyncClient) -> None:
+async def test_in_production_staff_may_play_scenarios(client: httpx.AsyncClient) -> None:
     user = await sync_to_async(User.objects.create_user)("ada", is_staff=True)
     cookie = {"cookie": await sync_to_async(cookies_of)(user)}
 
@@ -417,7 +423,7 @@ async def test_in_production_a_strangers_page_has_no_script(client: httpx.AsyncC
 
 
 @pytest.mark.usefixtures("database", "in_production")
-async def test_in_production_a_strangers_socket_is_refused_as_on_an_unknown_path(
+async def test_in_production_a_strangers_websocket_is_refused_as_on_an_unknown_path(
     running: ASGIApp,
 ) -> None:
     refusals = []
@@ -431,7 +437,7 @@ async def test_in_production_a_strangers_socket_is_refused_as_on_an_unknown_path
 
 
 @pytest.mark.usefixtures("database", "in_production")
-async def test_in_production_staff_may_watch(running: ASGIApp) -> None:
+async def test_in_production_staff_may_watch_the_live_view(running: ASGIApp) -> None:
     user = await sync_to_async(User.objects.create_user)("ada", is_staff=True)
     headers = {
         "host": "testserver",

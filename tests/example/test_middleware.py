@@ -67,7 +67,7 @@ async def test_only_staff_see_timings(
     assert (response.get(b"server-timing") is not None) == shown
 
 
-async def test_a_visitor_without_a_session_costs_no_change_of_thread(
+async def test_a_visitor_without_a_session_causes_no_thread_switch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     changes = hops.noted(monkeypatch)

@@ -1,4 +1,4 @@
-"""The app notes: its tasks, its stream, and its WebSocket. Its own tests have the rest."""
+"""The app notes: its tasks, its stream, and its WebSocket. The app's own tests cover the rest."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The own tests of the app notes, which ``manage.py test example_project`` runs as well."""
+"""The notes app's own tests, which ``manage.py test example_project`` also runs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The table of scenarios, and those who play it."""
+"""The table of scenarios, and the code that plays them."""
 
 import json
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from example_project.inspector.scenarios.table import SCENARIOS, Check, Scenario
 from example_project.inspector.scenarios.views import BOUND, CALLS
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "example_project/inspector/static/inspector"
-# What a player sees of a response itself. It waits for all else.
+# What a player sees in a response itself. It waits for everything else.
 OF_A_RESPONSE = {"read", "status", "id", "body"}
 
 of_all = pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_each_scenario_has_a_name_of_its_own() -> None:
 
 
 @of_all
-def test_a_player_knows_all_that_a_scenario_checks(scenario: Scenario) -> None:
+def test_a_player_understands_every_check_of_a_scenario(scenario: Scenario) -> None:
     assert scenario.send
     assert scenario.expect
     for check in scenario.expect:
@@ -49,7 +49,7 @@ def test_the_page_gets_a_scenario_from_the_table(scenario: Scenario) -> None:
 
 
 @of_all
-def test_no_script_of_the_page_knows_a_scenario(scenario: Scenario) -> None:
+def test_no_script_of_the_page_contains_a_scenario(scenario: Scenario) -> None:
     for script in SCRIPTS.glob("*.js"):
         text = script.read_text(encoding="utf-8")
         assert scenario.text not in text
@@ -73,7 +73,7 @@ def test_no_script_of_the_page_knows_a_scenario(scenario: Scenario) -> None:
         pytest.param(
             Send("/ws/", "WebSocket", by="stranger"),
             "WebSocket /ws/ from a stranger",
-            id="stranger",
+            id="from a stranger",
         ),
     ],
 )
@@ -84,11 +84,11 @@ def test_a_card_says_what_is_sent(send: Send, words: str) -> None:
 @pytest.mark.parametrize(
     ("check", "words"),
     [
-        pytest.param(Check("", "read", True), "yes", id="a bool"),
+        pytest.param(Check("", "read", True), "yes", id="a boolean"),
         pytest.param(Check("", "status", 413), "413", id="a number"),
-        pytest.param(Check("", "record.duration", 900, "at least"), "at least 900", id="a bound"),
+        pytest.param(Check("", "record.duration", 900, "at least"), "at least 900", id="a minimum"),
         pytest.param(Check("", "id", "body.request_id", "same as"), "the same", id="the same"),
-        pytest.param(Check("", "log", "^INFO", "matches"), "a line with the ID", id="a line"),
+        pytest.param(Check("", "log", "^INFO", "matches"), "a line with the ID", id="a log line"),
     ],
 )
 def test_a_card_says_what_is_expected(check: Check, words: str) -> None:

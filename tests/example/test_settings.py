@@ -42,7 +42,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[Read]:
         return vars(importlib.import_module(f"example_project.settings.{name}"))
 
     yield read
-    # What production's settings do to the whole process.
+    # Undo what the production settings change in the whole process.
     logging.captureWarnings(False)
 
 
@@ -115,8 +115,12 @@ def _set(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        pytest.param(ImproperlyConfigured("DJANGO_ENV is wrong"), "DJANGO_ENV is wrong", id="ours"),
-        pytest.param(EnvError("variables are missing"), "variables are missing", id="of environs"),
+        pytest.param(
+            ImproperlyConfigured("DJANGO_ENV is wrong"), "DJANGO_ENV is wrong", id="our error"
+        ),
+        pytest.param(
+            EnvError("variables are missing"), "variables are missing", id="an error of environs"
+        ),
     ],
 )
 def test_manage_py_exits_with_the_message(
