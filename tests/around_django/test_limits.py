@@ -226,7 +226,7 @@ async def test_a_body_beyond_the_limit_is_not_on_disk(
 async def test_a_body_beyond_the_limit_sends_request_finished_as_often_as_a_lost_client(
     django_app: RecordedApp,
 ) -> None:
-    """That is never: Django has not read the whole body of either request."""
+    """Neither sends it, because Django has not read the whole body of either request."""
     finished = await finished_during(
         request(
             RequestBodyLimitMiddleware(django_app, 10), "POST", "/size/", body=[b"x" * 8, b"x" * 8]

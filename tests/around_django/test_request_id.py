@@ -230,7 +230,7 @@ async def test_each_response_of_django_has_the_id(
     assert (response.status, response.getall(b"x-request-id")) == (status, [b"abc"])
 
 
-async def test_what_django_logs_about_a_request_has_its_id(
+async def test_djangos_log_lines_about_a_request_have_its_id(
     application: ASGIApp, lines: pytest.LogCaptureFixture
 ) -> None:
     await request(application, target="/missing/", headers={"x-request-id": "abc"})

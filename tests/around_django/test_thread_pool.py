@@ -532,7 +532,7 @@ async def test_a_refused_request_ends_as_if_its_client_had_left(
             start = await exchange.message()
             assert start["status"] == 503
             assert (b"retry-after", b"1") in start["headers"]
-            # The calls that end the request have to wait, but are not refused.
+            # The calls that end the request must wait, but are not refused.
             await until(lambda: pool.statistics().waiting == 1)
             assert len(finished) == 0
             call.let_go.set()

@@ -356,7 +356,7 @@ def test_a_query_outside_a_request_is_not_counted() -> None:
         pytest.param("/waiting/stream/", 200, "waiting/stream/", id="stream"),
     ],
 )
-async def test_a_client_that_leaves_makes_one_record_of_a_disconnect(
+async def test_a_client_that_leaves_causes_one_record_of_a_disconnect(
     target: str, status: int | None, route: str
 ) -> None:
     global gate

@@ -160,7 +160,7 @@ async def test_a_handler_that_somebody_else_sets_meanwhile_stays(
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-async def test_our_handler_passes_a_signal_on_when_it_is_called_after_the_end(
+async def test_our_handler_passes_a_signal_on_when_it_is_called_after_shutdown(
     handler: Handler, readiness: Readiness
 ) -> None:
     async with running(Server(draining(hello, readiness, grace=NEVER, hold=NEVER))):
@@ -238,7 +238,7 @@ async def test_a_second_signal_ends_the_hold(handler: Handler, readiness: Readin
         assert handler.heard == []
         kill(signal.SIGINT)
         assert handler.heard == [signal.SIGINT]
-        # And the grace period has begun.
+        # The grace period has begun, too.
         assert (await exchange.finish()).complete
 
 
@@ -1594,7 +1594,7 @@ async def test_the_log_says_what_began_the_drain(
     ],
 )
 @pytest.mark.parametrize("is_open", [True, False], ids=["a stream", "nothing open"])
-async def test_the_log_has_one_line_of_each_kind_however_often_the_drain_is_begun(
+async def test_the_log_has_one_line_of_each_kind_however_often_the_drain_is_requested(
     is_open: bool,
     hold: float,
     events: list[str],

@@ -330,7 +330,7 @@ async def test_an_inner_app_that_dies_while_serving_is_an_error_and_the_rest_sti
 
 
 @pytest.mark.parametrize("asked", [True, False], ids=["by a server", "by the first request"])
-def test_an_event_loop_that_ends_without_a_shutdown_is_no_error(
+def test_an_event_loop_that_ends_without_a_shutdown_is_not_an_error(
     asked: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     log: list[str] = []

@@ -33,7 +33,7 @@ from .server import (
 )
 
 State = dict[str, Any]
-# Long enough to tell a restart from none, short enough to wait for.
+# Restart delays that are long enough to observe, and short enough to wait for.
 FAST = (0.001, 0.002)
 
 

@@ -32,7 +32,7 @@ def _nobody_rests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def pool() -> AsyncIterator[ThreadPool]:
-    """A pool of only one thread, so that others have to wait while a request keeps it."""
+    """A pool with only one thread, so that other requests must wait while one keeps it."""
     async with ThreadPool(size=1, max_overflow=0) as pool:
         yield pool
 
