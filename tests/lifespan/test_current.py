@@ -157,9 +157,7 @@ async def test_no_state_is_left_where_the_server_awaits_the_app() -> None:
         get_state()
 
 
-async def test_a_request_that_the_garbage_collector_closes_does_not_change_the_state_of_another() -> (
-    None
-):
+async def test_a_request_that_the_garbage_collector_closes_changes_no_other_state() -> None:
     async def waits(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await asyncio.Event().wait()

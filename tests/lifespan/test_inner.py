@@ -129,12 +129,14 @@ async def saying_nothing(scope: Scope, receive: Receive, send: Send) -> None:
     ("app", "message", "raises"),
     [
         pytest.param(exiting, "SystemExit: 3 (in exiting)", RuntimeError, id="SystemExit"),
-        pytest.param(saying_so, "no database (in saying_so)", RuntimeError, id="says so"),
+        pytest.param(
+            saying_so, "no database (in saying_so)", RuntimeError, id="failed, with a message"
+        ),
         pytest.param(
             saying_nothing,
             "RuntimeError: lifespan.startup.failed (in saying_nothing)",
             RuntimeError,
-            id="says nothing",
+            id="failed, without a message",
         ),
         pytest.param(
             starlette([], fails="enter"),
@@ -150,7 +152,7 @@ async def saying_nothing(scope: Scope, receive: Receive, send: Send) -> None:
         ),
     ],
 )
-async def test_a_startup_of_an_inner_app_that_fails_fails_ours(
+async def test_our_startup_fails_when_the_startup_of_an_inner_app_fails(
     app: ASGIApp, message: str, raises: type[Exception]
 ) -> None:
     log: list[str] = []

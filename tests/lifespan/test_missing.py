@@ -123,7 +123,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     return [(record.levelname, record.getMessage()) for record in ours]
 
 
-async def test_a_process_that_nothing_will_close_says_so_once(
+async def test_a_process_whose_contexts_nothing_will_close_warns_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     app = LifespanMiddleware(knows_no_lifespan, lifespan=[context("a")])
@@ -146,7 +146,7 @@ async def test_a_failed_startup_that_is_tried_again_warns_once(
     assert logged(caplog) == [UNASKED, *[("ERROR", "startup failed in a")] * 3]
 
 
-async def test_a_stack_that_starlette_mounts_says_that_nothing_will_close_it(
+async def test_a_stack_that_starlette_mounts_warns_that_nothing_will_close_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log: list[str] = []

@@ -116,7 +116,7 @@ def test_a_context_registered_after_the_stack_causes_a_warning() -> None:
     assert caught[0].filename == __file__
 
 
-def test_a_context_that_the_stack_has_already_is_not_too_late() -> None:
+def test_a_context_that_the_stack_already_has_causes_no_warning() -> None:
     register_lifespan(first)
     stack(hello)
 
