@@ -11,12 +11,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import ResponseReceived
 
 from .limits import MAX_BODY_SIZE
 from .server import HOST, PATIENCE, Server, command, serve
+
+pytest.importorskip("h2", reason="needs h2, which hypercorn brings")
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived
 
 pytestmark = pytest.mark.process
 
