@@ -147,7 +147,7 @@ class Cycle:
             elif scope["type"] == "http":
                 with self._in_flight:
                     await self._app(scope, receive, send)
-            else:  # not counted: nothing would end it, and shutdown would wait in vain
+            else:  # not counted: nothing would end it, and shutdown would wait for it
                 await self._app(scope, receive, send)
         finally:
             restore(token)

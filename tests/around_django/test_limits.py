@@ -278,7 +278,7 @@ async def test_below_the_limit_django_responds_as_without_it(
 
 
 def letting_go(app: ASGIApp) -> ASGIApp:
-    """Let the sync view of *app* go on once a response has begun, whoever sends the response."""
+    """Let the sync view of *app* go on once a response has begun, by the app or by a limit."""
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         async def sending(message: Message) -> None:

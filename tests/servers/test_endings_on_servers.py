@@ -5,6 +5,7 @@ import re
 import signal
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from itertools import count
 from pathlib import Path
@@ -239,49 +240,46 @@ def test_a_server_ends_as_the_docs_say_whichever_response_a_client_does_not_read
         until_closed(clients.server)
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """Clients that keep some servers running: what they do not read, and what they have sent."""
+
+    servers: tuple[str, ...]
+    unread: tuple[str, ...]
+    sent: tuple[str, ...]
+    streams: int  # on "/receives"; one is read by another client
+
+
+UNFINISHED_REQUESTS = Keeping(("granian", "gunicorn -k asgi"), ("undecided",), UNFINISHED, 1)
+PIPELINED = request_for("receives") + request_for("page")
+PIPELINED_REQUESTS = Keeping(("hypercorn --workers 0",), (), (PIPELINED,), 2)
+
+
 @pytest.mark.parametrize("row", rows("Clients that do not read"))
 @pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
-def test_an_unfinished_request_keeps_only_granian_and_gunicorns_asgi_worker_running(
-    bounded: bool, row: list[str], tmp_path: Path
+@pytest.mark.parametrize(
+    "keeping",
+    [
+        pytest.param(UNFINISHED_REQUESTS, id="unfinished requests"),
+        pytest.param(PIPELINED_REQUESTS, id="a request behind a stream"),
+    ],
+)
+def test_unfinished_and_pipelined_requests_keep_only_the_servers_running_that_the_docs_name(
+    keeping: Keeping, bounded: bool, row: list[str], tmp_path: Path
 ) -> None:
     name, _, bound, with_bound = row
     name = server_of(name)
-    waits = name in ("granian", "gunicorn -k asgi")
-    if bounded and not waits:
-        pytest.skip("nothing has to bound it")
+    waits = name in keeping.servers
+    if bounded and not (waits and bound):
+        pytest.skip("nothing has to bound it, or nothing can")
     options = bound.split() if bounded else ()
     with connected(
         *(name, tmp_path, STREAMS, *options),
-        unread=("undecided",),
-        unfinished=UNFINISHED,
+        unread=keeping.unread,
+        unfinished=keeping.sent,
         GRACE="1",
     ) as clients:
-        kill(clients.server, signal.SIGTERM)
-        ended = end_of(clients.server.process, 5 if waits and not bounded else PATIENCE)
-        if waits:
-            assert ended == (with_bound if bounded else "goes on")
-        else:
-            assert f"drained, {ended}" == WAYS["SIGTERM", name]
-        assert clients.kinds() == "drained"
-        until_closed(clients.server)
-
-
-@pytest.mark.parametrize("row", rows("Clients that do not read"))
-@pytest.mark.parametrize("bounded", [False, True], ids=["alone", "bounded"])
-def test_a_client_that_pipelines_behind_a_stream_keeps_only_hypercorn_running(
-    bounded: bool, row: list[str], tmp_path: Path
-) -> None:
-    name, _, bound, with_bound = row
-    name = server_of(name)
-    waits = name.startswith("hypercorn")
-    if bounded and not (waits and bound):
-        pytest.skip("nothing has to bound it" if not waits else "nothing bounds it")
-    options = bound.split() if bounded else ()
-    pipelined = request_for("receives") + request_for("page")
-    with connected(
-        name, tmp_path, STREAMS, *options, unfinished=(pipelined,), GRACE="1"
-    ) as clients:
-        clients.server.log_lines(" receives: begun$", at_least=2)
+        clients.server.log_lines(" receives: begun$", at_least=keeping.streams)
         kill(clients.server, signal.SIGTERM)
         ended = end_of(clients.server.process, 5 if waits and not bounded else PATIENCE)
         if waits:
